@@ -1,0 +1,43 @@
+"""Codecs by content type and validators for pydantic, msgspec and plain types."""
+
+from __future__ import annotations
+
+from ._codec import Codec, Encoded, Format
+from ._decoder import Caster, Decoder, caster, decoder
+from ._encoder import Encoder, encoder
+from ._errors import (
+    DecodeError,
+    DefinitionError,
+    EncodeError,
+    Failure,
+    MissingExtra,
+    ValidationError,
+    ValidationFailed,
+)
+from ._schema import SchemaMode, json_schema, spread_json_schema
+from ._spread import Parameter, SpreadDecoder, spread_decoder
+
+__all__ = [
+    "Caster",
+    "Codec",
+    "DecodeError",
+    "Decoder",
+    "DefinitionError",
+    "EncodeError",
+    "Encoded",
+    "Encoder",
+    "Failure",
+    "Format",
+    "MissingExtra",
+    "Parameter",
+    "SchemaMode",
+    "SpreadDecoder",
+    "ValidationError",
+    "ValidationFailed",
+    "caster",
+    "decoder",
+    "encoder",
+    "json_schema",
+    "spread_decoder",
+    "spread_json_schema",
+]

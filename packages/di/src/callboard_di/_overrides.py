@@ -1,0 +1,67 @@
+"""Overrides: other callables in place of dependencies, mostly for tests.
+
+A bound plan compares `version` for each message, an integer, and is compiled again
+when it has changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+
+from ._signature import Callee, identity, read
+
+__all__ = ["Overrides"]
+
+
+class Overrides:
+    """Which callable stands in for which, wherever it is a dependency.
+
+    A replacement is planned like any dependency: its own parameters count, not the original's.
+    A change holds from the next message on, for all plans made with this object.
+
+    Attributes:
+        version: Grows with every change.
+    """
+
+    __slots__ = ("_replacements", "version")
+
+    def __init__(self) -> None:
+        self.version = 0
+        self._replacements: dict[object, Callee] = {}
+
+    def override(self, original: Callable[..., object], replacement: Callable[..., object]) -> None:
+        """Call *replacement* instead of *original* from now on.
+
+        Raises:
+            PlanError: An annotation of *replacement* cannot be read.
+        """
+        self._replacements[identity(original)] = read(replacement)
+        self.version += 1
+
+    __setitem__ = override
+
+    @contextmanager
+    def scope(
+        self, original: Callable[..., object], replacement: Callable[..., object]
+    ) -> Generator[None, None, None]:
+        """Call *replacement* instead of *original* within the `with` block.
+
+        Afterwards the replacements are again what they were before.
+        """
+        before = self._replacements.copy()
+        self.override(original, replacement)
+        try:
+            yield
+        finally:
+            self._replacements = before
+            self.version += 1
+
+    def clear(self) -> None:
+        """Forget every replacement."""
+        self._replacements.clear()
+        self.version += 1
+
+    def replacement(self, original: Callable[..., object]) -> Callee | None:
+        """Return what stands in for *original*; None: itself."""
+        return self._replacements.get(identity(original))

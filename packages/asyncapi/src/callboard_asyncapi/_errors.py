@@ -1,0 +1,20 @@
+"""What can go wrong while a document is described or written.
+
+AsyncApiError
+├── DescriptorError      a descriptor contradicts itself
+└── ExtraMissingError    an optional library is not installed (also an ImportError)
+"""
+
+from __future__ import annotations
+
+
+class AsyncApiError(Exception):
+    """Root of the errors of this package."""
+
+
+class DescriptorError(AsyncApiError):
+    """A descriptor contradicts itself; the text says in what, and what to do."""
+
+
+class ExtraMissingError(AsyncApiError, ImportError):
+    """An optional library is not installed; the text names the extra that brings it."""

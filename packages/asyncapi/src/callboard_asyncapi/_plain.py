@@ -1,0 +1,71 @@
+"""From records to what JSON knows, and the map that keeps keys apart."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from itertools import chain, count
+from typing import Any, Generic, TypeAlias, TypeGuard, TypeVar
+
+# A JSON object is untyped by nature: its readers index into it.
+Json: TypeAlias = dict[str, Any]
+T = TypeVar("T")
+
+# A reference repeats its key letter by letter, so no letter may need percent-encoding to be found.
+# Braces stay: an address is shown as its template.
+_UNFIT = re.compile(r"[^\w.{}:-]", re.ASCII)
+
+
+class Section(Generic[T]):
+    """One map of the document, in order of arrival: equal entries share a key, others never do."""
+
+    def __init__(self) -> None:
+        self.entries: dict[str, T] = {}
+
+    def add(self, wanted: str, entry: T) -> str:
+        """Give the key of *entry*: *wanted*, or *wanted* and a number if a different one has it."""
+        keys = chain([wanted], (f"{wanted}-{n}" for n in count(2)))
+        return next(each for each in keys if self.entries.setdefault(each, entry) == entry)
+
+
+def plain(value: object, *without: str) -> Any:
+    """Copy *value*: records become objects in JSON's spelling, but for the fields *without*."""
+    if is_dataclass(value):
+        names = [each.name for each in fields(value) if each.name not in without]
+        return spoken({_camel(name): plain(getattr(value, name)) for name in names})
+    if is_object(value):
+        return {name: plain(each) for name, each in value.items()}
+    if is_array(value):
+        return [plain(each) for each in value]
+    return value
+
+
+def is_object(value: object) -> TypeGuard[Mapping[str, Any]]:
+    """Tell whether *value* is JSON's object."""
+    return isinstance(value, Mapping)
+
+
+def is_array(value: object) -> TypeGuard[Sequence[Any]]:
+    """Tell whether *value* is JSON's array."""
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes)
+
+
+def spoken(entry: Json) -> Json:
+    """Leave out what says nothing: None and the empty."""
+    return {name: value for name, value in entry.items() if value not in (None, [], {})}
+
+
+def key(text: str) -> str:
+    """Make *text* fit for a key: `/` becomes `.`, whatever else is unfit `_`."""
+    return _UNFIT.sub("_", text.replace("/", "."))
+
+
+def class_name(text: str) -> str:
+    """Spell a function's name like a class, fit for a key: `on_order` becomes `OnOrder`."""
+    return key("".join(word[:1].upper() + word[1:] for word in re.split(r"[\W_]+", text)))
+
+
+def _camel(name: str) -> str:
+    head, *tail = name.split("_")
+    return head + "".join(word.title() for word in tail)

@@ -1,0 +1,67 @@
+"""A small port to message brokers, a broker in memory, and the suite that adapters pass."""
+
+from callboard_brokers._delivery import BatchDelivery, Delivery, Ledger
+from callboard_brokers._errors import (
+    BrokerError,
+    ConnectionClosed,
+    ConnectionLost,
+    DestinationError,
+    NotReceived,
+    PublishFailed,
+    RequestTimeout,
+)
+from callboard_brokers._message import Binding, Headers, Message, Metadata
+from callboard_brokers._port import (
+    Adapter,
+    BatchPublishing,
+    Connection,
+    Features,
+    Holding,
+    Lagging,
+    Requesting,
+    Subscription,
+    can_request,
+)
+from callboard_brokers._settlement import Settlement, Settles
+from callboard_brokers.memory import (
+    DeadLetter,
+    Memory,
+    MemoryRecord,
+    MemorySource,
+    MemoryStats,
+    MemoryTarget,
+)
+
+__all__ = [
+    "Adapter",
+    "BatchDelivery",
+    "BatchPublishing",
+    "Binding",
+    "BrokerError",
+    "Connection",
+    "ConnectionClosed",
+    "ConnectionLost",
+    "DeadLetter",
+    "Delivery",
+    "DestinationError",
+    "Features",
+    "Headers",
+    "Holding",
+    "Lagging",
+    "Ledger",
+    "Memory",
+    "MemoryRecord",
+    "MemorySource",
+    "MemoryStats",
+    "MemoryTarget",
+    "Message",
+    "Metadata",
+    "NotReceived",
+    "PublishFailed",
+    "RequestTimeout",
+    "Requesting",
+    "Settlement",
+    "Settles",
+    "Subscription",
+    "can_request",
+]

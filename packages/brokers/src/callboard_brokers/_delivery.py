@@ -1,0 +1,147 @@
+"""The settle-once delivery by which a broker hands a message over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Generic, Protocol
+
+from typing_extensions import TypeVar
+
+from callboard_brokers._message import Message
+from callboard_brokers._settlement import Settlement
+
+__all__ = ["BatchDelivery", "Delivery", "Ledger"]
+
+R_co = TypeVar("R_co", covariant=True, default=object)
+
+
+class Ledger(Protocol):
+    """Where a subscription's settlements are written down; it flushes them by itself.
+
+    Both methods are synchronous, cheap, and never raise: what cannot be sent is kept and sent
+    again, or left to the broker's redelivery.
+    """
+
+    def settle(self, delivery: Delivery, settlement: Settlement, delay: float | None, /) -> None:
+        """Take the first settlement of *delivery*; drop and count it if its epoch has passed."""
+        ...
+
+    def settled_twice(self, delivery: Delivery, /) -> None:
+        """Count a settlement of *delivery* that came after the first."""
+        ...
+
+
+class Delivery(Generic[R_co]):
+    """A message to be settled exactly once.
+
+    *epoch* is the generation of the connection or assignment that it came by: a settlement that
+    arrives in a later one is stale. *deliveries* is the broker's count, 1 the first time; None
+    where the broker does not count. *token* is the adapter's own: how to settle.
+    """
+
+    __slots__ = ("_ledger", "deliveries", "epoch", "message", "settlement", "token")
+
+    def __init__(
+        self,
+        message: Message[R_co],
+        ledger: Ledger,
+        epoch: int = 0,
+        deliveries: int | None = None,
+        token: object = None,
+    ) -> None:
+        self.message = message
+        self.epoch = epoch
+        self.deliveries = deliveries
+        self.token = token
+        self.settlement: Settlement | None = None
+        self._ledger = ledger
+        message.delivery = self
+
+    @property
+    def settled(self) -> bool:
+        """Whether a settlement has been accepted."""
+        return self.settlement is not None
+
+    def settle(self, settlement: Settlement, delay: float | None = None) -> bool:
+        """Write *settlement* into the ledger, unless there is one; return whether it was first.
+
+        *delay*, for NACK, is how long to wait before the next delivery; None leaves it to the
+        broker. Returns at once and never raises: sending it is the subscription's business.
+        """
+        if self.settlement is not None:
+            self._ledger.settled_twice(self)
+            return False
+        self.settlement = settlement
+        # A message and its delivery hold each other. Parted here, they are freed as soon as
+        # nobody needs them; else their bodies would wait for the collector of cycles.
+        self.message.delivery = _SETTLED
+        self._ledger.settle(self, settlement, delay)
+        return True
+
+    def ack(self) -> bool:
+        """Settle as handled."""
+        return self.settle(Settlement.ACK)
+
+    def nack(self, delay: float | None = None) -> bool:
+        """Settle as failed; see `settle` for *delay*."""
+        return self.settle(Settlement.NACK, delay)
+
+    def reject(self) -> bool:
+        """Settle as hopeless."""
+        return self.settle(Settlement.REJECT)
+
+    def release(self) -> bool:
+        """Give it back unhandled."""
+        return self.settle(Settlement.RELEASE)
+
+
+class BatchDelivery(Delivery[tuple[object, ...]]):
+    """Deliveries that are handled, and hence settled, as one.
+
+    Its `message` stands for all of them: the body is empty and `raw_message` holds theirs. Parts
+    that were settled one by one keep their own settlement.
+    """
+
+    __slots__ = ("parts",)
+
+    def __init__(self, parts: Sequence[Delivery]) -> None:
+        if not parts:
+            raise ValueError("a batch of no deliveries cannot be settled: give at least one")
+        message = Message(
+            b"",
+            address=parts[0].message.address,
+            raw_message=tuple(part.message.raw_message for part in parts),
+        )
+        super().__init__(message, _Parts(parts), parts[0].epoch, parts[0].deliveries)
+        self.parts = parts
+
+
+class _Parts:
+    """The ledger of a batch: its parts, each with a ledger of its own."""
+
+    __slots__ = ("_parts",)
+
+    def __init__(self, parts: Sequence[Delivery]) -> None:
+        self._parts = parts
+
+    def settle(self, _batch: Delivery, settlement: Settlement, delay: float | None) -> None:
+        for part in self._parts:
+            if part.settlement is None:
+                part.settle(settlement, delay)
+
+    def settled_twice(self, _batch: Delivery) -> None:
+        self._parts[0].settle(Settlement.RELEASE)  # is settled, so this only counts
+
+
+class _Settled:
+    """Stands in for the delivery in a message that has been settled."""
+
+    __slots__ = ()
+    settled = True
+
+    def settle(self, settlement: Settlement, delay: float | None = None) -> bool:
+        del settlement, delay
+        return False
+
+
+_SETTLED: Final = _Settled()

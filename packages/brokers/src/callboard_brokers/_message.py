@@ -1,0 +1,208 @@
+"""A message: bytes and what travels with them, as received or as to be published.
+
+One class serves all brokers. Its metadata may be read lazily, since most handlers look at few
+headers or none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final, Generic, Protocol, TypeAlias
+
+from typing_extensions import TypeVar
+
+from callboard_brokers._errors import NotReceived
+from callboard_brokers._settlement import Settlement, Settles
+
+__all__ = ["Binding", "Headers", "Message", "Metadata"]
+
+R_co = TypeVar("R_co", covariant=True, default=object)
+Headers: TypeAlias = Mapping[str, str | bytes]
+
+_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
+_UNDECODED: Final = object()
+
+
+class Metadata:
+    """What travels beside a body; not to be changed once made."""
+
+    __slots__ = ("content_type", "correlation_id", "headers", "message_id", "path", "reply_to")
+
+    def __init__(  # noqa: PLR0913, PLR0917 - the record that keeps other signatures short
+        self,
+        headers: Headers | None = None,
+        content_type: str | None = None,
+        message_id: str | None = None,
+        correlation_id: str | None = None,
+        reply_to: str | None = None,
+        path: Mapping[str, str] | None = None,
+    ) -> None:
+        self.headers: Headers = headers or _NOTHING
+        self.content_type = content_type
+        self.message_id = message_id
+        self.correlation_id = correlation_id
+        self.reply_to = reply_to
+        self.path: Mapping[str, str] = path or _NOTHING
+
+
+class Binding(Protocol):
+    """What the reader of a subscription adds to its messages."""
+
+    def decode(self, message: Message, /) -> object:
+        """Return the value of *message*'s body."""
+        ...
+
+    async def reject(self, message: Message, /) -> None:
+        """Bring *message* to where rejected messages go, and settle it."""
+        ...
+
+
+class Message(Generic[R_co]):
+    """Bytes and what travels with them: received from a broker, or to be published.
+
+    `raw_message` is the record of the broker's client; None in a message of one's own making.
+    Adapters give *metadata* instead of headers and ids, or *load*, which reads them from
+    `raw_message` when they are first asked for.
+
+    A received message is settled by `ack`, `nack` or `reject`; the first one wins, later ones do
+    nothing, so a handler that settles by hand and a policy that settles at the end live together.
+    `delivery` is set by the delivery that brings the message (None: it was not received), and
+    `binding` by whoever reads the subscription.
+    """
+
+    __slots__ = (
+        "_decoded",
+        "_load",
+        "_metadata",
+        "address",
+        "binding",
+        "body",
+        "delivery",
+        "key",
+        "raw_message",
+    )
+
+    def __init__(  # noqa: PLR0913 - the parts of a message, by name
+        self,
+        body: bytes,
+        *,
+        address: str = "",
+        key: bytes | None = None,
+        headers: Headers | None = None,
+        content_type: str | None = None,
+        message_id: str | None = None,
+        correlation_id: str | None = None,
+        reply_to: str | None = None,
+        path: Mapping[str, str] | None = None,
+        raw_message: R_co | None = None,
+        metadata: Metadata | None = None,
+        load: Callable[[R_co], Metadata] | None = None,
+    ) -> None:
+        self.body = body
+        self.address = address
+        self.key = key
+        self.raw_message: R_co = raw_message  # type: ignore[assignment] # None is seen only by its maker
+        self.delivery: Settles | None = None
+        self.binding: Binding | None = None
+        self._decoded: object = _UNDECODED
+        self._load = load
+        self._metadata = metadata
+        if metadata is None and load is None:
+            self._metadata = Metadata(
+                dict(headers) if headers else None,
+                content_type,
+                message_id,
+                correlation_id,
+                reply_to,
+                path,
+            )
+
+    @property
+    def metadata(self) -> Metadata:
+        """Everything that travels beside the body."""
+        if self._metadata is None:
+            self._metadata = Metadata() if self._load is None else self._load(self.raw_message)
+        return self._metadata
+
+    @property
+    def headers(self) -> Headers:
+        """Headers as the broker carries them: text or bytes; may be empty."""
+        return (self._metadata or self.metadata).headers
+
+    @property
+    def content_type(self) -> str | None:
+        """The media type of the body; None if the sender did not say."""
+        return (self._metadata or self.metadata).content_type
+
+    @property
+    def message_id(self) -> str | None:
+        """What the sender calls this message; None if it did not say."""
+        return (self._metadata or self.metadata).message_id
+
+    @property
+    def correlation_id(self) -> str | None:
+        """What ties messages together that belong together; None if the sender did not say."""
+        return (self._metadata or self.metadata).correlation_id
+
+    @property
+    def reply_to(self) -> str | None:
+        """The address that waits for an answer; None if nobody does."""
+        return (self._metadata or self.metadata).reply_to
+
+    @property
+    def path(self) -> Mapping[str, str]:
+        """The parameters that the source's address template found in `address`; may be empty."""
+        return (self._metadata or self.metadata).path
+
+    @property
+    def processed(self) -> bool:
+        """Whether it has been settled."""
+        return self.delivery is not None and self.delivery.settled
+
+    async def decode(self) -> object:
+        """Return the body's value, decoded once by whoever reads the subscription.
+
+        Without a reader that decodes, these are the bytes themselves.
+        """
+        if self.binding is None:
+            return self.body
+        if self._decoded is _UNDECODED:
+            self._decoded = self.binding.decode(self)
+        return self._decoded
+
+    async def ack(self) -> None:
+        """Settle as handled.
+
+        Raises:
+            NotReceived: This message did not come from a broker.
+        """
+        self._received().settle(Settlement.ACK)
+
+    async def nack(self, delay: float | None = None) -> None:
+        """Settle as failed: it is delivered again after *delay*; None leaves it to the broker.
+
+        Raises:
+            NotReceived: This message did not come from a broker.
+        """
+        self._received().settle(Settlement.NACK, delay)
+
+    async def reject(self) -> None:
+        """Settle as hopeless: it goes to the dead letters.
+
+        Raises:
+            NotReceived: This message did not come from a broker.
+        """
+        delivery = self._received()
+        if self.binding is None or delivery.settled:
+            delivery.settle(Settlement.REJECT)
+        else:
+            await self.binding.reject(self)
+
+    def _received(self) -> Settles:
+        if self.delivery is None:
+            raise NotReceived(
+                f"the message to {self.address!r} was not received from a broker,"
+                " so there is nothing to settle"
+            )
+        return self.delivery

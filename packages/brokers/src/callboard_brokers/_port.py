@@ -1,0 +1,169 @@
+"""The port: what an adapter of a broker implements, and nothing more.
+
+No decoding, no policy, no concurrency and no test double in here: these are the same for every
+broker, so they live above the port.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol, TypeGuard, TypeVar, runtime_checkable
+
+from callboard_brokers._delivery import Delivery
+from callboard_brokers._message import Message
+
+__all__ = [
+    "Adapter",
+    "BatchPublishing",
+    "Connection",
+    "Features",
+    "Holding",
+    "Lagging",
+    "Requesting",
+    "Subscription",
+    "can_request",
+]
+
+S_contra = TypeVar("S_contra", contravariant=True)
+T_contra = TypeVar("T_contra", contravariant=True)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Features:
+    """What a broker can do; decides which tests of the conformance suite apply to its adapter."""
+
+    redelivers: bool = False
+    """A message that is nacked, released, or left unsettled is delivered again."""
+    delays: bool = False
+    """`nack(delay)` holds a message back for so long."""
+    counts_deliveries: bool = False
+    """`Delivery.deliveries` grows with every nack."""
+    dead_letters: bool = False
+    """A rejected message is kept where it can be found."""
+    groups: bool = False
+    """Readers of one group share its messages."""
+    fans_out: bool = False
+    """Every group gets every message."""
+    persistent: bool = False
+    """A named group keeps its messages while nobody reads."""
+    ordered_by_key: bool = False
+    """One reader gets the messages of a key in the order of publishing, redelivered ones aside."""
+    keys: bool = False
+    """`Message.key` travels."""
+    headers: bool = False
+    """Headers of text, the content type and the ids travel."""
+    binary_headers: bool = False
+    """Headers of bytes travel, and arrive as bytes."""
+    backpressure: bool = False
+    """`publish` waits while a reader is too far behind."""
+    requests: bool = False
+    """The connection is `Requesting`."""
+
+
+class Subscription(Protocol):
+    """A source that is being read."""
+
+    async def receive(self, limit: int, /) -> Sequence[Delivery]:
+        """Wait for at least one delivery, and return at most *limit*, in order.
+
+        Nothing is lost if it is cancelled.
+
+        Raises:
+            ConnectionClosed: The subscription has been left.
+        """
+        ...
+
+
+class Connection(Protocol[S_contra, T_contra]):
+    """An open connection. The loss of the broker is a state that it mends by itself."""
+
+    def subscribe(
+        self, source: S_contra, capacity: int, /
+    ) -> AbstractAsyncContextManager[Subscription]:
+        """Read *source*, for a reader that can hold *capacity* deliveries.
+
+        Entering starts it, with the tasks that it needs; leaving flushes the settlements, gives
+        back what is unsettled, and closes it. Deliveries that are settled later are stale.
+        """
+        ...
+
+    async def publish(self, message: Message, target: T_contra, /) -> None:
+        """Return when the broker has *message*. If cancelled, it may or may not have it.
+
+        Raises:
+            ConnectionClosed: The connection has been left.
+            DestinationError: *target* can never be published to.
+            PublishFailed: The broker did not take it.
+        """
+        ...
+
+    async def ping(self) -> None:
+        """Return once the broker has answered.
+
+        Raises:
+            ConnectionLost: It has not.
+            ConnectionClosed: The connection has been left.
+        """
+        ...
+
+
+class Adapter(Protocol[S_contra, T_contra]):
+    """A broker that can be connected to; *S* and *T* are its records of a source and a target."""
+
+    @property
+    def features(self) -> Features:
+        """What this broker can do."""
+        ...
+
+    def connect(self) -> AbstractAsyncContextManager[Connection[S_contra, T_contra]]:
+        """Open a connection; leaving it closes its subscriptions' way to the broker."""
+        ...
+
+
+@runtime_checkable
+class Requesting(Protocol[T_contra]):
+    """A connection that can wait for replies."""
+
+    async def request(self, message: Message, target: T_contra, timeout: float, /) -> Message:  # noqa: ASYNC109 - a time-out on the wire, not a scope
+        """Publish *message* and return the reply to it; requests may overlap.
+
+        Raises:
+            RequestTimeout: No reply within *timeout*.
+            DestinationError: Nobody can ever reply.
+        """
+        ...
+
+
+def can_request(connection: Connection[S_contra, T]) -> TypeGuard[Requesting[T]]:
+    """Return whether *connection* is `Requesting`; `isinstance` would forget the type of target."""
+    return isinstance(connection, Requesting)
+
+
+@runtime_checkable
+class BatchPublishing(Protocol[T_contra]):
+    """A connection that publishes several messages at once."""
+
+    async def publish_batch(self, messages: Sequence[Message], target: T_contra, /) -> None:
+        """Return when the broker has all of *messages*, in order."""
+        ...
+
+
+@runtime_checkable
+class Holding(Protocol):
+    """A subscription that can leave single partitions unread."""
+
+    def hold(self, partitions: Sequence[int], /) -> None:
+        """Receive nothing from *partitions* until the next call; the others go on."""
+        ...
+
+
+@runtime_checkable
+class Lagging(Protocol):
+    """A subscription that knows how far behind it is."""
+
+    async def lag(self) -> int:
+        """Return how many messages wait for this reader's group."""
+        ...

@@ -1,0 +1,162 @@
+"""Carrying: what travels, unchanged, there and back."""
+
+# ruff: noqa: S101 - these are tests: they assert
+
+from __future__ import annotations
+
+import pytest
+from anyio import create_task_group
+
+from callboard_brokers._errors import ConnectionClosed, RequestTimeout
+from callboard_brokers._message import Message
+from callboard_brokers._port import can_request
+from callboard_brokers.conformance._harness import Harness, Reader, Stage
+
+__all__ = ["CHECKS"]
+
+
+async def an_empty_body_arrives(harness: Harness) -> None:
+    assert (await _carried(harness, Message(b""))).body == b""
+
+
+async def a_body_of_any_octets_arrives(harness: Harness) -> None:
+    assert (await _carried(harness, Message(bytes(range(256))))).body == bytes(range(256))
+
+
+async def a_body_of_a_mebibyte_arrives(harness: Harness) -> None:
+    assert (await _carried(harness, Message(b"x" * 2**20))).body == b"x" * 2**20
+
+
+async def a_key_travels(harness: Harness) -> None:
+    harness.needs("keys")
+    received = await _carried(harness, Message(b"", key=b"\x00key\xff"))
+
+    assert received.key == b"\x00key\xff"
+
+
+async def headers_of_text_travel(harness: Harness) -> None:
+    harness.needs("headers")
+    received = await _carried(harness, Message(b"", headers={"x-id": "7", "x-name": "Zoë"}))
+
+    assert {name: received.headers[name] for name in ("x-id", "x-name")} == {
+        "x-id": "7",
+        "x-name": "Zoë",
+    }
+
+
+async def headers_of_bytes_travel(harness: Harness) -> None:
+    harness.needs("binary_headers")
+    received = await _carried(harness, Message(b"", headers={"x-raw": b"\xff\x00", "x-utf8": b"a"}))
+
+    assert received.headers["x-raw"] == b"\xff\x00"
+    assert received.headers["x-utf8"] == b"a"
+
+
+async def content_type_and_ids_travel(harness: Harness) -> None:
+    harness.needs("headers")
+    received = await _carried(
+        harness,
+        Message(
+            b"{}",
+            content_type="application/json",
+            message_id="m-1",
+            correlation_id="c-1",
+            reply_to="answers",
+        ),
+    )
+
+    assert received.content_type == "application/json"
+    assert (received.message_id, received.correlation_id) == ("m-1", "c-1")
+    assert received.reply_to == "answers"
+
+
+async def a_request_gets_its_reply(harness: Harness) -> None:
+    harness.needs("requests")
+    async with harness.connect() as stage, stage.read() as reader, create_task_group() as tasks:
+        tasks.start_soon(_reply, stage, reader, 1)
+        reply = await _request(stage, b"question")
+
+        assert reply.body == b"re: question"
+
+
+async def requests_that_overlap_get_their_own_replies(harness: Harness) -> None:
+    harness.needs("requests")
+    replies: dict[int, bytes] = {}
+
+    async def ask(stage: Stage, n: int) -> None:
+        replies[n] = (await _request(stage, b"%d" % n)).body
+
+    async with harness.connect() as stage, stage.read() as reader, create_task_group() as tasks:
+        for n in range(10):
+            tasks.start_soon(ask, stage, n)
+        tasks.start_soon(_reply, stage, reader, 10)
+
+    assert replies == {n: b"re: %d" % n for n in range(10)}
+
+
+async def a_request_without_reply_ends_with_its_timeout(harness: Harness) -> None:
+    harness.needs("requests")
+    async with harness.connect() as stage, stage.read():
+        with pytest.raises(RequestTimeout, match=harness.address):
+            await _request(stage, b"anybody?", timeout=harness.silence)
+
+
+async def only_a_connection_that_can_request_says_so(harness: Harness) -> None:
+    async with harness.connect() as stage:
+        assert can_request(stage.connection) is harness.adapter.features.requests
+
+
+async def the_broker_answers_a_ping(harness: Harness) -> None:
+    async with harness.connect() as stage:
+        await stage.connection.ping()
+
+
+async def a_connection_that_was_left_cannot_be_used(harness: Harness) -> None:
+    async with harness.connect() as stage:
+        pass
+    with pytest.raises(ConnectionClosed):
+        await stage.publish(b"too late")
+    with pytest.raises(ConnectionClosed):
+        await stage.connection.ping()
+
+
+CHECKS = (
+    an_empty_body_arrives,
+    a_body_of_any_octets_arrives,
+    a_body_of_a_mebibyte_arrives,
+    a_key_travels,
+    headers_of_text_travel,
+    headers_of_bytes_travel,
+    content_type_and_ids_travel,
+    a_request_gets_its_reply,
+    requests_that_overlap_get_their_own_replies,
+    a_request_without_reply_ends_with_its_timeout,
+    only_a_connection_that_can_request_says_so,
+    the_broker_answers_a_ping,
+    a_connection_that_was_left_cannot_be_used,
+)
+
+
+async def _carried(harness: Harness, message: Message) -> Message:
+    async with harness.connect() as stage, stage.read() as reader:
+        await stage.send(message)
+        delivery = await reader.one()
+        delivery.ack()
+        return delivery.message
+
+
+async def _request(stage: Stage, body: bytes, *, timeout: float | None = None) -> Message:  # noqa: ASYNC109 - the port's
+    harness, connection = stage.harness, stage.connection
+    if not can_request(connection):
+        raise TypeError(f"features.requests is true, but {connection!r} has no request()")
+    target = harness.target(harness.address)
+    return await connection.request(Message(body), target, timeout or harness.patience)
+
+
+async def _reply(stage: Stage, reader: Reader, count: int) -> None:
+    """Answer *count* requests, the last one first."""
+    for delivery in reversed(await reader.take(count)):
+        asked = delivery.message
+        reply = Message(b"re: " + asked.body, correlation_id=asked.correlation_id)
+        await stage.connection.publish(reply, stage.harness.target(asked.reply_to or ""))
+        delivery.ack()

@@ -1,0 +1,155 @@
+"""Settlement: what is told to the broker, once, and what the broker does then."""
+
+# ruff: noqa: S101 - these are tests: they assert
+
+from __future__ import annotations
+
+from anyio import current_time
+
+from callboard_brokers._settlement import Settlement
+from callboard_brokers.conformance._harness import Harness
+
+__all__ = ["CHECKS"]
+
+
+async def an_acknowledged_message_does_not_come_again(harness: Harness) -> None:
+    harness.needs("redelivers")
+    async with harness.connect() as stage:
+        async with stage.read() as reader:
+            await stage.publish(b"once")
+            (await reader.one()).ack()
+        async with stage.read() as reader:
+            assert await reader.silent()
+
+
+async def a_nacked_message_comes_again(harness: Harness) -> None:
+    harness.needs("redelivers")
+    async with harness.connect() as stage, stage.read() as reader:
+        await stage.publish(b"again")
+        (await reader.one()).nack()
+        delivery = await reader.one()
+
+        assert delivery.message.body == b"again"
+        assert not delivery.settled
+        delivery.ack()
+
+
+async def a_nack_holds_a_message_back_for_its_delay(harness: Harness) -> None:
+    harness.needs("redelivers", "delays")
+    async with harness.connect() as stage, stage.read() as reader:
+        await stage.publish(b"later")
+        nacked_at = current_time()
+        (await reader.one()).nack(delay=1.0)
+        (await reader.one()).ack()
+
+        assert current_time() - nacked_at >= 1.0
+
+
+async def a_delayed_message_holds_back_no_other(harness: Harness) -> None:
+    harness.needs("redelivers", "delays")
+    async with harness.connect() as stage, stage.read() as reader:
+        await stage.publish(b"slow", b"swift")
+        (await reader.one()).nack(delay=1.0)
+
+        assert [(await reader.one()).message.body for _ in range(2)] == [b"swift", b"slow"]
+
+
+async def every_nack_raises_the_count_of_deliveries(harness: Harness) -> None:
+    harness.needs("redelivers", "counts_deliveries")
+    async with harness.connect() as stage, stage.read() as reader:
+        await stage.publish(b"counted")
+        counts: list[int | None] = []
+        for _ in range(3):
+            delivery = await reader.one()
+            counts.append(delivery.deliveries)
+            delivery.nack()
+
+        assert counts == [1, 2, 3]
+
+
+async def a_released_message_comes_again(harness: Harness) -> None:
+    harness.needs("redelivers")
+    async with harness.connect() as stage, stage.read() as reader:
+        await stage.publish(b"unhandled")
+        (await reader.one()).release()
+
+        assert (await reader.one()).message.body == b"unhandled"
+
+
+async def a_rejected_message_is_found_among_the_dead_letters(harness: Harness) -> None:
+    harness.needs("dead_letters")
+    if harness.dead_letters is None:
+        raise ValueError("features.dead_letters is true: give the harness its dead_letters")
+    async with harness.connect() as stage, stage.read() as reader:
+        await stage.publish(b"dead", b"alive")
+        dead, alive = await reader.take(2)
+        dead.reject()
+        alive.ack()
+
+        assert await reader.silent()
+        assert list(await harness.dead_letters(harness.address)) == [b"dead"]
+
+
+async def a_message_settles_through_its_delivery(harness: Harness) -> None:
+    harness.needs("redelivers")
+    async with harness.connect() as stage, stage.read() as reader:
+        await stage.publish(b"by hand")
+        delivery = await reader.one()
+        await delivery.message.ack()
+        await delivery.message.nack()
+
+        assert delivery.message.processed
+        assert delivery.settlement is Settlement.ACK
+        assert await reader.silent()
+
+
+async def the_first_settlement_wins_and_others_are_counted(harness: Harness) -> None:
+    async with harness.connect() as stage, stage.read() as reader:
+        await stage.publish(b"twice")
+        delivery = await reader.one()
+        before = harness.settled_twice()
+
+        assert delivery.ack()
+        assert not delivery.nack()
+        assert harness.settled_twice() == before + 1
+        assert await reader.silent()
+
+
+async def leaving_a_subscription_gives_back_what_is_unsettled(harness: Harness) -> None:
+    harness.needs("redelivers", "groups")
+    async with harness.connect() as stage:
+        async with stage.read() as reader:
+            await stage.publish(b"settled", b"held", b"never taken")
+            (await reader.take(2))[0].ack()
+        async with stage.read() as reader:
+            bodies = {delivery.message.body for delivery in await reader.take(2)}
+
+            assert bodies == {b"held", b"never taken"}
+
+
+async def a_stale_settlement_is_dropped_and_counted(harness: Harness) -> None:
+    harness.needs("redelivers", "groups")
+    async with harness.connect() as stage:
+        async with stage.read() as reader:
+            await stage.publish(b"held")
+            delivery = await reader.one()
+        before = harness.stale()
+        delivery.ack()
+        async with stage.read() as reader:
+            assert (await reader.one()).message.body == b"held"
+            assert harness.stale() == before + 1
+
+
+CHECKS = (
+    an_acknowledged_message_does_not_come_again,
+    a_nacked_message_comes_again,
+    a_nack_holds_a_message_back_for_its_delay,
+    a_delayed_message_holds_back_no_other,
+    every_nack_raises_the_count_of_deliveries,
+    a_released_message_comes_again,
+    a_rejected_message_is_found_among_the_dead_letters,
+    a_message_settles_through_its_delivery,
+    the_first_settlement_wins_and_others_are_counted,
+    leaving_a_subscription_gives_back_what_is_unsettled,
+    a_stale_settlement_is_dropped_and_counted,
+)

@@ -1,0 +1,26 @@
+"""A broker in this process, for tests, demos and services of a single process."""
+
+from callboard_brokers.memory._connection import MemoryConnection
+from callboard_brokers.memory._memory import Memory
+from callboard_brokers.memory._records import (
+    DeadLetter,
+    MemoryRecord,
+    MemorySource,
+    MemoryStats,
+    MemoryTarget,
+)
+from callboard_brokers.memory._routing import Match, Route, Routing, Templates
+
+__all__ = [
+    "DeadLetter",
+    "Match",
+    "Memory",
+    "MemoryConnection",
+    "MemoryRecord",
+    "MemorySource",
+    "MemoryStats",
+    "MemoryTarget",
+    "Route",
+    "Routing",
+    "Templates",
+]

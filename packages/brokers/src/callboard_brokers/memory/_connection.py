@@ -1,0 +1,157 @@
+"""A connection to a broker in memory: publishing, reading, asking."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Generic, TypeVar
+
+from anyio import move_on_after
+from anyio.lowlevel import checkpoint
+
+from callboard_brokers._errors import ConnectionClosed, DestinationError, RequestTimeout
+from callboard_brokers._message import Message
+from callboard_brokers.memory._exchange import Exchange, Inbox, Routes
+from callboard_brokers.memory._records import MemoryRecord, MemoryTarget
+from callboard_brokers.memory._routing import Routing
+from callboard_brokers.memory._subscription import FAIR, MemorySubscription
+
+__all__ = ["MemoryConnection"]
+
+S = TypeVar("S")
+T = TypeVar("T")
+
+
+class MemoryConnection(Generic[S, T]):
+    """Speaks to a broker in memory by the rules of *routing*; can wait for replies."""
+
+    __slots__ = ("_exchange", "_inboxes", "_open", "_routing", "_subscriptions", "_turn")
+
+    def __init__(self, exchange: Exchange, routing: Routing[S, T]) -> None:
+        self._exchange = exchange
+        self._routing = routing
+        self._open = True
+        self._turn = 0
+        self._subscriptions: set[MemorySubscription] = set()
+        self._inboxes: set[Inbox] = set()
+
+    @asynccontextmanager
+    async def subscribe(self, source: S, capacity: int, /) -> AsyncGenerator[MemorySubscription]:
+        """Read *source*; at most *capacity* deliveries are received at once.
+
+        Raises:
+            ConnectionClosed: The connection has been left.
+            DestinationError: *source* cannot be read.
+        """
+        self._check_open()
+        if capacity < 1:
+            raise ValueError(f"cannot subscribe with a capacity of {capacity}: give at least one")
+        subscription = self._exchange.join(self._routing.source(source), capacity)
+        self._subscriptions.add(subscription)
+        try:
+            yield subscription
+        finally:
+            self._subscriptions.discard(subscription)
+            self._exchange.leave(subscription)
+
+    async def publish(self, message: Message, target: T, /) -> None:
+        """Leave *message* with every group that reads *target*; wait while one of them is full.
+
+        All of them get it at the same moment; if cancelled, none did. Where nobody reads, it is
+        dropped and counted.
+
+        Raises:
+            ConnectionClosed: The connection has been left.
+            DestinationError: *target* cannot be published to.
+        """
+        where = self._routing.target(target)
+        self._turn += 1
+        if self._turn % FAIR == 0:
+            await checkpoint()
+        self._check_open()
+        routes = self._exchange.routes(where.address)
+        for group, _ in routes:
+            if group.full:
+                routes = await self._wait_for_room(where.address)
+                break
+        self._put(message, where, routes)
+
+    async def request(self, message: Message, target: T, timeout: float, /) -> Message:  # noqa: ASYNC109 - the port's
+        """Publish *message* with a private address to reply to, and return the reply.
+
+        Raises:
+            ConnectionClosed: The connection has been left.
+            DestinationError: Nobody reads *target*.
+            RequestTimeout: No reply within *timeout*.
+        """
+        self._check_open()
+        address = self._routing.target(target).address
+        if not self._exchange.routes(address):
+            raise DestinationError(f"nobody reads {address!r}, so nobody can reply")
+        inbox = self._exchange.open_inbox()
+        self._inboxes.add(inbox)
+        try:
+            with move_on_after(timeout):
+                await self.publish(_asking(message, inbox.address), target)
+                await inbox.wait()
+        finally:
+            self._inboxes.discard(inbox)
+            self._exchange.close_inbox(inbox)
+        if inbox.reply is None:
+            self._check_open()
+            raise RequestTimeout(f"no reply from {address!r} within {timeout} s")
+        return inbox.reply
+
+    async def ping(self) -> None:
+        """Return at once: what is in this process is there.
+
+        Raises:
+            ConnectionClosed: The connection has been left.
+        """
+        self._check_open()
+        await checkpoint()
+
+    def close(self) -> None:
+        """End what waits here, readers, publishers and requests; called once, by the adapter."""
+        self._open = False
+        for subscription in self._subscriptions:
+            self._exchange.leave(subscription)
+        for group in self._exchange.groups:
+            group.let_in()
+        for inbox in self._inboxes:
+            inbox.close()
+
+    def _check_open(self) -> None:
+        if not self._open:
+            raise ConnectionClosed("this connection to the memory broker was left; connect again")
+
+    async def _wait_for_room(self, address: str) -> Routes:
+        while True:
+            routes = self._exchange.routes(address)
+            full = next((group for group, _ in routes if group.full), None)
+            if full is None:
+                return routes
+            await full.room()
+            self._check_open()
+
+    def _put(self, message: Message, where: MemoryTarget, routes: Routes) -> None:
+        key = where.key if where.key is not None else message.key
+        if isinstance(key, str):
+            key = key.encode()
+        self._exchange.published += 1
+        for group, path in routes:
+            group.put(MemoryRecord(message, where.address, key, path), where.delay)
+        if not routes:
+            self._exchange.put_apart(MemoryRecord(message, where.address, key, {}))
+
+
+def _asking(message: Message, reply_to: str) -> Message:
+    return Message(
+        message.body,
+        key=message.key,
+        headers=message.headers,
+        content_type=message.content_type,
+        message_id=message.message_id,
+        correlation_id=message.correlation_id,
+        reply_to=reply_to,
+    )

@@ -1,0 +1,147 @@
+"""The queue of a group, which its readers share.
+
+Three places hold what waits: a queue in the order of publishing; a heap of what was given back,
+which goes before it, oldest first; a heap of what is not due yet. Nothing runs in the background:
+a reader that waits, waits until the next is due. A record stays in its place until a reader pops
+it in one synchronous step, so a reader that is cancelled loses nothing.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sized
+from heapq import heappop, heappush
+from math import inf
+
+from anyio import CancelScope, Event, current_time
+
+from callboard_brokers.memory._records import MemoryRecord
+from callboard_brokers.memory._routing import Route
+
+__all__ = ["Group"]
+
+
+class Group:
+    """A bounded queue: once it holds *capacity* records, it is full until it is half empty.
+
+    `full` binds publishers only: what is given back is always taken.
+    """
+
+    __slots__ = (
+        "_capacity",
+        "_delayed",
+        "_published",
+        "_ready",
+        "_returned",
+        "_room",
+        "_sleepers",
+        "full",
+        "readers",
+        "route",
+    )
+
+    def __init__(self, route: Route, capacity: int) -> None:
+        self.route = route
+        self.full = False
+        self.readers: set[Sized] = set()  # each as long as it has unsettled deliveries
+        self._capacity = capacity
+        self._published = 0
+        self._ready: deque[MemoryRecord] = deque()
+        self._returned: list[tuple[int, MemoryRecord]] = []
+        self._delayed: list[tuple[float, int, MemoryRecord]] = []
+        self._sleepers: deque[Event] = deque()
+        self._room = Event()
+
+    @property
+    def waiting(self) -> int:
+        """How many records could be taken now."""
+        return len(self._ready) + len(self._returned)
+
+    @property
+    def delayed(self) -> int:
+        """How many records are not due yet."""
+        return len(self._delayed)
+
+    @property
+    def unsettled(self) -> int:
+        """How many records its readers hold."""
+        return sum(map(len, self.readers))
+
+    def count(self, address: str) -> int:
+        """Return how many records for *address* could be taken now."""
+        returned = sum(record.address == address for _, record in self._returned)
+        return returned + sum(record.address == address for record in self._ready)
+
+    def put(self, record: MemoryRecord, delay: float | None) -> None:
+        """Append what was published, to be taken once *delay* has passed."""
+        record.sequence = self._published = self._published + 1
+        if delay is not None and delay > 0:
+            self.put_back(record, delay)
+        else:
+            self._ready.append(record)
+            if self._sleepers:
+                self._wake()
+        if len(self._ready) + len(self._returned) + len(self._delayed) >= self._capacity:
+            self.full = True
+
+    def put_back(self, record: MemoryRecord, delay: float = 0.0) -> None:
+        """Take *record* again: before what was published later, once *delay* has passed."""
+        if delay > 0:
+            heappush(self._delayed, (current_time() + delay, record.sequence, record))
+            self.wake_all()  # each of them waits until the next is due
+        else:
+            heappush(self._returned, (record.sequence, record))
+            self._wake()
+
+    def take(self, limit: int) -> list[MemoryRecord]:
+        """Pop at most *limit* records, oldest first; may be empty."""
+        if self._delayed:
+            self._collect_due()
+        taken: list[MemoryRecord] = []
+        while self._returned and len(taken) < limit:
+            taken.append(heappop(self._returned)[1])
+        while self._ready and len(taken) < limit:
+            taken.append(self._ready.popleft())
+        if self.full and self.waiting + len(self._delayed) <= self._capacity // 2:
+            self.full = False
+            self.let_in()
+        return taken
+
+    async def wait(self) -> None:
+        """Wait until there may be something to take."""
+        awake = Event()
+        self._sleepers.append(awake)
+        try:
+            with CancelScope(deadline=self._delayed[0][0] if self._delayed else inf):
+                await awake.wait()
+        except BaseException:
+            if awake.is_set():
+                self._wake()  # the one who was woken is cancelled: another one goes instead
+            raise
+        finally:
+            if not awake.is_set():
+                self._sleepers.remove(awake)
+
+    def wake_all(self) -> None:
+        """Wake all readers, so that they look around."""
+        while self._sleepers:
+            self._wake()
+
+    async def room(self) -> None:
+        """Wait until there may be room; look again, since others waited too."""
+        await self._room.wait()
+
+    def let_in(self) -> None:
+        """Wake all publishers, so that they look around."""
+        self._room.set()
+        self._room = Event()
+
+    def _collect_due(self) -> None:
+        now = current_time()
+        while self._delayed and self._delayed[0][0] <= now:
+            _, sequence, record = heappop(self._delayed)
+            heappush(self._returned, (sequence, record))
+
+    def _wake(self) -> None:
+        if self._sleepers:
+            self._sleepers.popleft().set()

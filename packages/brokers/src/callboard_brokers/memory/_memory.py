@@ -1,0 +1,118 @@
+"""The broker in this process: adapter and broker in one."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+
+from anyio import Event
+
+from callboard_brokers._port import Features
+from callboard_brokers.memory._book import Book, Notify, Redelivery, redelivery
+from callboard_brokers.memory._connection import MemoryConnection
+from callboard_brokers.memory._exchange import Exchange
+from callboard_brokers.memory._records import DeadLetter, MemorySource, MemoryStats, MemoryTarget
+from callboard_brokers.memory._routing import Routing, Templates
+
+__all__ = ["Memory"]
+
+
+class Memory:
+    """A message broker in this process, shared by everyone who connects to this object.
+
+    It keeps what it keeps in memory: groups, queues and dead letters end with it. *capacity*
+    bounds the queue of each group; publishing waits while one is full, so whoever publishes to
+    the group that he reads needs room in it. Nacked messages come again after `redelivery(n)`,
+    n being the deliveries so far; None gives the message up. The newest *dead_letters* are kept.
+    *notify* gets what is dropped, by name and with attributes: `deadletter` (nobody reads it),
+    `message.dead_lettered`, `settle.stale`, `settle.double`. Neither it nor *redelivery* may raise.
+    """
+
+    features = Features(
+        redelivers=True,
+        delays=True,
+        counts_deliveries=True,
+        dead_letters=True,
+        groups=True,
+        fans_out=True,
+        persistent=True,
+        ordered_by_key=True,
+        keys=True,
+        headers=True,
+        binary_headers=True,
+        backpressure=True,
+        requests=True,
+    )
+
+    def __init__(
+        self,
+        *,
+        capacity: int = 10_000,
+        routing: Routing[MemorySource, MemoryTarget] | None = None,
+        redelivery: Redelivery = redelivery,
+        dead_letters: int = 1000,
+        notify: Notify | None = None,
+    ) -> None:
+        if capacity < 1:
+            raise ValueError(f"a queue with a capacity of {capacity} holds nothing: give 1 or more")
+        self._book = Book(redelivery, dead_letters, notify)
+        self._exchange = Exchange(capacity, self._book)
+        self._routing = routing or Templates()
+        self._settled: Event | None = None
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncGenerator[MemoryConnection[MemorySource, MemoryTarget]]:
+        """Open a connection; leaving it ends whatever still waits there."""
+        connection = MemoryConnection(self._exchange, self._routing)
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    @property
+    def outstanding(self) -> int:
+        """How many messages a reader holds or could take now, once for each group.
+
+        Without those that are not due yet, and without those of groups that nobody reads.
+        """
+        return self._exchange.outstanding
+
+    async def settled(self) -> None:
+        """Wait until nothing is outstanding."""
+        while self.outstanding:
+            if self._settled is None:
+                self._settled = Event()
+                self._book.watch = self._look
+            await self._settled.wait()
+
+    def unread(self, address: str) -> int:
+        """Return how many messages to *address* could be taken now, once for each group."""
+        return sum(group.count(address) for group in self._exchange.groups)
+
+    def dead_letters(self, address: str | None = None) -> Sequence[DeadLetter]:
+        """Return the dead letters that are kept, oldest first; to *address*, or all."""
+        return [
+            letter
+            for letter in self._book.dead_letters
+            if address is None or letter.address == address
+        ]
+
+    def stats(self) -> MemoryStats:
+        """Return what has been counted, and what is held now."""
+        counts, groups = self._book.counts, self._exchange.groups
+        return MemoryStats(
+            published=self._exchange.published,
+            unrouted=counts["deadletter"],
+            redelivered=counts["message.redelivered"],
+            dead_lettered=counts["message.dead_lettered"],
+            stale=counts["settle.stale"],
+            settled_twice=counts["settle.double"],
+            waiting=sum(group.waiting for group in groups),
+            delayed=sum(group.delayed for group in groups),
+            unsettled=sum(group.unsettled for group in groups),
+        )
+
+    def _look(self) -> None:
+        if self._settled is not None and not self.outstanding:
+            self._settled.set()
+            self._settled = self._book.watch = None

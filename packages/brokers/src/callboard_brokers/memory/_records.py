@@ -1,0 +1,101 @@
+"""Where to read, where to write, and what a broker in memory stores and tells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from callboard_brokers._message import Message, Metadata
+
+__all__ = ["DeadLetter", "MemoryRecord", "MemorySource", "MemoryStats", "MemoryTarget"]
+
+
+@dataclass(frozen=True, slots=True)
+class MemorySource:
+    """An address to read, or a template of addresses: `logs.{level}` reads `logs.error`.
+
+    Readers of one *group* share its messages, and the group keeps them while nobody reads.
+    None is a group of one's own, which gets what is published from now on and ends with its
+    subscription.
+    """
+
+    address: str
+    group: str | None = field(default=None, kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryTarget:
+    """An address to publish to; *key* replaces the message's own, *delay* holds it back."""
+
+    address: str
+    key: str | bytes | None = field(default=None, kw_only=True)
+    delay: float | None = field(default=None, kw_only=True)
+
+
+class MemoryRecord:
+    """A message in the queue of one group; `raw_message` of every message made from it."""
+
+    __slots__ = ("address", "body", "deliveries", "key", "metadata", "sequence")
+
+    def __init__(
+        self, published: Message, address: str, key: bytes | None, path: Mapping[str, str]
+    ) -> None:
+        self.body = published.body
+        self.address = address
+        self.key = key
+        self.deliveries = 0
+        self.sequence = 0
+        self.metadata = _along(published.metadata, path)
+
+    def message(self) -> Message[MemoryRecord]:
+        """Make a message as a reader gets it: one of its own for every delivery."""
+        return Message(
+            self.body,
+            address=self.address,
+            key=self.key,
+            raw_message=self,
+            metadata=self.metadata,
+        )
+
+
+def _along(given: Metadata, path: Mapping[str, str]) -> Metadata:
+    """Return what was published, with the *path* of this group's source."""
+    if given.path == path:
+        return given
+    return Metadata(
+        given.headers,
+        given.content_type,
+        given.message_id,
+        given.correlation_id,
+        given.reply_to,
+        path,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message that will not be delivered again, and why; *group* is None for a group of one."""
+
+    message: Message[MemoryRecord]
+    address: str
+    group: str | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryStats:
+    """Counts since the broker was made, and how many messages it holds now.
+
+    What is *published* counts once, what is held or settled once for each group that it went to;
+    *unrouted* messages found none.
+    """
+
+    published: int
+    unrouted: int
+    redelivered: int
+    dead_lettered: int
+    stale: int
+    settled_twice: int
+    waiting: int
+    delayed: int
+    unsettled: int

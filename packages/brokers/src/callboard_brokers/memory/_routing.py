@@ -1,0 +1,98 @@
+"""Which addresses a source reads, and whom it shares them with.
+
+Pure and pluggable, so that a test double of another broker is this broker with that one's rules.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias, TypeVar
+
+from callboard_brokers._errors import DestinationError
+from callboard_brokers.memory._records import MemorySource, MemoryTarget
+
+__all__ = ["Match", "Route", "Routing", "Templates"]
+
+S_contra = TypeVar("S_contra", contravariant=True)
+T_contra = TypeVar("T_contra", contravariant=True)
+
+Match: TypeAlias = Callable[[str], Mapping[str, str] | None]
+"""Returns the path parameters of an address that matches, may be empty; None if it does not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A source, prepared: readers with equal *key* share one queue; *group* is its name.
+
+    A *group* of None is a queue for this reader alone, whatever its key.
+    """
+
+    group: str | None
+    key: Hashable
+    match: Match
+
+
+class Routing(Protocol[S_contra, T_contra]):
+    """The rules of a broker. Matches are remembered, so they depend on the address only."""
+
+    def source(self, source: S_contra, /) -> Route:
+        """Prepare *source*, once for a subscription.
+
+        Raises:
+            DestinationError: It cannot be read.
+        """
+        ...
+
+    def target(self, target: T_contra, /) -> MemoryTarget:
+        """Say where *target* is; called for every message.
+
+        Raises:
+            DestinationError: It cannot be published to.
+        """
+        ...
+
+
+class Templates:
+    """The default rules: `logs.{level}` matches `logs.error`, with level "error" in the path.
+
+    A parameter matches one segment: characters other than `.` and `/`, at least one.
+    """
+
+    def source(self, source: MemorySource, /) -> Route:
+        """Prepare *source*."""
+        match = _template(source.address) if "{" in source.address else _literal(source.address)
+        return Route(source.group, (source.address, source.group), match)
+
+    def target(self, target: MemoryTarget, /) -> MemoryTarget:
+        """Return *target*."""
+        if "{" in target.address or not target.address:
+            raise DestinationError(
+                f"cannot publish to {target.address!r}: give the address itself,"
+                " not a template, not an empty one"
+            )
+        return target
+
+
+def _literal(address: str) -> Match:
+    if not address or "}" in address:
+        raise DestinationError(f"cannot read {address!r}: give an address such as 'logs.error'")
+    found: Mapping[str, str] = {}
+    return lambda candidate: found if candidate == address else None
+
+
+def _template(template: str) -> Match:
+    parts = re.split(r"\{([^{}]*)\}", template)
+    literals, names = parts[::2], parts[1::2]
+    stray = any("{" in literal or "}" in literal for literal in literals)
+    if stray or len(set(names)) < len(names) or not all(map(str.isidentifier, names)):
+        raise DestinationError(
+            f"cannot read {template!r}: a template such as 'logs.{{level}}' holds names in braces,"
+            " each once"
+        )
+    pattern = re.escape(literals[0])
+    for name, literal in zip(names, literals[1:], strict=True):
+        pattern += f"(?P<{name}>[^./]+){re.escape(literal)}"
+    fullmatch = re.compile(pattern).fullmatch
+    return lambda candidate: found.groupdict() if (found := fullmatch(candidate)) else None

@@ -1,0 +1,35 @@
+"""The memory adapter passes the public suite."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from callboard_brokers import Memory, MemorySource, MemoryTarget
+from callboard_brokers.conformance import CHECKS, Check, Harness
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def harness() -> Harness[MemorySource, MemoryTarget]:
+    memory = Memory(capacity=50)
+
+    async def dead_letters(address: str) -> Sequence[bytes]:
+        return [letter.message.body for letter in memory.dead_letters(address)]
+
+    return Harness(
+        adapter=memory,
+        source=lambda address, group: MemorySource(address, group=group),
+        target=MemoryTarget,
+        stale=lambda: memory.stats().stale,
+        settled_twice=lambda: memory.stats().settled_twice,
+        dead_letters=dead_letters,
+        bound=50,
+    )
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+async def test_memory_conforms(check: Check, harness: Harness[MemorySource, MemoryTarget]) -> None:
+    await check(harness)

@@ -1,0 +1,42 @@
+"""What actors, mailboxes and supervisors report.
+
+Every part takes a plain callable, so that whoever composes them decides where reports go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import TypeAlias
+
+import anyio
+
+__all__ = ["Event", "Notify"]
+
+_NOTHING: Mapping[str, object] = MappingProxyType({})
+
+
+class Event:
+    """Something that happened, such as `actor.crashed` or `mailbox.overflow`.
+
+    Attributes:
+        name: What happened, in dotted lower case.
+        path: To whom: the ids from the root of the tree, joined by slashes.
+        at: When, as `anyio.current_time()` tells it.
+        attributes: The particulars; plain data.
+    """
+
+    __slots__ = ("at", "attributes", "name", "path")
+
+    def __init__(self, name: str, path: str, attributes: Mapping[str, object] = _NOTHING) -> None:
+        self.name = name
+        self.path = path
+        self.at = anyio.current_time()
+        self.attributes = attributes
+
+    def __repr__(self) -> str:
+        return f"Event({self.name!r}, {self.path!r}, {dict(self.attributes)!r})"
+
+
+Notify: TypeAlias = Callable[[Event], None]
+"""Called synchronously where the event happens; must be quick and must not raise."""

@@ -1,0 +1,77 @@
+"""Why a child ended.
+
+Reasons are text: a stored exception would keep its frames, and with them the messages, alive.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from traceback import TracebackException
+from typing import Literal, TypeAlias
+
+import anyio
+
+from callboard_actors._errors import ForeignCancellation, GaveUp
+
+__all__ = ["ExitKind", "ExitReason", "cancelled_from_outside", "describe", "is_foreign"]
+
+ExitKind: TypeAlias = Literal[
+    "normal", "shutdown", "failed", "foreign_cancel", "killed", "unkillable", "gave_up"
+]
+
+_LONGEST_TEXT = 8 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ExitReason:
+    """Why a child ended.
+
+    Attributes:
+        kind: `normal` (returned by itself), `shutdown` (asked to), `failed`, `foreign_cancel`,
+            `killed` (cancelled after its time to drain), `unkillable` (lives on), or `gave_up`
+            (a supervisor that restarted too often).
+        text: The traceback, at most 8 KiB of it; empty if there was no exception.
+    """
+
+    kind: ExitKind
+    text: str = ""
+
+    @property
+    def abnormal(self) -> bool:
+        """Whether a transient child is restarted for it."""
+        return self.kind not in {"normal", "shutdown"}
+
+    @classmethod
+    def of(cls, error: BaseException) -> ExitReason:
+        """Return the reason of a child out of which *error* came."""
+        if isinstance(error, GaveUp):
+            return cls("gave_up", describe(error))
+        if isinstance(error, ForeignCancellation) or is_foreign(error):
+            return cls("foreign_cancel", describe(error))
+        if isinstance(error, anyio.get_cancelled_exc_class()):
+            return cls("killed")
+        return cls("failed", describe(error))
+
+
+def describe(error: BaseException) -> str:
+    """Return the traceback of *error* as text, at most 8 KiB; of a longer one the two ends."""
+    text = "".join(TracebackException.from_exception(error).format())
+    if len(text) <= _LONGEST_TEXT:
+        return text
+    half = _LONGEST_TEXT // 2 - 2
+    return f"{text[:half]}\n…\n{text[-half:]}"
+
+
+def cancelled_from_outside() -> bool:
+    """Whether a cancel scope around the running task is cancelled."""
+    return anyio.current_effective_deadline() == -math.inf
+
+
+def is_foreign(error: BaseException) -> bool:
+    """Whether *error* is a cancellation that no enclosing cancel scope has asked for.
+
+    An anyio task group takes such a cancellation for its own: it cancels every sibling and the
+    host, and ends without an exception. It must therefore never reach one.
+    """
+    return isinstance(error, anyio.get_cancelled_exc_class()) and not cancelled_from_outside()

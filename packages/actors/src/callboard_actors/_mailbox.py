@@ -1,0 +1,274 @@
+"""The bounded queue in front of actors: the only place where messages wait, hence backpressure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from itertools import repeat
+from typing import Generic, Literal, TypeAlias, TypeVar
+
+import anyio
+
+from callboard_actors._errors import MailboxClosed, MailboxFull, SpecError
+from callboard_actors._events import Notify
+from callboard_actors._lanes import Lanes, Line
+from callboard_actors._reader import Reader
+from callboard_actors._stock import Stock
+
+__all__ = ["Mailbox", "MailboxStats", "Overflow"]
+
+T = TypeVar("T")
+
+Overflow: TypeAlias = Literal["block", "drop_new", "drop_old", "raise"]
+"""What `put` does with a full mailbox. In the place of a word, a callable takes the dead letter."""
+
+
+@dataclass(frozen=True, slots=True)
+class MailboxStats:
+    """A mailbox at one moment.
+
+    Attributes:
+        queued: Items that no reader has taken; without the system lane.
+        held: Items that readers have taken and are not done with.
+        bytes: Of the queued items, by the mailbox's `size`.
+        oldest_age: Seconds since the oldest queued item was put; 0 if there is none.
+        dropped: Items given up so far, by overflow or by a reader.
+        capacity: How many items may be queued.
+        closed: Whether nothing can be put any more.
+    """
+
+    queued: int
+    held: int
+    bytes: int
+    oldest_age: float
+    dropped: int
+    capacity: int
+    closed: bool
+
+
+class Mailbox(Generic[T]):
+    """Items wait here for readers, and outlive the readers' crashes.
+
+    Without `lane` and `shards` it is a plain queue for any number of readers. With `lane`, items
+    of equal key are handled one at a time and in order, whichever reader takes them, and keys
+    take turns; items whose key is None run freely. With `shards`, `lane` names the shard by
+    number, and each reader reads one shard. None is not an item.
+
+    Args:
+        capacity: How many items may be queued; what readers hold does not count.
+        max_bytes: How many bytes may be queued, by `size`. One bulk may overshoot it.
+        size: The bytes of an item; must not change while the item is queued. None: nothing is
+            weighed.
+        lane: The key of an item.
+        shards: How many readers with a part of their own there are.
+        overflow: What `put` and `post` do when there is no room: wait (`block`), drop the new
+            item or the oldest one, or raise `MailboxFull`; a callable is handed the new item.
+        notify: Told when the mailbox is full, has room again, or drops.
+        name: Its name in reports and errors.
+
+    Raises:
+        SpecError: The options contradict each other.
+    """
+
+    def __init__(  # noqa: PLR0913 - all but the first are options by name
+        self,
+        capacity: int = 256,
+        *,
+        max_bytes: int | None = 16 * 2**20,
+        size: Callable[[T], int] | None = None,
+        lane: Callable[[T], Hashable | None] | None = None,
+        shards: int = 1,
+        overflow: Overflow | Callable[[T], None] = "block",
+        notify: Notify | None = None,
+        name: str = "mailbox",
+    ) -> None:
+        if capacity < 1 or shards < 1:
+            message = f"mailbox {name!r} has {capacity=} and {shards=}; give at least 1 of each"
+            raise SpecError(message)
+        if shards > 1 and lane is None:
+            message = f"mailbox {name!r} has {shards} shards but no lane= that chooses among them"
+            raise SpecError(message)
+        if overflow == "drop_old" and lane is not None:
+            message = f"mailbox {name!r} has lanes, in which no item is the oldest; use drop_new"
+            raise SpecError(message)
+        self._stock = Stock(capacity, max_bytes, size, notify, name)
+        self._lane = lane
+        self._overflow = overflow
+        self._lanes = Lanes[T]() if lane is not None and shards == 1 else None
+        self._lines = [] if self._lanes is not None else [Line[T]() for _ in range(shards)]
+        self._readers: list[Reader[T]] = []
+
+    def __len__(self) -> int:
+        return self._stock.queued
+
+    @property
+    def free(self) -> int:
+        """How many items there is room for now."""
+        return self._stock.free
+
+    async def room(self) -> int:
+        """Wait until there is room; return for how many items, at least one.
+
+        Once the mailbox is full, that is when it is half empty.
+
+        Raises:
+            MailboxClosed: The mailbox is closed, perhaps while waiting.
+        """
+        stock = self._stock
+        self._require_open()
+        while stock.roomy is not None or not stock.free:
+            await stock.wait_for_room()
+            self._require_open()
+        return stock.free
+
+    def put_many(self, items: Sequence[T]) -> None:
+        """Leave *items* at once, without waiting, even beyond the bounds.
+
+        A sender asks `room` first and brings no more than that.
+
+        Raises:
+            MailboxClosed: None of the items was left.
+        """
+        self._require_open()
+        if not items:
+            return
+        # All keys and sizes before the first item: if one raises, nothing was left.
+        keys = [*map(self._lane, items)] if self._lane is not None else ()
+        sizes = [*map(self._stock.size, items)] if self._stock.size is not None else None
+        now = anyio.current_time()
+        if self._lanes is not None:
+            self._lanes.extend(items, keys, repeat(0) if sizes is None else sizes, now)
+        elif keys:
+            self._distribute(items, keys, now)
+        else:
+            self._lines[0].extend(items, now)
+        stock, size = self._stock, sum(sizes) if sizes is not None else 0
+        # Whatever a changing `size` did to the sum is mended whenever the mailbox is empty.
+        stock.bytes = stock.bytes + size if stock.queued else size
+        stock.queued += len(items)
+
+    def put_nowait(self, item: T) -> bool:
+        """Leave *item* if there is room; return whether there was.
+
+        Raises:
+            MailboxClosed: The mailbox is closed.
+        """
+        self._require_open()
+        if not self._stock.free:
+            return False
+        self.put_many((item,))
+        return True
+
+    async def put(self, item: T) -> None:
+        """Leave *item*; if there is no room, do what `overflow` says.
+
+        If cancelled, *item* was not left. Nobody overtakes those who already wait.
+
+        Raises:
+            MailboxClosed: The mailbox is closed, perhaps while waiting.
+            MailboxFull: There is no room, and `overflow` is `raise`.
+        """
+        if self._overflow != "block":
+            self.post(item)
+            return
+        while self._stock.roomy is not None or not self.put_nowait(item):
+            await self.room()
+
+    def post(self, item: T) -> None:
+        """Leave *item* as `put` does, but from where one cannot wait: `block` raises.
+
+        Raises:
+            MailboxClosed: The mailbox is closed.
+            MailboxFull: There is no room, and `overflow` is `raise` or `block`.
+        """
+        if self.put_nowait(item):
+            return
+        if self._overflow in {"block", "raise"}:
+            message = f"mailbox {self._stock.name!r} is full: {self._stock.queued} items queued"
+            raise MailboxFull(message)
+        self._stock.dropped += 1
+        self._stock.report("mailbox.overflow", {"queued": self._stock.queued})
+        if callable(self._overflow):
+            self._overflow(item)
+        elif self._overflow == "drop_old":
+            self._stock.forget([self._lines[0].items.popleft()])
+            self.put_many((item,))
+
+    def put_system(self, item: T) -> None:
+        """Leave *item* in the system lane, which has no bound and is always read first.
+
+        Raises:
+            MailboxClosed: The mailbox is closed.
+        """
+        self._require_open()
+        self._stock.system.append(item)
+        for queue in self._queues:
+            queue.wake(1)
+
+    def reader(self, shard: int = 0) -> Reader[T]:
+        """Return a new reader, of this *shard* if there are several."""
+        reader = Reader(self._stock, self._queues[shard])
+        self._readers.append(reader)
+        return reader
+
+    def drain(self) -> list[T]:
+        """Take out everything that is queued; return it, each lane in order."""
+        return self.purge(lambda _: True)
+
+    def purge(self, stale: Callable[[T], bool]) -> list[T]:
+        """Take out the queued items that are *stale*; return them, each lane in order.
+
+        What readers hold stays, and so does the system lane.
+        """
+        out = [item for queue in self._queues for item in queue.take_out(stale)]
+        self._stock.forget(out)
+        return out
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing can be put any more."""
+        return self._stock.closed
+
+    def close(self) -> None:
+        """Let nothing more in. Readers go on until all is handled, then they are told."""
+        self._stock.closed = True
+        self._stock.relieve()
+        for queue in self._queues:
+            queue.wake(len(queue.parked))
+
+    def stats(self) -> MailboxStats:
+        """Return the figures of this moment."""
+        stock = self._stock
+        ages = [at for queue in self._queues if (at := queue.oldest()) is not None]
+        return MailboxStats(
+            queued=stock.queued,
+            held=sum(reader.current is not None for reader in self._readers),
+            bytes=stock.bytes,
+            oldest_age=anyio.current_time() - min(ages) if ages else 0.0,
+            dropped=stock.dropped,
+            capacity=stock.capacity,
+            closed=stock.closed,
+        )
+
+    @property
+    def _queues(self) -> Sequence[Lanes[T] | Line[T]]:
+        return self._lines if self._lanes is None else (self._lanes,)
+
+    def _distribute(self, items: Sequence[T], shards: Sequence[Hashable | None], at: float) -> None:
+        parts: dict[Hashable | None, list[T]] = {}
+        for item, shard in zip(items, shards, strict=True):
+            parts.setdefault(shard, []).append(item)
+        if unknown := parts.keys() - set(range(len(self._lines))):
+            message = (
+                f"lane= of mailbox {self._stock.name!r} chose shard {unknown.pop()!r}; "
+                f"give a number below {len(self._lines)}"
+            )
+            raise SpecError(message)
+        for shard, line in enumerate(self._lines):
+            if shard in parts:
+                line.extend(parts[shard], at)
+
+    def _require_open(self) -> None:
+        if self._stock.closed:
+            message = f"mailbox {self._stock.name!r} is closed; its actor has stopped"
+            raise MailboxClosed(message)

@@ -104,6 +104,15 @@ async def test_an_initial_is_made_once_and_shared_by_later_messages() -> None:
     assert await run({}) is await run({})
 
 
+async def test_an_initial_under_a_dotted_name_is_made_once_too() -> None:
+    async def handle(seen: Annotated[list[int], Context("app.seen", initial=list)]) -> list[int]:
+        return seen
+
+    run = plan(handle, resolver=Toy(app={})).bind()
+
+    assert await run({}) is await run({})
+
+
 async def test_a_default_beats_an_initial() -> None:
     async def handle(seen: Annotated[Any, Context(default="default", initial=list)]) -> Any:
         return seen

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any
 
 import pytest
 from anyio.lowlevel import checkpoint
@@ -133,19 +133,6 @@ async def test_what_a_dependency_gives_is_cast_unless_it_should_not_be() -> None
     assert await call(handle, caster=caster) == (100, "100")
 
 
-async def test_nothing_is_cast_to_a_protocol() -> None:
-    class Sized(Protocol):
-        size: int
-
-    def make() -> str:
-        return "anything"
-
-    async def handle(it: Annotated[Sized, Depends(make)]) -> object:
-        return it
-
-    assert await call(handle, caster=caster) == "anything"
-
-
 async def test_a_sync_dependency_runs_in_a_thread_if_it_asks_for_one() -> None:
     def where() -> int:
         return threading.get_ident()
@@ -158,6 +145,26 @@ async def test_a_sync_dependency_runs_in_a_thread_if_it_asks_for_one() -> None:
     here, there = await call(handle)
 
     assert here == threading.get_ident() != there
+
+
+async def test_a_class_is_built_in_a_thread_if_it_asks_for_one() -> None:
+    class Client:
+        def __init__(self) -> None:
+            self.made_in = threading.get_ident()
+
+    async def handle(it: Annotated[Client, Depends(Client, sync_to_thread=True)]) -> int:
+        return it.made_in
+
+    assert await call(handle) != threading.get_ident()
+
+
+def test_what_cannot_be_called_is_no_dependency() -> None:
+    name: Any = "load"
+
+    async def handle(it: Annotated[int, Depends(name)]) -> None: ...
+
+    with pytest.raises(PlanError, match="'load' can't be called"):
+        plan(handle, resolver=Toy())
 
 
 async def test_a_dependency_reads_the_context_like_a_handler() -> None:

@@ -22,6 +22,8 @@ class Toy:
         self.stored: dict[str, object] = stored
 
     def context(self, path: tuple[str, ...], /) -> Callable[[Travelling], object]:
+        whole = ".".join(path)
+        path = (whole,) if whole in self.stored else path
         if self.known and path[0] not in self.known and path[0] not in self.stored:
             raise UnknownName(f"only {', '.join(self.known)} are there")
 
@@ -37,7 +39,7 @@ class Toy:
         return (lambda travelling: travelling["station"]) if annotation is Station else None
 
     def store(self, path: tuple[str, ...], value: object, /) -> None:
-        self.stored[path[0]] = value
+        self.stored[".".join(path)] = value
 
 
 def caster(annotation: Any) -> Callable[[object], object]:

@@ -3,7 +3,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Annotated, Any, Protocol
+from types import GenericAlias
+from typing import Annotated, Any, Generic, Protocol, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -48,6 +49,13 @@ class Event(msgspec.Struct):
     order: Order | None = None
 
 
+T = TypeVar("T")
+
+
+class Box(msgspec.Struct, Generic[T]):
+    content: T
+
+
 class Session:
     pass
 
@@ -90,6 +98,7 @@ def test_a_strict_model_takes_an_iso_date_from_json_of_any_name(content_type: st
             Event(1, datetime(2030, 1, 31, tzinfo=UTC)),
         ),
         (list[Event], b'[{"id": 1}]', [Event(1)]),
+        (Box[int], b'{"content": 1}', Box(1)),
         (Event | None, b"null", None),
         (Any, b'{"a": 1}', {"a": 1}),
     ],
@@ -233,7 +242,7 @@ def test_an_unknown_content_type_is_named_if_the_bytes_do_not_fit() -> None:
 
 
 def test_a_struct_inside_a_plain_or_pydantic_type_is_an_error_at_declaration() -> None:
-    with pytest.raises(DefinitionError, match=r"Envelope.*Event.*msgspec Struct"):
+    with pytest.raises(DefinitionError, match=r"Envelope.*Event"):
         decoder(Envelope)
 
 
@@ -245,6 +254,26 @@ def test_a_union_of_struct_and_model_is_an_error_at_declaration() -> None:
 def test_a_type_that_nothing_can_validate_is_an_error_at_declaration() -> None:
     with pytest.raises(DefinitionError, match="Session"):
         decoder(Session)
+
+
+def test_an_alias_that_names_itself_is_no_endless_loop() -> None:
+    class Tree:
+        """Stands for `type Tree = list[Tree]` of Python 3.12."""
+
+        @property
+        def __value__(self) -> Any:
+            return GenericAlias(list, (self,))
+
+    with pytest.raises(DefinitionError, match="cannot be validated"):
+        decoder(Tree())
+
+
+@pytest.mark.parametrize("annotation", [Order, Event])
+def test_an_error_about_json_names_the_content_type(annotation: Any) -> None:
+    with pytest.raises(DecodeError, match="'application/json'") as caught:
+        decoder(annotation)(b"{", "application/json")
+
+    assert caught.value.content_type == "application/json"
 
 
 def test_a_caster_is_lenient() -> None:

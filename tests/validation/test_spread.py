@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from datetime import date
 from inspect import Parameter as Native
-from inspect import signature
 from typing import Any
 
 import msgspec
@@ -39,77 +38,69 @@ ARGUMENTS = [
 def test_an_object_is_spread_by_name() -> None:
     read = spread_decoder([Parameter("order", Order), Parameter("count", int)])
 
-    assert read(b'{"count": "3", "order": {"due": "2030-01-31"}}', None) == ((ORDER, 3), {})
+    assert read(b'{"count": "3", "order": {"due": "2030-01-31"}}', None) == (ORDER, 3)
 
 
 def test_an_array_is_spread_by_position_and_the_rest_is_cast_one_by_one() -> None:
     read = spread_decoder(ARGUMENTS)
 
-    assert read(b"[1, 2.0, 3.0, 4.0]", "application/json") == ((1, 2, 3, 4), {})
+    assert read(b"[1, 2.0, 3.0, 4.0]", "application/json") == (1, 2, (3, 4))
 
 
 def test_defaults_are_filled_in() -> None:
-    assert spread_decoder(ARGUMENTS)(b"[1]", None) == ((1, 2), {})
-    assert spread_decoder(ARGUMENTS)(b'{"a": 1}', None) == ((1, 2), {})
+    assert spread_decoder(ARGUMENTS)(b"[1]", None) == (1, 2, ())
+    assert spread_decoder(ARGUMENTS)(b'{"a": 1}', None) == (1, 2, ())
 
 
 def test_positional_only_parameters_are_filled_by_name_too() -> None:
     read = spread_decoder([Parameter("a", int, kind=Native.POSITIONAL_ONLY), Parameter("b", int)])
 
-    assert read(b'{"b": 2, "a": 1}', None) == ((1, 2), {})
+    assert read(b'{"b": 2, "a": 1}', None) == (1, 2)
 
 
 def test_keyword_only_parameters_come_by_name() -> None:
     read = spread_decoder([Parameter("a", int), Parameter("k", int, kind=Native.KEYWORD_ONLY)])
 
-    assert read(b'{"a": 1, "k": "2"}', None) == ((1,), {"k": 2})
+    assert read(b'{"a": 1, "k": "2"}', None) == (1, 2)
 
 
 def test_unknown_members_are_ignored() -> None:
     read = spread_decoder([Parameter("a", int), Parameter("b", int)])
 
-    assert read(b'{"a": 1, "b": 2, "new": 3}', None) == ((1, 2), {})
+    assert read(b'{"a": 1, "b": 2, "new": 3}', None) == (1, 2)
 
 
 def test_unknown_members_go_to_var_keyword() -> None:
     read = spread_decoder([Parameter("a", int), Parameter("more", int, kind=Native.VAR_KEYWORD)])
 
-    assert read(b'{"a": 1, "new": "3"}', None) == ((1,), {"new": 3})
+    assert read(b'{"a": 1, "new": "3"}', None) == (1, {"new": 3})
 
 
 def test_a_parameter_without_annotation_takes_anything() -> None:
     read = spread_decoder([Parameter("a"), Parameter("b")])
 
-    assert read(b'[{"x": 1}, null]', None) == (({"x": 1}, None), {})
+    assert read(b'[{"x": 1}, null]', None) == ({"x": 1}, None)
 
 
 def test_a_struct_among_the_parameters_is_msgspecs() -> None:
     read = spread_decoder([Parameter("event", Event), Parameter("order", Order)])
 
-    assert read(b'[{"id": 1}, {"due": "2030-01-31"}]', None) == ((Event(1), ORDER), {})
+    assert read(b'[{"id": 1}, {"due": "2030-01-31"}]', None) == (Event(1), ORDER)
     with pytest.raises(ValidationFailed, match=r"event = .*Expected `int`"):
         read(b'{"event": {"id": "x"}, "order": {"due": "2030-01-31"}}', None)
-
-
-def test_an_inspected_signature_will_do() -> None:
-    def handle(a: int, *, k: int = 5) -> None: ...
-
-    parameters = signature(handle, eval_str=True).parameters.values()
-
-    assert spread_decoder(list(parameters))(b'{"a": "1"}', None) == ((1,), {"k": 5})
 
 
 def test_messagepack_is_spread_as_well() -> None:
     body = msgspec.msgpack.encode({"a": 1, "b": "2"})
 
-    assert spread_decoder(ARGUMENTS)(body, "application/msgpack") == ((1, 2), {})
+    assert spread_decoder(ARGUMENTS)(body, "application/msgpack") == (1, 2, ())
 
 
 def test_an_empty_body_leaves_all_to_the_defaults() -> None:
     read = spread_decoder([Parameter("a", int, default=1), Parameter("b", int, default=2)])
 
-    assert read(b"", None) == ((1, 2), {})
-    assert read(b"[5]", None) == ((5, 2), {})
+    assert read(b"", None) == (1, 2)
+    assert read(b"[5]", None) == (5, 2)
 
 
 def test_an_empty_body_is_refused_if_a_parameter_needs_it() -> None:

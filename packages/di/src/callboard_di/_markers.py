@@ -103,12 +103,9 @@ def Context(  # noqa: N802 - reads as the marker that it makes
 def Header(  # noqa: N802 - reads as the marker that it makes
     real_name: str = "", *, default: Any = EMPTY, cast: bool = True
 ) -> Any:
-    """Inject a header of the message; *real_name* may have dots, and is not a path.
+    """Inject the header *real_name*, or that of the parameter's name; dots are part of it.
 
-    Args:
-        real_name: The header's name. Empty: the parameter's name.
-        default: Taken, and not cast, if the message has no such header.
-        cast: Cast the value to the parameter's annotation.
+    *default* is taken, and not cast, if the message has no such header.
     """
     return ContextValue(real_name, ("message", "headers"), default, None, cast)
 
@@ -118,9 +115,7 @@ def Path(  # noqa: N802 - reads as the marker that it makes
 ) -> Any:
     """Inject what a field of the address's template matched: `level` of `logs.{level}`.
 
-    Args:
-        real_name: The field's name. Empty: the parameter's name.
-        default: Taken, and not cast, if the address has no such field.
-        cast: Cast the value to the parameter's annotation.
+    The field is *real_name*, or that of the parameter's name. *default* is taken, and not cast,
+    if the address has no such field.
     """
     return ContextValue(real_name, ("message", "path"), default, None, cast)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Generic, TypeAlias, TypeVar
 
-from ._errors import MissingValue, PlanError
+from ._errors import PlanError
 from ._markers import EMPTY, Dependency
 from ._overrides import Overrides
 from ._planner import Planner, Sources
 from ._resolver import Caster, Resolver
-from ._run import Frame, Read, Step, as_awaitable, running, scoped
-from ._signature import POSITIONAL, BodyParameter, Callee, Style, read
+from ._run import Begin, Step, running, scoped
+from ._signature import POSITIONAL, BodyParameter, Callee, read
 
 __all__ = ["Body", "Plan", "plan"]
 
@@ -21,7 +21,7 @@ S = TypeVar("S")
 Run = TypeVar("Run")
 
 Body: TypeAlias = Callable[[S], Any]
-"""Reads the body: the value itself, or `(args, kwargs)` if the plan is `spread`."""
+"""Reads the body: the value itself or, if the plan is `spread`, one for each body parameter."""
 
 
 def plan(
@@ -46,14 +46,14 @@ def plan(
         PlanError: A name, a parameter or a chain of dependencies that cannot be satisfied.
     """
     callee = call if isinstance(call, Callee) else read(call)
-    if callee.style in {Style.GENERATOR, Style.ASYNC_GENERATOR}:
+    if callee.style in {"generator", "async generator"}:
         raise PlanError(
             f"{callee.title} is no handler but a generator; return a value, or make it a dependency"
         )
     for each in dependencies:
         if not isinstance(each, Dependency):  # pyright: ignore[reportUnnecessaryIsInstance] - markers pass for Any
-            raise PlanError(f"the dependencies of {callee.title} hold {each!r}; write Depends({_name(each)})")
-    return Plan(callee, Sources(resolver, caster, overrides), tuple(dependencies))
+            raise PlanError(f"the dependencies of {callee.title} hold {each!r}; write Depends(...)")
+    return Plan(callee, Sources(resolver, caster, overrides or Overrides()), tuple(dependencies))
 
 
 class Plan(Generic[S]):
@@ -76,7 +76,7 @@ class Plan(Generic[S]):
         self.spread = len(self.body) > 1 or any(part.variadic for part in self.body)
         self._sources = sources
         self._dependencies = dependencies
-        self._planned(self.call)  # to have its errors now
+        self._steps(sync_to_thread=False)  # to have its errors now
 
     @property
     def call(self) -> Callable[..., object]:
@@ -90,25 +90,24 @@ class Plan(Generic[S]):
 
         Args:
             body: Reads the body, decoded and validated, first of all: the value itself for one
-                body parameter, `(args, kwargs)` for a `spread` plan (by position over the body
-                parameters, the rest to `*args`; by name; what fits none is left out).
+                body parameter; for a `spread` plan one value for each, in order, with a sequence
+                for `*args` and a mapping for `**kwargs`.
                 Not called if there are no body parameters.
                 None: there is no body, and every body parameter needs a default.
             sync_to_thread: Run a sync function in a worker thread. If the call is cancelled the
-                thread goes on, and its result is dropped. A class is always called inline.
+                thread goes on, and its result is dropped.
 
         Raises:
             PlanError: There is no *body*, and a body parameter has no default. Also out of
                 `run`, if an override came that cannot be planned.
         """
-        call = as_awaitable(self.call, self.callee.style, sync_to_thread=sync_to_thread)
         begin = self._beginning(body)
 
         def compiled() -> Callable[[S], Awaitable[object]]:
-            steps, invoke = self._planned(call)
-            if body is not None and not steps and self._takes_only_the_body():
-                return _body_only(call, body)
-            return running(begin, steps, invoke)
+            steps = self._steps(sync_to_thread=sync_to_thread)
+            if body is not None and len(steps) == 1 and self._is_called_with_the_body():
+                return _body_only(self.call, body)
+            return running(begin, steps)
 
         return self._following(compiled)
 
@@ -120,44 +119,42 @@ class Plan(Generic[S]):
         For what outlives its call: an object that keeps the connection injected into it.
         A sync function is called inline. Leave the block in the task that entered it.
         """
-        call = as_awaitable(self.call, self.callee.style, sync_to_thread=False)
         begin = self._beginning(body)
-        return self._following(lambda: scoped(begin, *self._planned(call)))
+        return self._following(lambda: scoped(begin, self._steps(sync_to_thread=False)))
 
-    def _planned(self, call: Callable[..., object]) -> tuple[Sequence[Step], Read]:
+    def _steps(self, *, sync_to_thread: bool) -> Sequence[Step]:
         planner = Planner(self._sources, self.body)
         for marker in self._dependencies:
-            planner.place(marker)
-        invoke = planner.invocation(self.callee, call, handler=True)
-        return planner.steps, invoke
+            planner.depend(marker)
+        planner.call(self.callee, sync_to_thread=sync_to_thread, variadic=True)
+        return planner.steps
 
-    def _takes_only_the_body(self) -> bool:
+    def _is_called_with_the_body(self) -> bool:
         kinds = [part.kind for part in self.callee.parameters]
-        return len(self.body) == len(kinds) == 1 and kinds[0] in POSITIONAL
+        only = len(self.body) == len(kinds) == 1 and kinds[0] in POSITIONAL
+        return only and self.callee.style == "async"
 
-    def _beginning(self, body: Body[S] | None) -> Callable[[S], Frame]:
-        """Return how a frame begins: with what travels, and a value for each body parameter."""
+    def _beginning(self, body: Body[S] | None) -> Begin[S]:
         if not self.body:
             return lambda travelling: [travelling]
         if body is None:
-            values = self._without_body()
+            values = [self._without_body(part) for part in self.body]
             return lambda travelling: [travelling, *values]
-        if not self.spread:
-            return lambda travelling: [travelling, body(travelling)]
-        return lambda travelling: [travelling, *_fit(self, *body(travelling))]
+        if self.spread:
+            return lambda travelling: [travelling, *body(travelling)]
+        return lambda travelling: [travelling, body(travelling)]
 
-    def _without_body(self) -> list[object]:
-        try:
-            return _fit(self, (), {})
-        except MissingValue as error:
-            raise PlanError(f"{error} (there is no body)") from error
+    def _without_body(self, part: BodyParameter) -> object:
+        if part.variadic:
+            return () if part.kind is inspect.Parameter.VAR_POSITIONAL else {}
+        if part.default is EMPTY:
+            raise PlanError(f"{self.callee.where(part)} gets no value: there is no body")
+        return part.default
 
     def _following(self, compiled: Callable[[], Callable[[S], Run]]) -> Callable[[S], Run]:
         """Return what was compiled, made anew when the overrides have changed."""
-        run, overrides = compiled(), self._sources.overrides
-        if overrides is None:
-            return run
-        version = overrides.version
+        overrides = self._sources.overrides
+        run, version = compiled(), overrides.version
 
         def current(travelling: S) -> Run:
             nonlocal run, version
@@ -168,10 +165,6 @@ class Plan(Generic[S]):
         return current
 
 
-def _name(call: object) -> str:
-    return str(getattr(call, "__name__", "..."))
-
-
 def _body_only(call: Callable[..., Any], body: Body[S]) -> Callable[[S], Awaitable[object]]:
     return lambda travelling: call(body(travelling))
 
@@ -180,21 +173,3 @@ def _is_body(parameter: BodyParameter, resolver: Resolver[S]) -> bool:
     if parameter.marker is not None:
         return False
     return parameter.annotation is EMPTY or resolver.given(parameter.annotation) is None
-
-
-def _fit(planned: Plan[Any], args: Sequence[object], kwargs: Mapping[str, object]) -> list[object]:
-    """Return a value for each body parameter; what fits none of them is left out."""
-    names = [part.name for part in planned.body if part.kind in POSITIONAL]
-    filled = dict(zip(names, args, strict=False)) | dict(kwargs)
-    values: list[object] = []
-    for part in planned.body:
-        value = filled.pop(part.name, part.default)
-        if part.kind is inspect.Parameter.VAR_POSITIONAL:
-            value = args[len(names) :]
-        elif part.kind is inspect.Parameter.VAR_KEYWORD:
-            value = filled  # it is the last parameter: all others have taken theirs
-        elif value is EMPTY:
-            where = planned.callee.where(part)
-            raise MissingValue(where, path=(part.name,), parameter=part.name)
-        values.append(value)
-    return values

@@ -23,7 +23,7 @@ Caster: TypeAlias = Callable[[Any], Callable[[object], object]]
 class Resolver(Protocol[S_contra]):
     """Finds out, while planning, how values will be read for each message."""
 
-    def context(self, path: tuple[str, ...], /) -> Callable[[S_contra], object]:
+    def context(self, path: tuple[str, ...], /) -> Getter[S_contra]:
         """Return how to read the value at *path*, such as `("message", "headers", "x-id")`.
 
         Reading raises LookupError if the value is absent; None and false values are present.
@@ -34,7 +34,7 @@ class Resolver(Protocol[S_contra]):
         """
         ...
 
-    def given(self, annotation: object, /) -> Callable[[S_contra], object] | None:
+    def given(self, annotation: object, /) -> Getter[S_contra] | None:
         """Return how to read the value for a parameter of this type; None: not claimed.
 
         Asked for each parameter that has an annotation and no marker, before it is taken

@@ -1,22 +1,26 @@
-"""Runs: the closures that are left of a plan, one specialised for each kind of need.
+"""Runs: the closures that are left of a plan when all that can be known is known.
 
 A running plan keeps its values in one list, the frame: first what travels, then a value for
-each body parameter, then what the dependencies gave, in the order in which they are called.
-Most handlers need nothing closed, and many nothing awaited: neither an exit stack nor
-a coroutine is made for those; their run is a plain function that hands on the handler's own.
+each body parameter, then what its steps gave: the dependencies in the order in which they are
+called, and at last the handler. Where the handler is the only step there is no coroutine but its
+own, and there is no exit stack but for what outlives the run.
 
-Teardown is written out here. What happens at a generator's `yield` follows FastAPI:
-a success resumes it, a failure is raised there, and it has to raise in turn, whether the same
-or another exception. One that ends instead has hidden a failure, which is an error, since its
-message would be acknowledged. A cancellation goes on in any case.
+What happens at a generator's `yield` follows FastAPI: a success resumes it, a failure is raised
+there, and it has to raise in turn, whether the same or another exception. One that ends instead
+has hidden a failure, which is an error, since its message would be acknowledged.
+A cancellation goes on in any case.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from enum import Enum
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+)
 from typing import Any, TypeAlias, TypeVar
 
 from anyio import CancelScope, to_thread
@@ -24,56 +28,36 @@ from anyio import CancelScope, to_thread
 from ._errors import InjectionError, SwallowedError
 from ._signature import Style
 
-__all__ = ["Frame", "Mode", "Read", "Step", "as_awaitable", "as_step", "running", "scoped"]
+__all__ = ["Begin", "Frame", "Read", "Step", "ready", "running", "scoped"]
 
 S = TypeVar("S")
 
+Call: TypeAlias = Callable[..., Any]
 Frame: TypeAlias = list[Any]
+Begin: TypeAlias = Callable[[S], Frame]
+"""Makes the frame of a message, with what travels and the values of the body."""
 Read: TypeAlias = Callable[[Frame], Any]
 """Takes one argument out of a frame, or makes a call with arguments out of it."""
-Call: TypeAlias = Callable[..., Any]
-Opened: TypeAlias = list[AsyncGenerator[Any, None]]
+Step: TypeAlias = tuple[Read, Style]
+"""Makes a call whose value is the next of the frame, and says how it gives it."""
 
 
-class Mode(Enum):
-    """What is done with what a call returned."""
-
-    TAKE = "it is the value"
-    AWAIT = "awaiting it gives the value"
-    OPEN = "an async generator, whose first value it is, and which is closed later"
-
-
-Step: TypeAlias = tuple[Read, Mode]
-
-
-def as_awaitable(call: Call, style: Style, *, sync_to_thread: bool) -> Call:
-    """Return *call* as a function whose result is awaited: in a thread, if it is to be."""
-    if style is Style.ASYNC:
-        return call
+def ready(call: Call, style: Style, *, sync_to_thread: bool) -> tuple[Call, Style]:
+    """Return what a step calls for *call*, and its style: that of a sync generator never."""
+    if style == "generator":
+        return _as_async(call, _to_its_end if sync_to_thread else _at_once), "async generator"
+    if style != "sync" or not sync_to_thread:
+        return call, style
 
     async def in_thread(*args: object, **kwargs: object) -> object:
         # A thread cannot be cancelled. The caller can, and leaves it and its result behind.
         bound = functools.partial(call, *args, **kwargs)
         return await to_thread.run_sync(bound, abandon_on_cancel=True)
 
-    async def inline(*args: object, **kwargs: object) -> object:
-        return call(*args, **kwargs)
-
-    return in_thread if sync_to_thread and style is Style.SYNC else inline
+    return in_thread, "async"
 
 
-def as_step(call: Call, style: Style, *, sync_to_thread: bool) -> tuple[Call, Mode]:
-    """Return how a dependency is called, and what is done with what that returns."""
-    if style is Style.ASYNC_GENERATOR:
-        return call, Mode.OPEN
-    if style is Style.GENERATOR:
-        return _as_async_generator(call, _to_its_end if sync_to_thread else _at_once), Mode.OPEN
-    if style is Style.ASYNC or sync_to_thread:
-        return as_awaitable(call, style, sync_to_thread=sync_to_thread), Mode.AWAIT
-    return call, Mode.TAKE
-
-
-def _as_async_generator(call: Call, hop: Call) -> Callable[..., AsyncGenerator[object, None]]:
+def _as_async(call: Call, hop: Call) -> Call:
     manager = contextmanager(call)
 
     @functools.wraps(call)
@@ -103,150 +87,71 @@ async def _to_its_end(call: Call, *args: object) -> object:
     return None  # not reached: nobody cancels this scope
 
 
-def running(
-    begin: Callable[[S], Frame], steps: Sequence[Step], invoke: Read
-) -> Callable[[S], Awaitable[object]]:
-    """Return the leanest run: *begin* a frame, fill it by *steps*, and await what is invoked."""
-    modes = {mode for _, mode in steps}
-    if Mode.OPEN in modes:
-        return _closing(begin, steps, invoke)
-    if Mode.AWAIT in modes:
-        return _awaiting(begin, steps, invoke)
-    calls = [call for call, _ in steps]
-
-    def run(travelling: S) -> Awaitable[object]:
-        frame = begin(travelling)
-        for call in calls:
-            frame.append(call(frame))
-        result: Awaitable[object] = invoke(frame)
-        return result
-
-    return run
-
-
-def _awaiting(
-    begin: Callable[[S], Frame], steps: Sequence[Step], invoke: Read
-) -> Callable[[S], Awaitable[object]]:
-    waits = [(call, mode is Mode.AWAIT) for call, mode in steps]
-
-    async def run(travelling: S) -> object:
-        frame = begin(travelling)
-        for call, wait in waits:
-            frame.append(await call(frame) if wait else call(frame))
-        return await invoke(frame)
-
-    return run
-
-
-def _closing(
-    begin: Callable[[S], Frame], steps: Sequence[Step], invoke: Read
-) -> Callable[[S], Awaitable[object]]:
-    async def run(travelling: S) -> object:
-        opened: Opened = []
-        try:
-            frame = begin(travelling)
-            await _fill(frame, steps, opened)
-            result = await invoke(frame)
-        except BaseException as error:
-            await _unwind(opened, error)
-            raise
-        await _close(opened)
-        return result
-
-    return run
+def running(begin: Begin[S], steps: Sequence[Step]) -> Callable[[S], Awaitable[object]]:
+    """Return what takes the steps, closes the generators, and returns what the last step gave."""
+    call, style = steps[0]
+    if len(steps) == 1 and style == "async":
+        return lambda travelling: call(begin(travelling))
+    return lambda travelling: _take(iter(steps), begin(travelling))
 
 
 def scoped(
-    begin: Callable[[S], Frame], steps: Sequence[Step], invoke: Read
+    begin: Begin[S], steps: Sequence[Step]
 ) -> Callable[[S], AbstractAsyncContextManager[object]]:
-    """Return a run whose teardown waits until the block around it is left."""
+    """Return the same as a context manager, which closes the generators when its block is left."""
 
     @asynccontextmanager
     async def scope(travelling: S) -> AsyncGenerator[object, None]:
-        opened: Opened = []
-        try:
-            frame = begin(travelling)
-            await _fill(frame, steps, opened)
-            yield await invoke(frame)
-        except BaseException as error:
-            await _unwind(opened, error)
-            raise
-        await _close(opened)
+        async with AsyncExitStack() as stack:
+            yield await _take(iter(steps), begin(travelling), stack)
 
     return scope
 
 
-async def _fill(frame: Frame, steps: Sequence[Step], opened: Opened) -> None:
-    for call, mode in steps:
+async def _take(steps: Iterator[Step], frame: Frame, stack: AsyncExitStack | None = None) -> object:
+    for call, style in steps:
         value = call(frame)
-        if mode is Mode.AWAIT:
+        if style == "async":
             value = await value
-        elif mode is Mode.OPEN:
-            generator, value = value, await _first(value)
-            opened.append(generator)
+        elif style == "async generator" and stack:
+            value = await stack.enter_async_context(_Opened(value))
+        elif style == "async generator":
+            # Cheaper than a stack: the rest of the steps is taken inside of the block.
+            async with _Opened(value) as first:
+                frame.append(first)
+                return await _take(steps, frame)
         frame.append(value)
+    return frame[-1]
 
 
-async def _first(generator: AsyncGenerator[Any, None]) -> object:
-    try:
-        return await generator.__anext__()
-    except StopAsyncIteration:
-        raise _wrong_yields(generator) from None
+class _Opened:
+    """The block between the `yield` of a generator and its end."""
 
+    def __init__(self, generator: AsyncGenerator[Any, None]) -> None:
+        self._generator = generator
 
-async def _close(opened: Opened) -> None:
-    """Resume the generators, last opened first; if one fails, the rest are told."""
-    while opened:
-        generator = opened.pop()
+    async def __aenter__(self) -> object:
         try:
-            await generator.__anext__()
+            return await anext(self._generator)
         except StopAsyncIteration:
-            continue
-        except BaseException as error:
-            await _unwind(opened, error)
-            raise
-        await generator.aclose()
-        failure = _wrong_yields(generator)
-        await _unwind(opened, failure)
-        raise failure
+            raise self._failure("has to yield exactly once") from None
 
-
-async def _unwind(opened: Opened, error: BaseException) -> None:
-    """Raise *error* in the generators, last opened first, and what one raises in the next.
-
-    Returns if *error* itself came out of the last one, so that the caller raises it on.
-    """
-    failure = error
-    while opened:
-        generator = opened.pop()
+    async def __aexit__(self, _: object, error: BaseException | None, __: object) -> None:
         try:
-            await generator.athrow(failure)
+            if error is None:
+                await anext(self._generator)
+            else:
+                await self._generator.athrow(error)
         except StopAsyncIteration:
-            failure = _swallowed(generator, failure)
-        except BaseException as raised:  # noqa: BLE001 - it is raised on, below or by the caller
-            failure = raised
-        else:
-            await generator.aclose()
-            failure = _wrong_yields(generator)
-    if failure is not error:
-        raise failure
+            if isinstance(error, Exception):
+                hint = (
+                    f"caught {error!r} at its yield and ended; let it raise again after cleaning up"
+                )
+                raise self._failure(hint, SwallowedError) from error
+            return  # all went well, or a cancellation goes on
+        await self._generator.aclose()
+        raise self._failure("has to yield exactly once")
 
-
-def _swallowed(generator: AsyncGenerator[Any, None], failure: BaseException) -> BaseException:
-    if not isinstance(failure, Exception):
-        return failure  # a cancellation is not the dependency's to stop
-    swallowed = SwallowedError(
-        f"dependency {_name(generator)} caught {failure!r} at its yield and ended; "
-        "let it raise again after cleaning up"
-    )
-    swallowed.__cause__ = failure
-    return swallowed
-
-
-def _wrong_yields(generator: AsyncGenerator[Any, None]) -> InjectionError:
-    return InjectionError(f"dependency {_name(generator)} has to yield exactly once")
-
-
-def _name(generator: AsyncGenerator[Any, None]) -> str:
-    qualified: str = getattr(generator, "__qualname__", "")
-    return repr(qualified.rpartition("<locals>.")[2])
+    def _failure(self, what: str, kind: type[InjectionError] = InjectionError) -> InjectionError:
+        name = getattr(self._generator, "__qualname__", "").rpartition("<locals>.")[2]
+        return kind(f"dependency {name!r} {what}")

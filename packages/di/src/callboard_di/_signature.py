@@ -1,35 +1,34 @@
-"""Signatures: what a callable is, what it takes, and where each parameter says it comes from."""
+"""Signatures: what a callable is, what it takes, and where each parameter says it comes from.
+
+Annotations are often postponed strings, and may name types that exist only inside a function,
+such as a test's own `class Order`. The running enclosing functions are found on the stack.
+"""
 
 from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Container
 from dataclasses import dataclass
-from enum import Enum
-from typing import Annotated, Any, TypeAlias
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias, get_type_hints
 
-from ._annotations import Names, bare, names_for, resolve, title, unwrap
 from ._errors import PlanError
 from ._markers import EMPTY, ContextValue, Dependency, NoCast
 
-__all__ = ["POSITIONAL", "BodyParameter", "Callee", "Style", "circle", "identity", "read"]
+__all__ = ["POSITIONAL", "BodyParameter", "Callee", "Style", "identity", "read", "refuse_circle"]
 
 Call: TypeAlias = Callable[..., Any]
 Marker: TypeAlias = Dependency | ContextValue
+Names: TypeAlias = tuple[dict[str, Any], dict[str, Any]]
+"""The globals and locals that annotations are evaluated in."""
 
 POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
-class Style(Enum):
-    """How a callable gives its value."""
-
-    SYNC = "function"
-    CLASS = "class"
-    ASYNC = "async function"
-    GENERATOR = "generator"
-    ASYNC_GENERATOR = "async generator"
+Style: TypeAlias = Literal["sync", "async", "generator", "async generator"]
+"""How a callable gives its value: when called, awaited, or as the first item before its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +54,7 @@ class BodyParameter:
     @property
     def variadic(self) -> bool:
         """Whether it is `*args` or `**kwargs`."""
-        return self.kind in _VARIADIC
+        return self.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +88,8 @@ def read(call: Call) -> Callee:
     local to enclosing functions can be resolved only while these run.
 
     Raises:
-        PlanError: An annotation cannot be resolved, a parameter has two markers,
-            dependencies go in a circle, or *call* has no signature.
+        PlanError: An annotation cannot be resolved, a parameter has two markers, dependencies
+            go in a circle, or *call* cannot be called or has no signature.
     """
     return _read(call, ())
 
@@ -104,54 +103,47 @@ def identity(call: Call) -> object:
     return call
 
 
-def circle(call: Call, chain: tuple[Call, ...]) -> PlanError | None:
-    """Return the error if *call* is needed by one in *chain*, which needs it."""
-    if all(identity(call) != identity(other) for other in chain):
-        return None
-    return PlanError(
-        f"dependencies go in a circle: {' → '.join(title(other) for other in (*chain, call))}; "
-        "let one of them do without the next"
-    )
+def refuse_circle(call: Call, chain: tuple[Call, ...]) -> None:
+    """Raise the error if *call* is needed by one in *chain*, which needs it."""
+    if identity(call) in map(identity, chain):
+        raise PlanError(
+            f"dependencies go in a circle: {' → '.join(map(_title, (*chain, call)))}; "
+            "let one of them do without the next"
+        )
 
 
 def _read(call: Call, chain: tuple[Call, ...]) -> Callee:
-    if error := circle(call, chain):
-        raise error
-    names, filled, signature = names_for(call), _filled(call), _signature(call)
+    if not callable(call):  # pyright: ignore[reportUnnecessaryComparison] - `Depends(anything)`
+        raise PlanError(f"{call!r} can't be called; name a function, a class or a callable object")
+    refuse_circle(call, chain)
+    try:
+        signature = inspect.signature(call)
+    except (NameError, TypeError, ValueError) as error:
+        raise PlanError(f"{_title(call)} has no signature ({error}); wrap it in a def") from error
+    names, title = _names(call), _title(call)
     parameters = tuple(
-        _parameter(title(call), declared, names)
+        _parameter(title, declared, names)
         for declared in signature.parameters.values()
-        if declared.name not in filled
+        if declared.name not in _filled(call)
     )
     for parameter in parameters:
         if isinstance(parameter.marker, Dependency) and parameter.marker.callee is None:
             parameter.marker.callee = _read(parameter.marker.call, (*chain, call))
-    returns = _returned(signature.return_annotation, names)
-    return Callee(call, title(call), _style(call), parameters, returns)
-
-
-def _returned(annotation: Any, names: Names) -> Any:
     try:
-        return resolve(annotation, names)
+        returns = _resolve(signature.return_annotation, names)
     except NameError:
-        return annotation
+        returns = signature.return_annotation
+    return Callee(call, title, _style(call), parameters, returns)
 
 
-def _signature(call: Call) -> inspect.Signature:
-    try:
-        return inspect.signature(call)
-    except (NameError, TypeError, ValueError) as error:
-        raise PlanError(f"{title(call)} has no signature ({error}); wrap it in a def") from error
-
-
-def _filled(call: Any) -> set[str]:
-    return set(call.keywords) if isinstance(call, functools.partial) else set()
+def _filled(call: Any) -> Container[str]:
+    return call.keywords if isinstance(call, functools.partial) else ()
 
 
 def _parameter(owner: str, declared: inspect.Parameter, names: Names) -> BodyParameter:
     where = f"parameter {declared.name!r} of {owner}"
     try:
-        annotation = resolve(declared.annotation, names)
+        annotation = _resolve(declared.annotation, names)
     except Exception as error:
         raise PlanError(
             f"{where} has the annotation {declared.annotation!r}, which cannot be resolved "
@@ -166,7 +158,7 @@ def _parameter(owner: str, declared: inspect.Parameter, names: Names) -> BodyPar
         annotation,
         EMPTY if isinstance(declared.default, Marker) else declared.default,
         declared.kind,
-        cast=len(marks) == len([mark for mark in marks if isinstance(mark, Marker)]),
+        cast=all(isinstance(mark, Marker) for mark in marks),
         marker=markers[0] if markers else None,
     )
 
@@ -179,20 +171,73 @@ def _split(annotation: Any) -> tuple[Any, list[object]]:
     ]
     if not ours:
         return annotation, ours
-    theirs = tuple(mark for mark in extras if mark not in ours)
+    theirs = [mark for mark in extras if mark not in ours]
     kind: Any = Annotated
     plain = annotation.__origin__
     return (kind[(plain, *theirs)] if theirs else plain), ours
 
 
+def _resolve(annotation: Any, names: Names) -> Any:
+    """Return *annotation* with the strings in it evaluated; `Annotated` is kept."""
+    if annotation is EMPTY:
+        return annotation
+
+    def holder() -> None: ...
+
+    holder.__annotations__ = {"it": annotation}
+    resolved = get_type_hints(holder, *names, include_extras=True)["it"]
+    # `type Session = Annotated[...]` (PEP 695) is a name for its value.
+    return getattr(resolved, "__value__", resolved)
+
+
+def _names(call: Call) -> Names:
+    """Return what the annotations of *call* can see, running enclosing functions included."""
+    function, called = _unwrap(call), _bare(call)
+    # A class's constructor may be inherited or generated, with other globals than the class's.
+    module = sys.modules.get(called.__module__) if isinstance(called, type) else None
+    around = getattr(function, "__globals__", {})
+    local: dict[str, Any] = {}
+    frame = inspect.currentframe()
+    while frame is not None:
+        outer = f"{frame.f_code.co_qualname}.<locals>."
+        if function.__qualname__.startswith(outer) and frame.f_globals is around:
+            local = {**frame.f_locals, **local}  # the nearest wins
+        frame = frame.f_back
+    return (vars(module) if module else {}) | around, local
+
+
 def _style(call: Call) -> Style:
-    called = bare(call)
-    if isinstance(called, type):
-        return Style.CLASS
+    called = _bare(call)
     if inspect.isasyncgenfunction(called):
-        return Style.ASYNC_GENERATOR
+        return "async generator"
     if inspect.isgeneratorfunction(called):
-        return Style.GENERATOR
-    # A decorator's plain wrapper hands on the awaitable of the async function inside it.
-    forms = (call, called, unwrap(call))
-    return Style.ASYNC if any(map(inspect.iscoroutinefunction, forms)) else Style.SYNC
+        return "generator"
+    # A decorator's plain wrapper hands on the awaitable of the async function inside it. That is
+    # not so with generators: what `@contextmanager` has made of one is no generator any more.
+    forms = (called, _unwrap(call))
+    return "async" if any(map(inspect.iscoroutinefunction, forms)) else "sync"
+
+
+def _bare(call: Call) -> Call:
+    """Return what *call* calls: the function or class in a partial, an object's `__call__`."""
+    while isinstance(call, functools.partial):
+        call = call.func
+    return call if inspect.isroutine(call) or isinstance(call, type) else type(call).__call__
+
+
+def _unwrap(call: Call) -> Any:
+    """Return the function at the bottom of *call*: that which a person wrote."""
+    function: Any = _bare(call)
+    if isinstance(function, type):
+        made: Any = function
+        function = made.__new__ if made.__init__ is object.__init__ else made.__init__
+    return inspect.unwrap(function)
+
+
+def _title(call: Call) -> str:
+    """Return the name of *call* and where it stands: `'on_order' (orders.py:14)`."""
+    called, function = _bare(call), _unwrap(call)
+    named = called if isinstance(called, type) else function
+    code = getattr(function, "__code__", None)
+    place = f" ({Path(code.co_filename).name}:{code.co_firstlineno})" if code else ""
+    return repr(named.__qualname__.rpartition("<locals>.")[2]) + place

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ._codec import Codec, Encoded, Format
+from ._codec import Codec, Encoded
 from ._decoder import Caster, Decoder, caster, decoder
 from ._encoder import Encoder, encoder
 from ._errors import (
@@ -10,11 +10,10 @@ from ._errors import (
     DefinitionError,
     EncodeError,
     Failure,
-    MissingExtra,
     ValidationError,
     ValidationFailed,
 )
-from ._schema import SchemaMode, json_schema, spread_json_schema
+from ._schema import json_schema, spread_json_schema
 from ._spread import Parameter, SpreadDecoder, spread_decoder
 
 __all__ = [
@@ -27,10 +26,7 @@ __all__ = [
     "Encoded",
     "Encoder",
     "Failure",
-    "Format",
-    "MissingExtra",
     "Parameter",
-    "SchemaMode",
     "SpreadDecoder",
     "ValidationError",
     "ValidationFailed",

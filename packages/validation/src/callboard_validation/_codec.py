@@ -1,61 +1,29 @@
 """Between values and bodies by content type: the rules that every producer and consumer shares.
 
-A codec knows formats, not types: `decoder` and `encoder` add those, and go past the codec where a
-body is JSON, so that a type is validated from the bytes in one step.
+A codec knows content types, not types: `decoder` and `encoder` add those, and go past the codec
+where a body is JSON, so that a type is validated from the bytes in one step.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 from pydantic_core import from_json
 
-from ._errors import DecodeError, DefinitionError, EncodeError, ValidationError
-from ._json import encode_json
-from ._msgspec import decode_messagepack, encode_messagepack
+from ._errors import DecodeError, DefinitionError, EncodeError
+from ._msgspec import decode_messagepack, encode_json, encode_messagepack
 
-__all__ = ["HOW_TO_ADD", "JSON", "TEXT", "Codec", "Encoded", "Format"]
+__all__ = ["HOW_TO_ADD", "JSON", "TEXT", "Codec", "Encoded"]
 
 Encoded: TypeAlias = tuple[bytes, str | None]
 """A body and its content type; None for bytes that nothing is known of, and for no value."""
 
+_Pair: TypeAlias = tuple[Callable[[object], bytes], Callable[[bytes], object]]
+
 JSON = "application/json"
 TEXT = "text/plain"
-
-
-class Format(NamedTuple):
-    """How the bodies of one content type are written and read.
-
-    Both functions are pure; whatever they raise becomes an `EncodeError` or a `DecodeError`.
-    """
-
-    content_type: str
-    encode: Callable[[object], bytes]
-    decode: Callable[[bytes], object]
-
-    def write(self, value: object) -> bytes:
-        """Encode *value*, or raise `EncodeError`."""
-        try:
-            return self.encode(value)
-        except ValidationError:
-            raise
-        except Exception as error:
-            raise EncodeError(f"{error}", type(value).__qualname__) from error
-
-    def read(self, body: bytes) -> object:
-        """Decode *body*, or raise `DecodeError`."""
-        if not body and self.content_type != TEXT:
-            raise DecodeError("it is empty", body, self.content_type)
-        try:
-            return self.decode(body)
-        except ValidationError:
-            raise
-        except Exception as error:
-            raise DecodeError(f"{error}", body, self.content_type) from error
-
-
 HOW_TO_ADD = "add it with Codec().with_content_type(content_type, encode, decode)"
 
 
@@ -63,11 +31,10 @@ def _encode_text(value: object) -> bytes:
     return str(value).encode()
 
 
-_TEXT = Format(TEXT, _encode_text, bytes.decode)
-_BUILT_IN: Mapping[str, Format] = {
-    JSON: Format(JSON, encode_json, from_json),
-    TEXT: _TEXT,
-    "application/msgpack": Format("application/msgpack", encode_messagepack, decode_messagepack),
+_BUILT_IN: Mapping[str, _Pair] = {
+    JSON: (encode_json, from_json),
+    TEXT: (_encode_text, bytes.decode),
+    "application/msgpack": (encode_messagepack, decode_messagepack),
 }
 
 
@@ -77,10 +44,10 @@ class Codec:
     Immutable: `with_content_type` returns another codec, so one may be shared by everybody.
     """
 
-    __slots__ = ("_formats",)
+    __slots__ = ("_pairs",)
 
     def __init__(self) -> None:
-        self._formats = _BUILT_IN
+        self._pairs = _BUILT_IN
 
     def with_content_type(
         self,
@@ -90,29 +57,33 @@ class Codec:
     ) -> Codec:
         """Return a codec that knows *content_type* too.
 
+        Both functions are pure; whatever they raise becomes an `EncodeError` or a `DecodeError`.
         Parameters such as `; charset=` do not count when a body's content type is looked up.
 
         Raises:
             DefinitionError: The content type is taken.
         """
         name = _bare(content_type)
-        if not name or name in self._formats:
+        if not name or name in self._pairs:
             raise DefinitionError(
                 f"content type {content_type!r} "
                 + ("has a codec already; register another name" if name else "is empty")
             )
         codec = Codec()
-        codec._formats = {**self._formats, name: Format(name, encode, decode)}
+        codec._pairs = {**self._pairs, name: (encode, decode)}
         return codec
 
-    def find(self, content_type: str) -> Format | None:
-        """Return the format of *content_type*, None if it is unknown.
+    def known(self, content_type: str) -> str | None:
+        """Return the name under which *content_type* is known, None if it is not.
 
-        Parameters and case do not count; the suffix `+json` is JSON.
+        Parameters and case do not count; what ends in `+json` is JSON.
         """
+        if content_type in self._pairs:
+            return content_type  # as most are written
         name = _bare(content_type)
-        found = self._formats.get(name)
-        return self._formats[JSON] if found is None and name.endswith("+json") else found
+        if name in self._pairs:
+            return name
+        return JSON if name.endswith("+json") else None
 
     def encode(self, value: object, content_type: str | None = None) -> Encoded:
         """Turn *value* into a body and its content type.
@@ -130,14 +101,15 @@ class Codec:
             return bytes(value), content_type
         if content_type is None:
             # A str that is also an Enum belongs to a model's world: it is JSON like its siblings.
-            if isinstance(value, str) and not isinstance(value, Enum):
-                return _TEXT.write(value), TEXT
-            return encode_json(value), JSON
-        known = self.find(content_type)
-        if known is None:
-            reason = f"content type {content_type!r} is unknown; {HOW_TO_ADD}"
-            raise EncodeError(reason, type(value).__qualname__)
-        return known.write(value), content_type
+            text = isinstance(value, str) and not isinstance(value, Enum)
+            content_type = TEXT if text else JSON
+        name = self.known(content_type)
+        if name is None:
+            raise EncodeError(f"content type {content_type!r} is unknown; {HOW_TO_ADD}", value)
+        try:
+            return self._pairs[name][0](value), content_type
+        except Exception as error:
+            raise EncodeError(str(error), value) from error
 
     def decode(self, body: bytes, content_type: str | None = None) -> object:
         """Turn *body* into plain values.
@@ -153,8 +125,15 @@ class Codec:
                 return from_json(body)
             except ValueError:
                 return body
-        known = self.find(content_type)
-        return body if known is None else known.read(body)
+        name = self.known(content_type)
+        if name is None:
+            return body
+        if not body and name != TEXT:
+            raise DecodeError("it is empty", body, content_type)
+        try:
+            return self._pairs[name][1](body)
+        except Exception as error:
+            raise DecodeError(str(error), body, content_type) from error
 
 
 def _bare(content_type: str) -> str:

@@ -13,10 +13,9 @@ from typing import Any, TypeAlias, TypeVar, overload
 from ._codec import HOW_TO_ADD, JSON, TEXT, Codec
 from ._errors import DecodeError, DefinitionError
 from ._msgspec import holds_struct, msgspec_target
-from ._pydantic import ANYTHING, pydantic_target
-from ._target import Target, is_untyped
+from ._pydantic import ANYTHING, Target, is_untyped, pydantic_target
 
-__all__ = ["Caster", "Decoder", "caster", "decoder", "target_of", "validating"]
+__all__ = ["Caster", "Decoder", "caster", "casting", "decoder", "target_of", "validating"]
 
 T = TypeVar("T")
 
@@ -35,9 +34,8 @@ def decoder(annotation: object, codec: Codec | None = None) -> Decoder[Any]:
     """Make the function that turns bodies into values of *annotation*.
 
     * `bytes`: the body as it is. No annotation, `Any`, `object`: what `Codec.decode` gives.
-    * JSON, or no content type: validated from the bytes. Without content type, a type that has a
-      plain text or bytes form (`str`, `bytes | None`, `date`, ...) also takes a body that is not
-      JSON of it.
+    * JSON, or no content type: validated from the bytes. Without content type, a body that is no
+      JSON of the type may also be the plain text or bytes of it (`str`, `bytes | None`, `date`).
     * Any other content type: decoded by *codec*, then validated leniently, so that the text `42`
       is an int. A body of unknown content type stays bytes.
     * An empty body is None where the type allows it, and an empty str as `text/plain`.
@@ -63,13 +61,12 @@ def caster(annotation: object) -> Caster:
     Protocol for one, passes as it is.
     The function raises `ValidationFailed`.
     """
-    if is_untyped(annotation):
-        return _same
-    try:
-        target = target_of(annotation)
-    except DefinitionError:
-        return _checking(annotation)
-    return _casting(target)
+    if not is_untyped(annotation):
+        with suppress(DefinitionError):
+            return casting(target_of(annotation))
+        with suppress(DefinitionError):
+            return casting(pydantic_target(annotation, config=ANYTHING))
+    return lambda value: value
 
 
 def target_of(annotation: object) -> Target[Any]:
@@ -77,12 +74,27 @@ def target_of(annotation: object) -> Target[Any]:
     return msgspec_target(annotation) if holds_struct(annotation) else pydantic_target(annotation)
 
 
+def casting(target: Target[T]) -> Callable[[object], T]:
+    """Make the caster of *target*."""
+    validate, errors = target.from_python, target.errors
+
+    def cast(value: object) -> T:
+        try:
+            return validate(value)
+        except errors as error:
+            # Raised outside of the handler: the explanation chooses its own cause.
+            failure = target.explain(error, value, None)
+        raise failure
+
+    return cast
+
+
 def validating(target: Target[T], codec: Codec) -> Decoder[T]:
-    """Make the decoder of *target*; its first branch is the hot path of every message."""
+    """Make the decoder of *target*; JSON is the hot path of every message."""
     from_json, errors = target.from_json, target.errors
 
     def decode(body: bytes, content_type: str | None = None) -> T:
-        if content_type is None or content_type == JSON:
+        if content_type is None or content_type == JSON or codec.known(content_type) == JSON:
             try:
                 return from_json(body)
             except errors as error:
@@ -93,17 +105,23 @@ def validating(target: Target[T], codec: Codec) -> Decoder[T]:
     return decode
 
 
+def _recover(target: Target[T], body: bytes, content_type: str | None, error: Exception) -> T:
+    """Decide what a body means that is not JSON of the type: empty, raw, or refused."""
+    # If these fail too, the first error tells what was expected: JSON.
+    for value in ([] if body else [None]) + ([body] if content_type is None else []):
+        with suppress(*target.errors):
+            return target.from_python(value)
+    if not body:
+        raise DecodeError(f"it is empty, and {target.name} was expected", body, content_type)
+    raise target.explain(error, body, content_type)
+
+
 def _decode_other(target: Target[T], codec: Codec, body: bytes, content_type: str) -> T:
-    known = codec.find(content_type)
-    if known is not None and known.content_type == JSON:
-        try:
-            return target.from_json(body)
-        except target.errors as error:
-            failure = error
-        return _recover(target, body, content_type, failure)
-    if not body and target.optional and (known is None or known.content_type != TEXT):
-        return target.from_python(None)
-    value = body if known is None else known.read(body)
+    known = codec.known(content_type)
+    if not body and known != TEXT:
+        with suppress(*target.errors):
+            return target.from_python(None)
+    value = codec.decode(body, content_type)
     try:
         return target.from_python(value)
     except target.errors as error:
@@ -111,46 +129,8 @@ def _decode_other(target: Target[T], codec: Codec, body: bytes, content_type: st
     if known is None:
         reason = f"its content type is unknown, and its bytes are no {target.name}; {HOW_TO_ADD}"
         raise DecodeError(reason, body, content_type) from failure
-    raise target.explain(failure, value)
-
-
-def _recover(target: Target[T], body: bytes, content_type: str | None, error: Exception) -> T:
-    """Decide what a body means that is not JSON of the type: empty, raw, or refused."""
-    if not body and target.optional:
-        return target.from_python(None)
-    if content_type is None and target.takes_raw:
-        # If this fails too, the first error tells what was expected: JSON.
-        with suppress(*target.errors):
-            return target.from_python(body)
-    if not body:
-        raise DecodeError(f"it is empty, and {target.name} was expected", body, content_type)
-    raise target.explain(error, body)
-
-
-def _casting(target: Target[T]) -> Callable[[object], T]:
-    validate, errors = target.from_python, target.errors
-
-    def cast(value: object) -> T:
-        try:
-            return validate(value)
-        except errors as error:
-            # Raised outside of the handler: the explanation chooses its own cause.
-            failure = target.explain(error, value)
-        raise failure
-
-    return cast
-
-
-def _checking(annotation: object) -> Caster:
-    try:
-        return _casting(pydantic_target(annotation, config=ANYTHING))
-    except DefinitionError:
-        return _same
+    raise target.explain(failure, value, content_type)
 
 
 def _untouched(body: bytes, content_type: str | None = None) -> bytes:  # noqa: ARG001 - a Decoder
     return body
-
-
-def _same(value: object) -> object:
-    return value

@@ -3,32 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import TypeAlias
 
 from ._codec import JSON, Codec, Encoded
-from ._decoder import target_of
-from ._errors import EncodeError
-from ._json import unencodable
-from ._target import is_untyped
+from ._decoder import casting, target_of
+from ._errors import EncodeError, ValidationError
+from ._pydantic import is_untyped
 
 __all__ = ["Encoder", "encoder"]
 
 Encoder: TypeAlias = Callable[[object], Encoded]
 """Takes a value, returns a body and its content type."""
 
-_AS_THEY_ARE = (bytes, str, bytearray, type(None))
 
-
-def encoder(
-    annotation: object, codec: Codec | None = None, *, content_type: str | None = None
-) -> Encoder:
+def encoder(annotation: object, codec: Codec | None = None) -> Encoder:
     """Make the function that encodes values of *annotation*.
 
     A value is first validated into the type, leniently, and then written as the type says: field
     serialisers count, aliases are used, a subclass of a model keeps its own fields.
     None, bytes and text follow the rules of `Codec.encode`; so does everything if the annotation
-    is missing or `Any`, or if *content_type* is not JSON.
+    is missing or `Any`.
     The function raises `EncodeError` for a value that is not of the type or has no encoding.
 
     Raises:
@@ -36,20 +30,20 @@ def encoder(
     """
     chosen = codec or Codec()
     if is_untyped(annotation):
-        return partial(chosen.encode, content_type=content_type)
+        return chosen.encode
     target = target_of(annotation)
+    cast = casting(target)
 
     def encode(value: object) -> Encoded:
         try:
-            result = target.from_python(value)
-        except target.errors as error:
-            reason = f"it was to be {target.name}: {target.explain(error, value)}"
-            raise EncodeError(reason, type(value).__qualname__) from error
-        if isinstance(result, _AS_THEY_ARE) or content_type not in (None, JSON):
-            return chosen.encode(result, content_type)
+            result = cast(value)
+        except ValidationError as error:
+            raise EncodeError(f"it was to be {target.name}: {error}", value) from error
+        if result is None or isinstance(result, bytes | bytearray | str):
+            return chosen.encode(result)
         try:
             return target.to_json(result), JSON
         except Exception as error:
-            raise unencodable(result, error) from error
+            raise EncodeError(str(error), result) from error
 
     return encode

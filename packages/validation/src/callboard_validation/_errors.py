@@ -5,29 +5,35 @@ ValidationError
 ├── ValidationFailed    the body is well formed, but is not of the type that was asked for
 ├── EncodeError         a value that cannot become a body
 └── DefinitionError     a type or a codec that can never work; raised where it is declared
-    └── MissingExtra    ... because an optional library is not installed (also an ImportError)
 
 No error holds the whole body: dead letters and logs keep errors, and a body may have 10 MiB.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from reprlib import Repr
 from typing import NamedTuple
-
-from ._excerpt import excerpt
 
 __all__ = [
     "DecodeError",
     "DefinitionError",
     "EncodeError",
     "Failure",
-    "MissingExtra",
     "ValidationError",
     "ValidationFailed",
+    "clipped",
+    "dotted",
 ]
 
 SHOWN = 10  # failures that a message spells out; `failures` has them all
+BODY_LIMIT = 200
+VALUE_LIMIT = 100
+
+_short = Repr()
+_short.maxdict = _short.maxlist = _short.maxtuple = _short.maxset = 4
+_short.maxstring = _short.maxother = VALUE_LIMIT
+_short.maxlevel = 3
 
 
 class ValidationError(Exception):
@@ -45,7 +51,7 @@ class DecodeError(ValidationError):
     def __init__(self, reason: str, body: bytes, content_type: str | None = None) -> None:
         self.reason = reason
         self.content_type = content_type
-        self.body = excerpt(body)
+        self.body = _excerpt(body)
         kind = f" of type {content_type!r}" if content_type else ""
         super().__init__(f"a body{kind} cannot be decoded: {reason}; the body is {self.body}")
 
@@ -85,7 +91,7 @@ class ValidationFailed(ValidationError):
         self.target = target
         self.failures = tuple(failures)
         self.count = count
-        self.body = excerpt(body)
+        self.body = _excerpt(body)
         lines = [str(failure) for failure in self.failures[:SHOWN]]
         if count > len(lines):
             lines.append(f"{count - len(lines)} more failures" if lines else f"{count} failures")
@@ -97,21 +103,41 @@ class EncodeError(ValidationError):
     """A value cannot become a body.
 
     Attributes:
-        kind: The name of the type that cannot be encoded.
-        path: Where it stands in the value, as far as known; empty for the value itself.
+        kind: The name of the value's type.
     """
 
-    def __init__(self, reason: str, kind: str, path: str = "") -> None:
+    def __init__(self, reason: str, value: object) -> None:
         self.reason = reason
-        self.kind = kind
-        self.path = path
-        where = f" at {path}" if path else ""
-        super().__init__(f"a value of type {kind!r}{where} cannot be encoded: {reason}")
+        self.kind = type(value).__qualname__
+        super().__init__(f"a value of type {self.kind!r} cannot be encoded: {reason}")
 
 
 class DefinitionError(ValidationError):
     """A type or a codec that can never work, raised where it is declared."""
 
 
-class MissingExtra(DefinitionError, ImportError):
-    """An optional library is needed and not installed; the message has the command."""
+def _excerpt(body: object) -> str:
+    """Quote the beginning of *body*, at most 200 characters, and say how long it was if cut."""
+    if not isinstance(body, bytes):
+        return clipped(body, BODY_LIMIT)
+    # Cutting before decoding keeps the cost independent of the body; half a character may remain.
+    text = repr(body[:BODY_LIMIT].decode("utf-8", "backslashreplace"))
+    if len(body) <= BODY_LIMIT >= len(text):
+        return text
+    note = f"... ({len(body)} bytes)"
+    return text[: BODY_LIMIT - len(note)] + note
+
+
+def clipped(value: object, limit: int = VALUE_LIMIT) -> str:
+    """Write *value* as `repr` does, at most *limit* characters; never raises."""
+    try:
+        text = _short.repr(value)
+    except ValueError:  # an int of more than 4,300 digits refuses to become text
+        text = f"<{type(value).__name__}>"
+    return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def dotted(path: Iterable[str | int]) -> str:
+    """Write the steps to a value as `items[0].price`."""
+    steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+    return "".join(steps).removeprefix(".")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn, TypeGuard, get_args
+from typing import TYPE_CHECKING, Any, NoReturn, get_args, get_origin
 
 from pydantic import TypeAdapter
 from pydantic_core import ValidationError as PydanticError
@@ -15,24 +14,21 @@ from ._errors import (
     DecodeError,
     DefinitionError,
     Failure,
-    MissingExtra,
     ValidationError,
     ValidationFailed,
+    clipped,
+    dotted,
 )
-from ._excerpt import clipped, dotted
-from ._target import Target, alternatives, describe, is_optional, takes_raw
+from ._pydantic import Target, describe
 
 __all__ = [
     "convert_struct",
     "decode_messagepack",
+    "encode_json",
     "encode_messagepack",
     "holds_struct",
-    "is_struct",
     "msgspec_target",
-    "struct_items",
     "struct_schema",
-    "struct_to_builtins",
-    "struct_to_json",
 ]
 
 
@@ -42,7 +38,7 @@ class _Absent:
     Struct = ()  # nothing is an instance of it
 
     def __getattr__(self, name: str) -> NoReturn:
-        raise MissingExtra(
+        raise ImportError(
             "MessagePack and Structs need the library msgspec, which is not installed:"
             ' pip install "callboard-validation[msgspec]"'
         )
@@ -59,18 +55,17 @@ else:
 _STEP = re.compile(r"\.(\w+)|\[(\d+)\]|\[(\.\.\.)\]")
 
 
-def is_struct(value: object) -> TypeGuard[msgspec.Struct]:
-    """Tell whether *value* is a Struct; never, where msgspec is not installed."""
-    return isinstance(value, msgspec.Struct)
+def holds_struct(annotation: Any, *around: object) -> bool:
+    """Tell whether *annotation* is a Struct or a container of Structs, which msgspec serves.
 
-
-def holds_struct(annotation: object) -> bool:
-    """Tell whether *annotation* is a Struct or a container of Structs, which msgspec serves."""
-    return any(
-        (isinstance(one, type) and not get_args(one) and issubclass(one, msgspec.Struct))
-        or any(holds_struct(inner) for inner in get_args(one))
-        for one in alternatives(annotation)
-    )
+    *around* are the type aliases that it was found in: one may name itself.
+    """
+    if hasattr(annotation, "__value__") and annotation not in around:  # `type Name = ...`
+        return holds_struct(annotation.__value__, annotation, *around)
+    kind = get_origin(annotation) or annotation
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return True
+    return any(holds_struct(inner, *around) for inner in get_args(annotation))
 
 
 def msgspec_target(annotation: Any) -> Target[Any]:
@@ -79,45 +74,26 @@ def msgspec_target(annotation: Any) -> Target[Any]:
     Raises:
         DefinitionError: msgspec cannot handle the type.
     """
+    name = describe(annotation)
     try:
         decode = msgspec.json.Decoder(annotation, dec_hook=_from_pydantic).decode
     except (TypeError, NameError) as error:
         raise DefinitionError(
-            f"{describe(annotation)} holds a msgspec Struct, and msgspec cannot decode it: {error}"
+            f"{name} holds a msgspec Struct, and msgspec cannot decode it: {error}"
         ) from error
     return Target(
-        name=describe(annotation),
+        name=name,
         from_json=decode,
         from_python=partial(convert_struct, annotation),
-        to_json=struct_to_json,
+        to_json=partial(msgspec.json.encode, enc_hook=to_jsonable_python),
         errors=(msgspec.DecodeError, RecursionError, UnicodeDecodeError),
-        explain=partial(_explain, describe(annotation)),
-        optional=is_optional(annotation),
-        takes_raw=takes_raw(annotation),
+        explain=partial(_explain, name),
     )
 
 
 def convert_struct(annotation: Any, value: object) -> Any:
     """Validate *value* into a type that msgspec serves."""
     return msgspec.convert(value, annotation, strict=False, dec_hook=_from_pydantic)
-
-
-def struct_to_json(value: object) -> bytes:
-    """Encode a Struct, or a container of them, as JSON."""
-    return msgspec.json.encode(value, enc_hook=to_jsonable_python)
-
-
-def struct_to_builtins(value: object) -> object:
-    """Turn a Struct into plain values; anything else raises TypeError."""
-    if not is_struct(value):
-        raise TypeError(f"{type(value).__qualname__} has no JSON form")
-    return msgspec.to_builtins(value, enc_hook=to_jsonable_python)
-
-
-def struct_items(value: msgspec.Struct) -> Iterator[tuple[str, object]]:
-    """Yield the fields of a Struct with their values."""
-    for name in value.__struct_fields__:
-        yield name, getattr(value, name)
 
 
 def struct_schema(annotation: Any) -> dict[str, Any]:
@@ -132,6 +108,17 @@ def struct_schema(annotation: Any) -> dict[str, Any]:
         raise DefinitionError(f"{describe(annotation)} has no JSON Schema: {error}") from error
 
 
+def encode_json(value: object) -> bytes:
+    """Encode *value* as JSON: models and dataclasses, Structs, dates, Decimal, UUID, Enum, ...
+
+    Models are written by their aliases, so that the same model can read them again.
+    NaN and infinity become null, as JSON has no word for them.
+    """
+    if isinstance(value, msgspec.Struct):
+        return msgspec.json.encode(value, enc_hook=to_jsonable_python)
+    return to_json(value, inf_nan_mode="null", fallback=_struct_to_builtins)
+
+
 def encode_messagepack(value: object) -> bytes:
     """Encode *value* as MessagePack; dates, UUIDs and models as text and maps, as in JSON."""
     return msgspec.msgpack.encode(value, enc_hook=to_jsonable_python)
@@ -142,11 +129,14 @@ def decode_messagepack(body: bytes) -> object:
     return msgspec.msgpack.decode(body)
 
 
-def _from_pydantic(kind: type, value: object) -> object:
-    """Serve the pydantic models inside a Struct.
+def _struct_to_builtins(value: object) -> object:
+    if not isinstance(value, msgspec.Struct):
+        raise TypeError(f"{type(value).__qualname__} has no JSON form")
+    return msgspec.to_builtins(value, enc_hook=to_jsonable_python)
 
-    They get JSON again, since strict models accept ISO dates from JSON only.
-    """
+
+def _from_pydantic(kind: type, value: object) -> object:
+    """Serve the models in a Struct; from JSON again, which strict ones take ISO dates from."""
     try:
         return TypeAdapter(kind).validate_json(to_json(value))
     except PydanticError as error:
@@ -154,16 +144,18 @@ def _from_pydantic(kind: type, value: object) -> object:
         raise ValueError(f"{dotted(first['loc'])}: {first['msg']}") from error
 
 
-def _explain(name: str, error: Exception, body: object) -> ValidationError:
+def _explain(
+    name: str, error: Exception, value: object, content_type: str | None
+) -> ValidationError:
     explained: ValidationError
-    if isinstance(body, bytes) and not isinstance(error, msgspec.ValidationError):
-        explained = DecodeError(str(error), body)
+    if isinstance(value, bytes) and not isinstance(error, msgspec.ValidationError):
+        explained = DecodeError(str(error), value, content_type)
     else:
         reason, _, steps = str(error).removesuffix("`").partition(" - at `$")
         # A missing field is reported at its parent, whose value says nothing.
-        value = None if reason.startswith("Object missing") else _look_up(body, steps)
-        failure = Failure(steps.removeprefix("."), value, reason)
-        explained = ValidationFailed(name, [failure], 1, body)
+        found = None if reason.startswith("Object missing") else _look_up(value, steps)
+        failure = Failure(steps.removeprefix("."), found, reason)
+        explained = ValidationFailed(name, [failure], 1, value)
     explained.__cause__ = error
     return explained
 

@@ -1,27 +1,71 @@
-"""Targets that pydantic serves: models, dataclasses, TypedDict, builtins and their unions."""
+"""A type as one record of bound functions, and what pydantic makes of most types.
+
+It serves models, dataclasses, TypedDict, builtins and their unions.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from inspect import Parameter
+from typing import Any, Generic, TypeVar, get_args
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter
-from pydantic.errors import PydanticSchemaGenerationError, PydanticUndefinedAnnotation
+from pydantic.errors import PydanticUndefinedAnnotation
 from pydantic_core import ErrorDetails, SchemaError
 from pydantic_core import ValidationError as PydanticError
 
-from ._errors import DecodeError, DefinitionError, Failure, ValidationError, ValidationFailed
-from ._excerpt import clipped, dotted
-from ._target import Target, describe, is_optional, takes_raw
+from ._errors import (
+    DecodeError,
+    DefinitionError,
+    Failure,
+    ValidationError,
+    ValidationFailed,
+    clipped,
+    dotted,
+)
 
-__all__ = ["ANYTHING", "adapter_of", "pydantic_target"]
+__all__ = ["ANYTHING", "Target", "adapter_of", "describe", "is_untyped", "pydantic_target"]
+
+T = TypeVar("T")
+_MODULES = re.compile(r"(?:[A-Za-z_<][\w<>]*\.)+")
 
 ANYTHING = ConfigDict(arbitrary_types_allowed=True)  # unknown classes: checked with isinstance
-_STRUCTS = (
-    " (a msgspec Struct may stand in other Structs and in builtin containers,"
-    " not inside a pydantic model, dataclass or TypedDict)"
-)
 LISTED = 1_000  # failures; beyond, pydantic would need seconds and gigabytes to describe them
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target(Generic[T]):
+    """A type, and the functions that a library made for it.
+
+    Attributes:
+        name: How errors call the type.
+        from_json: Validates a JSON body from the bytes, in one step.
+        from_python: Validates a value, leniently: text may stand for a number or a date.
+        to_json: Encodes a value of the type.
+        errors: What the first two raise for bad input.
+        explain: Makes our error of one of `errors`, given the value and its content type too.
+    """
+
+    name: str
+    from_json: Callable[[bytes], T]
+    from_python: Callable[[object], T]
+    to_json: Callable[[T], bytes]
+    errors: tuple[type[Exception], ...]
+    explain: Callable[[Any, object, str | None], ValidationError]
+
+
+def is_untyped(annotation: Any) -> bool:
+    """Tell whether *annotation* leaves the value open: none, `Any` or `object`."""
+    return annotation in (Parameter.empty, Any, object)
+
+
+def describe(annotation: Any) -> str:
+    """Name a type for an error: `Order`, `list[Order]`, `int | None`."""
+    is_class = isinstance(annotation, type) and not get_args(annotation)
+    return _MODULES.sub("", annotation.__qualname__ if is_class else str(annotation))
 
 
 def pydantic_target(
@@ -43,8 +87,6 @@ def pydantic_target(
         to_json=partial(adapter.serializer.to_json, by_alias=True, polymorphic_serialization=True),
         errors=(PydanticError,),
         explain=partial(_explain, name),
-        optional=is_optional(annotation),
-        takes_raw=takes_raw(annotation),
     )
 
 
@@ -59,25 +101,22 @@ def adapter_of(annotation: Any, config: ConfigDict | None = None) -> TypeAdapter
         # Touching the validator resolves forward references now rather than at the first message.
         _ = adapter.validator.validate_json
     except (PydanticUserError, PydanticUndefinedAnnotation, SchemaError) as error:
-        reason = f"{describe(annotation)} cannot be validated: {str(error).splitlines()[0]}"
-        hint = _STRUCTS if isinstance(error, PydanticSchemaGenerationError) else ""
-        raise DefinitionError(reason + hint) from error
+        reason = str(error).partition("\n")[0]
+        raise DefinitionError(f"{describe(annotation)} cannot be validated: {reason}") from error
     return adapter
 
 
-def _explain(name: str, error: Exception, body: object) -> ValidationError:
-    if not isinstance(error, PydanticError):
-        raise error  # cannot be: `errors` holds nothing else
+def _explain(name: str, error: Any, value: object, content_type: str | None) -> ValidationError:
     count = error.error_count()
     if count > LISTED:
         # No cause either: a traceback would spell out each of its failures.
-        return ValidationFailed(name, (), count, body)
+        return ValidationFailed(name, (), count, value)
     details = error.errors(include_url=False, include_context=False)
     explained: ValidationError
-    if isinstance(body, bytes) and details[0]["type"] == "json_invalid" and not details[0]["loc"]:
-        explained = DecodeError(details[0]["msg"], body)
+    if isinstance(value, bytes) and details[0]["type"] == "json_invalid" and not details[0]["loc"]:
+        explained = DecodeError(details[0]["msg"], value, content_type)
     else:
-        explained = ValidationFailed(name, [_failure(each) for each in details], count, body)
+        explained = ValidationFailed(name, [_failure(each) for each in details], count, value)
     explained.__cause__ = error
     return explained
 

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from inspect import Parameter as Native
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
-from pydantic import TypeAdapter
 from pydantic.errors import PydanticInvalidForJsonSchema
 
 from ._errors import DefinitionError
 from ._msgspec import holds_struct, struct_schema
-from ._pydantic import adapter_of
+from ._pydantic import adapter_of, describe, is_untyped
 from ._spread import VARIADIC, Parameter, as_function
-from ._target import describe, is_untyped
 
-__all__ = ["SchemaMode", "json_schema", "spread_json_schema"]
-
-SchemaMode: TypeAlias = Literal["validation", "serialization"]
-"""Whether a schema describes what is read (defaults may be left out) or what is written."""
+__all__ = ["json_schema", "spread_json_schema"]
 
 
-def json_schema(annotation: object, *, mode: SchemaMode = "validation") -> dict[str, Any]:
+def json_schema(annotation: object) -> dict[str, Any]:
     """Describe the bodies of *annotation*; `{}`, which is anything, if that is open.
 
     Types with a name stand in `$defs` and are referred to as `#/$defs/Name`; the outermost model
@@ -34,11 +28,11 @@ def json_schema(annotation: object, *, mode: SchemaMode = "validation") -> dict[
         return {}
     if holds_struct(annotation):
         return struct_schema(annotation)
-    return _described(adapter_of(annotation), describe(annotation), mode)
+    return _described(annotation, describe(annotation))
 
 
 def spread_json_schema(
-    parameters: Sequence[Parameter | Native], *, title: str | None = None
+    parameters: Sequence[Parameter], *, title: str | None = None
 ) -> dict[str, Any]:
     """Describe the object that is spread over *parameters*; `*args` cannot be sent by name.
 
@@ -46,22 +40,17 @@ def spread_json_schema(
         DefinitionError: A parameter's type cannot be validated, or has no JSON Schema.
     """
     named = [each for each in parameters if each.kind not in VARIADIC]
-    schema = _described(adapter_of(as_function(named)), "the arguments", "validation")
+    schema = _described(as_function(named), "the arguments")
     for each in named:
         if holds_struct(each.annotation):
-            _put(schema, each.name, struct_schema(each.annotation))
+            member = struct_schema(each.annotation)
+            schema.setdefault("$defs", {}).update(member.pop("$defs", {}))
+            schema["properties"][each.name] |= member
     return {"title": title, **schema} if title else schema
 
 
-def _put(schema: dict[str, Any], name: str, member: dict[str, Any]) -> None:
-    definitions = member.pop("$defs", {})
-    schema["properties"][name] |= member
-    if definitions:
-        schema.setdefault("$defs", {}).update(definitions)
-
-
-def _described(adapter: TypeAdapter[Any], name: str, mode: SchemaMode) -> dict[str, Any]:
+def _described(annotation: object, name: str) -> dict[str, Any]:
     try:
-        return adapter.json_schema(mode=mode)
+        return adapter_of(annotation).json_schema()
     except PydanticInvalidForJsonSchema as error:
         raise DefinitionError(f"{name} has no JSON Schema: {error.message}") from error

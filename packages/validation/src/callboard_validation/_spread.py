@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import partial
 from inspect import Parameter as Native
 from inspect import Signature
-from operator import itemgetter
 from typing import Annotated, Any, TypeAlias
 
 from pydantic import PlainValidator, WithJsonSchema
@@ -19,22 +18,20 @@ from pydantic import PlainValidator, WithJsonSchema
 from ._codec import Codec
 from ._decoder import validating
 from ._msgspec import convert_struct, holds_struct
-from ._pydantic import pydantic_target
-from ._target import is_untyped
+from ._pydantic import is_untyped, pydantic_target
 
 __all__ = ["VARIADIC", "Parameter", "SpreadDecoder", "as_function", "spread_decoder"]
 
-SpreadDecoder: TypeAlias = Callable[[bytes, str | None], tuple[tuple[Any, ...], dict[str, Any]]]
-"""Takes a body and its content type, returns the arguments of a call."""
+SpreadDecoder: TypeAlias = Callable[[bytes, str | None], tuple[Any, ...]]
+"""Takes a body and its content type, returns a value for each parameter."""
 
-POSITIONAL = (Native.POSITIONAL_ONLY, Native.POSITIONAL_OR_KEYWORD)
 VARIADIC = (Native.VAR_POSITIONAL, Native.VAR_KEYWORD)
 _IGNORED = "callboard_unknown_members"
 
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A parameter to fill from the body; an `inspect.Parameter` with a resolved type does too.
+    """A parameter to fill from the body.
 
     Attributes:
         name: Also the member of an object body.
@@ -50,76 +47,59 @@ class Parameter:
     kind: int = Native.POSITIONAL_OR_KEYWORD
 
 
-def spread_decoder(
-    parameters: Sequence[Parameter | Native], codec: Codec | None = None
-) -> SpreadDecoder:
-    """Make the function that turns bodies into the arguments of a call.
+def spread_decoder(parameters: Sequence[Parameter], codec: Codec | None = None) -> SpreadDecoder:
+    """Make the function that turns bodies into a value for each of *parameters*, in their order.
 
-    An object is spread by name; members that no parameter has go to `**kwargs` or, without one,
-    are ignored, so that a producer may add some. An array is spread by position, the rest going to
-    `*args`, each validated. An empty body leaves every parameter to its default.
+    An object is spread by name; members that no parameter has go to `**kwargs` (whose value is a
+    dict) or, without one, are ignored, so that a producer may add some. An array is spread by
+    position, the rest going to `*args` (whose value is a tuple), each validated.
+    An empty body leaves every parameter to its default.
     JSON is validated from the bytes in one step; other content types are decoded by *codec* first.
 
-    The function returns arguments as `inspect.BoundArguments` has them, defaults filled in: first
-    the positional ones in order of declaration with the rest of `*args`, then keyword-only ones.
-    It raises `DecodeError` or `ValidationFailed`.
+    The function raises `DecodeError` or `ValidationFailed`.
 
     Raises:
         DefinitionError: A parameter's type cannot be validated, or the names clash.
     """
     name = f"arguments ({', '.join(each.name for each in parameters)})"
-    target = pydantic_target(as_function(parameters), name=name)
-    decode = validating(target, codec or Codec())
+    decode = validating(pydantic_target(as_function(parameters), name=name), codec or Codec())
     if any(each.default is Native.empty and each.kind not in VARIADIC for each in parameters):
         return decode
-    return partial(_defaults_if_empty, decode)
+    return lambda body, content_type: decode(body, content_type) if body else decode(b"{}", None)
 
 
-def as_function(parameters: Sequence[Parameter | Native]) -> Callable[..., Any]:
-    """Return a function with these parameters that returns how it was called."""
-    positional = [each.name for each in parameters if each.kind in POSITIONAL]
-    keyword = [each.name for each in parameters if each.kind == Native.KEYWORD_ONLY]
-    takes_any = any(each.kind == Native.VAR_KEYWORD for each in parameters)
-    # The common case, an object without keyword-only members, is worth 0.5 us per message.
-    take = itemgetter(*positional) if len(positional) > 1 and not takes_any else None
+def as_function(parameters: Sequence[Parameter]) -> Callable[..., tuple[Any, ...]]:
+    """Return a function with these parameters that returns a value for each."""
+    kinds = {each.kind for each in parameters}
+    named = [each.name for each in parameters if each.kind not in VARIADIC]
+    count = sum(each.kind < Native.VAR_POSITIONAL for each in parameters)  # of positional ones
 
-    def collect(*args: Any, **named: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        if take and not args:
-            args = take(named)
-        elif len(args) < len(positional):
-            args += tuple([named.pop(name) for name in positional[len(args) :]])
-        if takes_any:
-            return args, named
-        return args, {name: named[name] for name in keyword} if keyword else {}
+    def collect(*args: Any, **more: Any) -> tuple[Any, ...]:
+        given = args[:count]
+        values = [*given, *[more.pop(name) for name in named[len(given) :]]]
+        if Native.VAR_POSITIONAL in kinds:
+            values.insert(count, args[count:])
+        if Native.VAR_KEYWORD in kinds:
+            values.append(more)
+        return tuple(values)
 
-    signature = _signature(parameters)
-    vars(collect)["__signature__"] = signature
-    collect.__annotations__ = {each.name: each.annotation for each in signature.parameters.values()}
+    shown = [
+        Native(each.name, _kind(each), default=each.default, annotation=_annotation(each))
+        for each in parameters
+    ]
+    if Native.VAR_KEYWORD not in kinds:
+        shown.append(Native(_IGNORED, Native.VAR_KEYWORD, annotation=Any))
+    vars(collect)["__signature__"] = Signature(shown)
+    collect.__annotations__ = {each.name: each.annotation for each in shown}
     return collect
 
 
-def _defaults_if_empty(
-    decode: SpreadDecoder, body: bytes, content_type: str | None = None
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    return decode(body, content_type) if body else decode(b"{}", None)
-
-
-def _signature(parameters: Sequence[Parameter | Native]) -> Signature:
-    shown = [
-        Native(each.name, _kind(each.kind), default=each.default, annotation=_annotation(each))
-        for each in parameters
-    ]
-    if not any(each.kind == Native.VAR_KEYWORD for each in parameters):
-        shown.append(Native(_IGNORED, Native.VAR_KEYWORD, annotation=Any))
-    return Signature(shown)
-
-
-def _kind(kind: int) -> Any:
+def _kind(parameter: Parameter) -> Any:
     # Positional-only ones are filled from objects by name too.
-    return Native.POSITIONAL_OR_KEYWORD if kind == Native.POSITIONAL_ONLY else kind
+    return max(parameter.kind, Native.POSITIONAL_OR_KEYWORD)
 
 
-def _annotation(parameter: Parameter | Native) -> Any:
+def _annotation(parameter: Parameter) -> Any:
     """Let msgspec validate what is its own; pydantic hands it the parsed JSON."""
     annotation = Any if is_untyped(parameter.annotation) else parameter.annotation
     if not holds_struct(annotation):

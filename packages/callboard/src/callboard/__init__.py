@@ -1,0 +1,114 @@
+"""Stream processing in which every subscriber is a supervised actor with a bounded mailbox."""
+
+from __future__ import annotations
+
+from callboard_actors import (
+    ActorCrash,
+    ActorError,
+    Backoff,
+    Decision,
+    Escalate,
+    Event,
+    ExitReason,
+    ForeignCancellation,
+    GaveUp,
+    StopActor,
+    Supervision,
+)
+from callboard_brokers import BrokerError, Message, RequestTimeout
+from callboard_di import Context, Depends, Header, InjectionError, NoCast, Path
+from callboard_validation import Codec, DecodeError, EncodeError, ValidationError, ValidationFailed
+
+from ._app import App
+from ._broker import Broker, BrokerOptions, Skin
+from ._context import ContextRepo
+from ._envelope import Response
+from ._errors import (
+    AckMessage,
+    CallboardError,
+    DeclarationError,
+    NackMessage,
+    NotRunning,
+    Quarantined,
+    RejectMessage,
+    RequestFailed,
+    SetupError,
+    SkipMessage,
+    StopApplication,
+    StopTimedOut,
+)
+from ._handler import Handler
+from ._options import PublisherOptions, PublishOptions, SubscriberOptions
+from ._pipeline import Middleware
+from ._policy import AckPolicy
+from ._publisher import Publisher
+from ._router import Router
+from ._subscriber import Subscriber
+from ._takes import part, sends, takes
+from ._worker import Handle
+from .annotations import Logger
+from .memory import MemoryBroker, TestMemoryBroker
+from .testing import TestBroker
+
+__all__ = [
+    "AckMessage",
+    "AckPolicy",
+    "ActorCrash",
+    "ActorError",
+    "App",
+    "Backoff",
+    "Broker",
+    "BrokerError",
+    "BrokerOptions",
+    "CallboardError",
+    "Codec",
+    "Context",
+    "ContextRepo",
+    "Decision",
+    "DeclarationError",
+    "DecodeError",
+    "Depends",
+    "EncodeError",
+    "Escalate",
+    "Event",
+    "ExitReason",
+    "ForeignCancellation",
+    "GaveUp",
+    "Handle",
+    "Handler",
+    "Header",
+    "InjectionError",
+    "Logger",
+    "MemoryBroker",
+    "Message",
+    "Middleware",
+    "NackMessage",
+    "NoCast",
+    "NotRunning",
+    "Path",
+    "PublishOptions",
+    "Publisher",
+    "PublisherOptions",
+    "Quarantined",
+    "RejectMessage",
+    "RequestFailed",
+    "RequestTimeout",
+    "Response",
+    "Router",
+    "SetupError",
+    "Skin",
+    "SkipMessage",
+    "StopActor",
+    "StopApplication",
+    "StopTimedOut",
+    "Subscriber",
+    "SubscriberOptions",
+    "Supervision",
+    "TestBroker",
+    "TestMemoryBroker",
+    "ValidationError",
+    "ValidationFailed",
+    "part",
+    "sends",
+    "takes",
+]

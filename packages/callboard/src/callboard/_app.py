@@ -1,0 +1,254 @@
+"""An application: brokers, hooks around their life, and one deadline for the end of it all."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Any, Final, NoReturn, TypeVar
+
+import anyio
+from anyio.abc import TaskStatus
+
+from callboard_actors import Event, Node
+from callboard_di import Overrides
+
+from ._broker import Broker
+from ._context import ContextRepo
+from ._errors import DeclarationError, NotRunning, StopApplication, StopTimedOut
+from ._handler import signature_of
+from ._hooks import Hook, Hooks, Lifespan
+from ._host import Host
+from ._life import Life, Plot
+
+__all__ = ["App", "abandon"]
+
+H = TypeVar("H", bound=Hook)
+
+UNKILLABLE: Final = 70
+"""The exit status of a process that had to end while something still ran (EX_SOFTWARE)."""
+
+
+class App:
+    """Runs brokers: by `await app.run()`, by `start` and `stop`, or from the command line.
+
+    Its life: lifespan, `on_startup`, the brokers, `after_startup` … `on_shutdown`, the brokers,
+    `after_shutdown`, lifespan. The shutdown hooks follow once the brokers have been up. One that
+    fails keeps nothing else from shutting down; the first such failure is raised at the end.
+
+    Args:
+        brokers: Independent of each other: the end of one is not the end of the others' tree.
+        lifespan: Entered before everything else, left after everything else. It and the hooks
+            may ask for what is in the context, `ContextRepo` itself included.
+        on_startup: More may be added by the decorator of the same name; so for the other hooks.
+        after_startup: When all brokers are up.
+        on_shutdown: While all brokers are still up.
+        after_shutdown: When all brokers are down.
+        graceful_timeout: Seconds in which a stop has to be done, for all brokers together. What is
+            unfinished then is cancelled, and delivered again by brokers that can.
+        context: Values for handlers and hooks, seen by all brokers.
+        logger: None: `callboard`.
+        title: For the AsyncAPI document, like `version` and `description`.
+        version: Of the application.
+        description: Of the application; may be Markdown.
+    """
+
+    def __init__(  # noqa: PLR0913 - an application's options, by name
+        self,
+        *brokers: Broker[Any],
+        lifespan: Lifespan | None = None,
+        on_startup: Sequence[Hook] = (),
+        after_startup: Sequence[Hook] = (),
+        on_shutdown: Sequence[Hook] = (),
+        after_shutdown: Sequence[Hook] = (),
+        graceful_timeout: float = 25.0,
+        context: ContextRepo | None = None,
+        logger: logging.Logger | None = None,
+        title: str = "Callboard",
+        version: str = "0.1.0",
+        description: str | None = None,
+    ) -> None:
+        self.brokers: list[Broker[Any]] = []
+        self.graceful_timeout = graceful_timeout
+        self.context = context if context is not None else ContextRepo()
+        self.logger = logger or logging.getLogger("callboard")
+        self.provider = Overrides()
+        self.title = title
+        self.version = version
+        self.description = description
+        for key, value in {"app": self, "context": self.context, "logger": self.logger}.items():
+            self.context.set_global(key, value)
+        self.hard_stop: int | None = None
+        """The signal that stopped the last `run` hard; None if none did."""
+        self._plot = Plot(
+            lifespan=None if lifespan is None else signature_of(lifespan),
+            on_startup=[signature_of(hook) for hook in on_startup],
+            after_startup=[signature_of(hook) for hook in after_startup],
+            on_shutdown=[signature_of(hook) for hook in on_shutdown],
+            after_shutdown=[signature_of(hook) for hook in after_shutdown],
+        )
+        self._life: Life | None = None
+        self._host: Host | None = None
+        self._exits_at_once = False
+        for broker in brokers:
+            self.add_broker(broker)
+
+    def add_broker(self, broker: Broker[Any]) -> None:
+        """Let *broker* run with the application.
+
+        Raises:
+            DeclarationError: It is here already, or the brokers have started.
+        """
+        if broker in self.brokers:
+            raise DeclarationError(f"{broker.name} is in the application already; add it once")
+        if self._life is not None and self._life.tree() is not None:
+            raise DeclarationError(f"the application runs without {broker.name}; add it before")
+        self.brokers.append(broker)
+        broker.context.widen(self.context)
+        broker.events.subscribe(self._heed)
+
+    def on_startup(self, hook: H) -> H:
+        """Call *hook* before the brokers start."""
+        self._plot.on_startup.append(signature_of(hook))
+        return hook
+
+    def after_startup(self, hook: H) -> H:
+        """Call *hook* when all brokers are up."""
+        self._plot.after_startup.append(signature_of(hook))
+        return hook
+
+    def on_shutdown(self, hook: H) -> H:
+        """Call *hook* before the brokers stop."""
+        self._plot.on_shutdown.append(signature_of(hook))
+        return hook
+
+    def after_shutdown(self, hook: H) -> H:
+        """Call *hook* when all brokers are down."""
+        self._plot.after_shutdown.append(signature_of(hook))
+        return hook
+
+    async def start(self) -> None:
+        """Start everything; return when it is up, or over because `exit` was called meanwhile.
+
+        What fails undoes what had been started. A broker that runs already, under test for
+        example, is left to whoever started it.
+
+        Raises:
+            DeclarationError: A declaration can't work.
+            Exception: Whatever a hook or a broker raised.
+        """
+        if self._host is not None:
+            raise DeclarationError("the application is running already; stop it first")
+        hooks = Hooks(self.context, self.provider, self.logger)
+        self._life = Life(self._plot, hooks, self.brokers, self.graceful_timeout)
+        self._host = Host(self._life.run)
+        try:
+            await self._host.start()
+        except BaseException:
+            self._end()
+            raise
+
+    async def stop(self) -> None:
+        """Stop everything in good order, within `graceful_timeout`; nothing where nothing runs.
+
+        If cancelled, it stops hard.
+
+        Raises:
+            StopTimedOut: Something outlived its cancellation.
+            Exception: What a shutdown hook raised, or what had ended the tree before.
+        """
+        host = self._host
+        if host is None:
+            return
+        try:
+            await host.stop(self.graceful_timeout)
+        finally:
+            self._end()
+        if host.failure is not None:
+            raise host.failure
+
+    def exit(self) -> None:
+        """Begin to stop in good order, and return; called before `run`, that ends as soon as it is up."""
+        if self._host is not None:
+            self._host.ask(self.graceful_timeout)
+        else:
+            self._exits_at_once = True
+
+    async def run(self) -> None:
+        """Start, wait for SIGINT, SIGTERM or `exit`, and stop; it owns the process meanwhile.
+
+        A second signal stops hard: what runs is cancelled at once. Should something outlive even
+        that, the process ends with status 70, since nothing else would end it.
+
+        Raises:
+            Exception: What kept it from starting, or what ended it: a supervisor that gave up.
+        """
+        self.hard_stop = None
+        failure: BaseException | None = None
+        async with anyio.create_task_group() as group:
+            await group.start(self._obey_signals)
+            try:
+                await self._run()
+            except StopTimedOut as error:
+                self.logger.critical("%s; the process ends", error)
+                abandon()
+            except (Exception, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001 - raised below, where no group wraps it
+                failure = error
+            group.cancel_scope.cancel()
+        self._exits_at_once = False
+        if failure is not None:
+            raise failure
+
+    def tree(self) -> Node:
+        """Return the supervision tree as plain data.
+
+        Raises:
+            NotRunning: The brokers have not begun to start, or have stopped.
+        """
+        node = self._life.tree() if self._life is not None else None
+        if node is None:
+            raise NotRunning("the application is not running, so that there is no tree")
+        return node
+
+    async def _run(self) -> None:
+        try:
+            await self.start()
+            if self._exits_at_once:
+                self.exit()
+            if self._host is not None:
+                await self._host.ending()
+        finally:
+            await self.stop()
+
+    async def _obey_signals(self, *, task_status: TaskStatus[None]) -> None:
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            task_status.started()
+            again = False
+            async for number in signals:
+                name = signal.Signals(number).name
+                if again and self._host is not None:
+                    self.logger.warning("%s again: stopping hard", name)
+                    self.hard_stop = number
+                    self._host.ask(0)
+                else:
+                    self.logger.info("%s: stopping", name)
+                    self.exit()
+                again = True
+
+    def _end(self) -> None:
+        self._host = self._life = None
+        self._exits_at_once = False
+
+    def _heed(self, event: Event) -> None:
+        if isinstance(event.attributes.get("error"), StopApplication) and self._host is not None:
+            self.exit()
+
+
+def abandon() -> NoReturn:
+    """End the process, whatever still runs in it."""
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(UNKILLABLE)

@@ -1,0 +1,168 @@
+"""What the workers of a subscription are made of: composed once, when it starts.
+
+Nothing here runs for a message. To see what does, read `_worker.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from callboard_brokers import Delivery, Message, Settlement
+from callboard_validation import DefinitionError
+
+from ._dead_letter import burying, last_words
+from ._envelope import result_encoder, wrapping
+from ._errors import DeclarationError, Quarantined
+from ._finish import finishing
+from ._handler import publishers_of, where
+from ._layers import acknowledged_first, logged, recorded
+from ._options import Inherited
+from ._outcome import Conclude, Emit, concluding, deciding
+from ._pipeline import Choice, Scope, inject, plan_of, select, wrapped
+from ._policy import AckPolicy
+from ._resolver import HookResolver, MessageResolver
+from ._worker import Handle, Worker
+
+if TYPE_CHECKING:
+    from ._runtime import Runtime
+    from ._subscriber import Call, Subscriber
+
+__all__ = ["Assembly"]
+
+
+class Assembly:
+    """Makes the workers of one subscription, and the actors that they hand messages to.
+
+    It is the `Binding` of the subscription's messages too: it decodes and rejects them by hand.
+    """
+
+    def __init__(self, declared: Subscriber, inherited: Inherited, runtime: Runtime) -> None:
+        if not declared.calls:
+            raise DeclarationError(
+                f"the subscriber of {declared.source!r} decorates nothing: put it over a handler"
+            )
+        self._declared = declared
+        self._policy = inherited.ack_policy
+        self._rules = inherited.supervision.decide
+        self._layers = runtime.layers
+        self._broker = broker = runtime.broker
+        self._scope = Scope(
+            resolver=MessageResolver(
+                broker.context, has_middlewares=bool(broker.options.middlewares)
+            ),
+            codec=broker.codec,
+            overrides=broker.provider,
+            dependencies=(*broker.options.dependencies, *declared.options.dependencies),
+        )
+        self._bury = burying(
+            declared.name, inherited.dead_letter, broker.way, broker.reporter.unburied
+        )
+        if inherited.dead_letter is None and not runtime.adapter.features.dead_letters:
+            broker.reporter.graveless(declared.name)
+        self._conclusions = [self._concluding(call) for call in declared.calls]
+        self._functions = (
+            [] if self.stateful else [inject(call.callee, self._scope) for call in declared.calls]
+        )
+
+    @property
+    def stateful(self) -> bool:
+        """Whether an actor class takes the messages, rather than functions."""
+        return self._first.constructor is not None
+
+    def worker(self, actor: Any = None) -> Worker:
+        """Return a worker for *actor*, an instance of the class; None: for the functions."""
+        handles = self._functions
+        if self.stateful:
+            handles = [inject(replace(self._first.callee, call=actor.receive), self._scope)]
+        handle, conclude = self._chosen_of(handles)
+        reporter, way = self._broker.reporter, self._way
+        report = partial(reporter.failed, self._declared.name)
+        return Worker(
+            handle=self._around(handle),
+            conclude=conclude,
+            decide=deciding(self._policy, way, report, self._rules),
+            finish=finishing(self._bury, reporter),
+            binding=self,
+        )
+
+    def actors(self) -> Callable[[], AbstractAsyncContextManager[Any]]:
+        """Return what makes an actor, its constructor injected from the context."""
+        constructor = self._first.constructor
+        if constructor is None:
+            raise DeclarationError(f"{self._declared.name} is no actor class")
+        resolver = HookResolver(self._broker.context)
+        planned = plan_of(constructor, replace(self._scope, resolver=resolver, dependencies=()))
+        return partial(planned.bind_scope(), None)
+
+    async def quarantine(self, delivery: Delivery[Any], reason: str) -> None:
+        """Bury a delivery that has crashed its actor twice."""
+        error = Quarantined(f"it has crashed its actor twice: {last_words(reason)}")
+        error.add_note(reason)
+        self._broker.reporter.quarantined(self._declared.name, delivery.message, error)
+        # Whatever the policy says of failures, this one is final; who waits for an answer is told.
+        decide = deciding(AckPolicy.REJECT_ON_ERROR, self._way, _unreported)
+        finish = finishing(self._bury, self._broker.reporter)
+        await finish(delivery, decide(delivery.message, error))
+
+    def decode(self, message: Message[Any], /) -> object:
+        """Return the plain value of a body."""
+        return self._scope.codec.decode(message.body, message.content_type)
+
+    async def reject(self, message: Message[Any], /) -> None:
+        """Bury what a handler rejects by hand."""
+        delivery = message.delivery
+        if isinstance(delivery, Delivery):
+            await self._bury(delivery, None)  # pyright: ignore[reportUnknownArgumentType] - isinstance can't say of what
+
+    @property
+    def _way(self) -> Callable[[str], Emit] | None:
+        """The way to whoever waits for an answer; None: nobody is answered."""
+        return None if self._declared.options.no_reply else self._broker.way
+
+    @property
+    def _first(self) -> Call:
+        return self._declared.calls[0]
+
+    def _chosen_of(self, handles: Sequence[Handle]) -> tuple[Handle, Conclude]:
+        calls = zip(self._declared.calls, handles, self._conclusions, strict=True)
+        return select(
+            [
+                Choice(call.filter, recorded(call.target, handle), conclude)
+                for call, handle, conclude in calls
+            ]
+        )
+
+    def _around(self, handle: Handle) -> Handle:
+        """Put around *handle* what every message of the subscription passes, outermost last."""
+        options = self._broker.options
+        handle = wrapped(handle, options.middlewares)
+        handle = logged(handle, self._declared.name, self._broker.logger, options.log_level)
+        if self._policy is AckPolicy.ACK_FIRST:
+            handle = acknowledged_first(handle)
+        return wrapped(handle, self._layers)
+
+    def _concluding(self, call: Call) -> Conclude:
+        """Compose what becomes of results: they are published in the order of the decorators."""
+        returns, way, broker = call.callee.returns, self._way, self._broker
+        try:
+            publishers = [publisher.ways(returns) for publisher in publishers_of(call.target)]
+        except DefinitionError as error:
+            raise DeclarationError(
+                f"the result of {where(call.target)} can't be published: {error}"
+            ) from error
+        if way is None:
+            return concluding(self._policy, publishers, None)
+        try:
+            encode = result_encoder(returns, broker.codec)
+        except DefinitionError:
+            # Nobody may ever ask; and the value may be better than what is said of it.
+            encode = broker.codec.encode
+        return concluding(self._policy, publishers, (wrapping(encode, broker.identify), way))
+
+
+def _unreported(message: Message[Any], error: Exception, settlement: Settlement | None) -> None:
+    """Say nothing: it has been said already."""

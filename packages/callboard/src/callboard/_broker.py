@@ -1,0 +1,277 @@
+"""A broker: declarations, and the way to start them, stop them and publish."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
+
+from callboard_actors import Node
+from callboard_brokers import Adapter, Connection, Message, can_request
+from callboard_di import Overrides
+from callboard_validation import Codec
+
+from ._bus import Bus
+from ._context import ContextRepo
+from ._envelope import envelope, identities
+from ._errors import DeclarationError, NotRunning, RequestFailed
+from ._host import Host
+from ._options import Inherited, PublishOptions
+from ._outcome import FAILURE_HEADER, Emit
+from ._pipeline import Middleware
+from ._reporter import Reporter
+from ._router import Router
+from ._runtime import Runtime
+
+__all__ = ["Broker", "BrokerOptions", "Skin"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BrokerOptions(Inherited):
+    """What every broker can be told; the first three are inherited by its subscribers."""
+
+    middlewares: Sequence[Middleware] = ()
+    """Around every handler, the first of them outermost."""
+    dependencies: Sequence[Any] = ()
+    """`Depends(...)` that run before every handler, for their effect."""
+    codec: Codec = field(default_factory=Codec)
+    """How bodies are encoded and decoded, by content type."""
+    context: ContextRepo | None = None
+    logger: logging.Logger | None = None
+    """None: `callboard.` and the name of the broker."""
+    log_level: int = logging.DEBUG
+    """The level of the two lines for every message."""
+    graceful_timeout: float = 25.0
+    """Seconds in which a stop has to be done; what is unfinished then is cancelled."""
+    description: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Skin(Generic[T]):
+    """What the facade has to know of a kind of broker beside its adapter."""
+
+    name: str
+    """What the log and the supervision tree call it."""
+    target: Callable[[str], T]
+    """Turns an address, of an answer or a dead letter, into a target."""
+    routing: Callable[[], Any]
+    """The rules by which the broker in memory stands in for it under test."""
+    url: str = ""
+    protocol: str = ""
+
+
+class Broker(Router, Generic[T]):
+    """Subscribers and publishers of one broker.
+
+    `async with broker:` connects, so that one can publish; `await broker.start()` starts the
+    subscribers too; `await broker.stop()`, or the end of the block, stops both. They may be called
+    from any task, and again. In an `App`, the application does it.
+    """
+
+    def __init__(self, adapter: Adapter[Any, T], skin: Skin[T], options: BrokerOptions) -> None:
+        super().__init__(options.codec, identities())
+        self.adapter = adapter
+        self.skin = skin
+        self.options = options
+        self.name = skin.name
+        self.logger = options.logger or logging.getLogger(f"callboard.{skin.name}")
+        self.events = Bus(self.logger)
+        self.reporter = Reporter(self.logger, self.events)
+        self.provider = Overrides()
+        self.context = options.context if options.context is not None else ContextRepo()
+        for key, value in {"broker": self, "logger": self.logger, "context": self.context}.items():
+            self.context.set_global(key, value)
+        self.runtime: Runtime | None = None
+        self._host: Host | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether it is connected and its supervisor has not given up."""
+        return self.runtime is not None and (self._host is None or self._host.running)
+
+    @property
+    def connection(self) -> Connection[Any, T]:
+        """The connection of the running broker.
+
+        Raises:
+            NotRunning: The broker was not started, or is stopped.
+        """
+        return self._started().connection
+
+    async def connect(self) -> None:
+        """Connect, without starting the subscribers.
+
+        Raises:
+            NotRunning: It is being stopped.
+        """
+        await self._run(listening=False)
+
+    async def start(self) -> None:
+        """Connect, and start the subscribers; return when all are up.
+
+        What fails undoes what this has started. One that has given up starts anew.
+
+        Raises:
+            DeclarationError: A handler asks for what nobody can give.
+            NotRunning: It is being stopped.
+            Exception: What an actor raised that can't be made, or can't start.
+        """
+        await self._run(listening=True)
+        await self._started().listen()
+
+    async def stop(self) -> None:
+        """Stop in good order: the intake, the workers when nothing is left, the connection.
+
+        Raises:
+            StopTimedOut: Something outlived `graceful_timeout` and its cancellation.
+            GaveUp: It had ended before, by too many crashes.
+        """
+        host = self._host
+        if host is None:
+            return
+        try:
+            await host.stop(self.options.graceful_timeout)
+        finally:
+            self._forget(host)
+        if host.failure is not None:
+            raise host.failure
+
+    async def ping(self) -> None:
+        """Return once the broker has answered."""
+        await self.connection.ping()
+
+    async def send(self, message: object, target: T, options: PublishOptions) -> None:
+        """Encode *message* and publish it to *target*; return when the broker has it."""
+        await self._started().publish(self._envelope(message, options), target)
+
+    async def ask(
+        self,
+        message: object,
+        target: T,
+        options: PublishOptions,
+        timeout: float,  # noqa: ASYNC109 - travels with the request
+    ) -> Message[Any]:
+        """Publish *message* and return the answer to it.
+
+        Raises:
+            RequestTimeout: None came within *timeout* seconds.
+            RequestFailed: The handler that was asked has failed.
+        """
+        connection = self.connection
+        if not can_request(connection):
+            raise DeclarationError(f"{self.name} has no way to wait for an answer")
+        answer = await connection.request(self._envelope(message, options), target, timeout)
+        if (kind := answer.headers.get(FAILURE_HEADER)) is not None:
+            raise RequestFailed(str(kind), answer.body.decode(errors="replace"))
+        answer.binding = _Plain(self.codec)
+        return answer
+
+    def emitter(self, target: T) -> Emit:
+        """Return what publishes an encoded message to *target*, as the result of a handler."""
+
+        async def emit(message: Message[Any]) -> None:
+            await self.connection.publish(message, target)
+
+        return emit
+
+    def way(self, address: str) -> Emit:
+        """Return what publishes to *address*, of an answer or a dead letter."""
+        return self.emitter(self.skin.target(address))
+
+    def tree(self) -> Node:
+        """Return the supervision tree as plain data."""
+        return self._started().scope.tree()
+
+    def attach(
+        self,
+        adapter: Adapter[Any, T],
+        *,
+        listening: bool,
+        graceful_timeout: float | None = None,
+    ) -> Runtime:
+        """Put a runtime with *adapter* in the place from which this broker will act.
+
+        For whoever runs it: an application, which has a *graceful_timeout* for all of its brokers,
+        or the broker itself.
+
+        Raises:
+            DeclarationError: It is running, or a declaration can't work.
+        """
+        return self.install(
+            Runtime(self, adapter, listening=listening, graceful_timeout=graceful_timeout)
+        )
+
+    def install(self, runtime: Runtime) -> Runtime:
+        """Act through *runtime* from now on."""
+        if self.runtime is not None:
+            raise DeclarationError(f"{self.name} is running already; stop it first")
+        self.runtime = runtime
+        return runtime
+
+    def detach(self) -> None:
+        """Take the runtime away, once it has ended."""
+        self.runtime = None
+
+    async def __aenter__(self) -> Self:
+        await self.connect()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    async def _run(self, *, listening: bool) -> None:
+        """Begin to run, unless it does so already."""
+        host = self._host
+        if host is not None and host.over:
+            self._forget(host)
+        elif host is not None and host.stopping:
+            raise NotRunning(f"{self.name} is being stopped; start it again when that has returned")
+        elif host is not None:
+            await host.up()
+        if self.runtime is not None:
+            return
+        runtime = self.attach(self.adapter, listening=listening)
+        host = self._host = Host(runtime.scope.run)
+        try:
+            await host.start()
+        except BaseException:
+            self._forget(host)
+            raise
+
+    def _forget(self, host: Host) -> None:
+        if self._host is host:
+            self._host = None
+            self.detach()
+
+    def _started(self) -> Runtime:
+        if self.runtime is None:
+            raise NotRunning(
+                f"{self.name} is not running: `await broker.start()`, or run the App, before you"
+                " publish; after a stop nothing is published any more"
+            )
+        return self.runtime
+
+    def _envelope(self, message: object, options: PublishOptions) -> Message[Any]:
+        return envelope(message, options, self.codec.encode, self.identify)
+
+
+class _Plain:
+    """Reads answers, which belong to no subscription."""
+
+    def __init__(self, codec: Codec) -> None:
+        self._codec = codec
+
+    def decode(self, message: Message[Any], /) -> object:
+        return self._codec.decode(message.body, message.content_type)
+
+    async def reject(self, message: Message[Any], /) -> None:
+        """Do nothing: an answer is nobody's to settle."""

@@ -1,0 +1,108 @@
+"""Where rejected messages go. Nothing is dropped silently.
+
+With a dead letter address, the original bytes are published there under headers that say what
+happened, and then the message is acknowledged; else the broker's own dead-lettering takes it;
+else the log is its grave.
+"""
+
+from __future__ import annotations
+
+import random
+import socket
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from hashlib import blake2s
+from typing import Any, Final
+
+import anyio
+
+from callboard_actors import Backoff
+from callboard_brokers import Delivery, Message
+
+from ._errors import words
+from ._finish import Bury
+from ._outcome import Emit
+
+__all__ = ["burying", "dead_letter", "last_words"]
+
+MAX_MESSAGE: Final = 1024
+MAX_STACKTRACE: Final = 8192
+_BACKOFF: Final = Backoff(min=0.2, max=30)
+
+
+def burying(
+    subscriber: str,
+    address: str | None,
+    way: Callable[[str], Emit],
+    report: Callable[[Delivery[Any], Exception], None],
+) -> Bury:
+    """Compose what a rejection does, given the dead letter *address*, a template, and ways there.
+
+    A dead letter that can't be published is tried again with back-off, for as long as it takes:
+    the worker waits with it, hence the subscription's intake does too. What comes from the dead
+    letter address itself is left to the broker: it would come back at once, for ever.
+    """
+
+    async def bury(delivery: Delivery[Any], error: Exception | None) -> None:
+        came_from = delivery.message.address
+        grave = came_from if address is None else address.replace("{address}", came_from)
+        if grave == came_from:
+            delivery.reject()
+            return
+        letter = dead_letter(delivery, error, subscriber)
+        failures = 0
+        while not delivery.settled:
+            try:
+                await way(grave)(letter)
+            except Exception as failure:  # noqa: BLE001 - nothing may lose the letter
+                failures += 1
+                report(delivery, failure)
+                await anyio.sleep(_BACKOFF.delay(failures, random.random))
+            else:
+                delivery.ack()
+
+    return bury
+
+
+def dead_letter(delivery: Delivery[Any], error: Exception | None, subscriber: str) -> Message[Any]:
+    """Return the message of *delivery* with its bytes, key and headers, and why it is dead."""
+    message = delivery.message
+    return Message(
+        message.body,
+        key=message.key,
+        headers={**message.headers, **_reasons(delivery, error, subscriber)},
+        content_type=message.content_type,
+        message_id=message.message_id,
+        correlation_id=message.correlation_id,
+    )
+
+
+def _reasons(
+    delivery: Delivery[Any], error: Exception | None, subscriber: str
+) -> Mapping[str, str]:
+    message = delivery.message
+    coordinates = f"{message.address}\0{message.message_id}\0{subscriber}".encode() + message.body
+    reasons = {
+        "x-original-address": message.address,
+        "x-subscriber": subscriber,
+        "x-deliveries": str(delivery.deliveries or ""),
+        "x-last-failure-ts": f"{time.time():.3f}",
+        "x-host": socket.gethostname(),
+        "x-dlq-id": blake2s(coordinates, digest_size=16).hexdigest(),
+        "x-exception-type": "rejected",
+        "x-exception-message": "rejected by the handler",
+    }
+    if error is not None:
+        reasons |= {
+            "x-exception-type": type(error).__name__,
+            "x-exception-message": words(error)[:MAX_MESSAGE],
+            "x-exception-stacktrace": "".join(traceback.format_exception(error))[-MAX_STACKTRACE:],
+        }
+    return reasons
+
+
+def last_words(trace: str) -> str:
+    """Return the line of a traceback that says what was raised, without the module's name."""
+    kind, colon, message = trace.rstrip().rpartition("\n")[2].partition(": ")
+    return kind.rpartition(".")[2] + colon + message

@@ -1,0 +1,98 @@
+"""From values to messages: the body encoded, and what travels beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from itertools import count
+from secrets import token_hex
+from typing import Any, TypeAlias, get_args
+
+from callboard_brokers import Message
+from callboard_validation import Codec, Encoded, encoder
+
+from ._options import PublishOptions
+
+__all__ = ["Encode", "Response", "Wrap", "envelope", "identities", "result_encoder", "wrapping"]
+
+Encode: TypeAlias = Callable[[object], Encoded]
+Wrap: TypeAlias = Callable[[object, Message[Any]], Message[Any]]
+"""Makes the message that carries a result, given what it answers or follows."""
+
+
+class Response:
+    """What a handler returns to say more than a body: headers, or a correlation id of its own."""
+
+    __slots__ = ("body", "correlation_id", "headers")
+
+    def __init__(
+        self,
+        body: object,
+        *,
+        headers: Mapping[str, str | bytes] | None = None,
+        correlation_id: str | None = None,
+    ) -> None:
+        self.body = body
+        self.headers = headers
+        self.correlation_id = correlation_id
+
+
+def identities() -> Callable[[], str]:
+    """Return a source of ids: a random part, unique to the process, then a count.
+
+    A random id for each message would cost more than the rest of its envelope.
+    """
+    prefix, numbers = token_hex(8), count(1)
+    return lambda: f"{prefix}-{next(numbers):x}"
+
+
+def envelope(
+    value: object,
+    options: PublishOptions,
+    encode: Callable[[object, str | None], Encoded],
+    identify: Callable[[], str],
+) -> Message[Any]:
+    """Return the message that carries *value*, published of one's own accord."""
+    body, content_type = encode(value, options.content_type)
+    message_id = options.message_id or identify()
+    return Message(
+        body,
+        headers=options.headers,
+        content_type=content_type,
+        message_id=message_id,
+        correlation_id=options.correlation_id or message_id,
+        reply_to=options.reply_to,
+    )
+
+
+def result_encoder(annotation: object, codec: Codec) -> Encode:
+    """Return what encodes the results of a handler with this return annotation.
+
+    One that may return a `Response` has no type that its body could be validated by.
+    """
+    if Response in (annotation, *get_args(annotation)) or isinstance(annotation, str):
+        return codec.encode
+    return encoder(annotation, codec)
+
+
+def wrapping(encode: Encode, identify: Callable[[], str]) -> Wrap:
+    """Return what makes the message of a result: it keeps the key and correlation of its cause.
+
+    The key, so that order by key survives a pipeline.
+    """
+
+    def wrap(result: object, cause: Message[Any]) -> Message[Any]:
+        headers, correlation_id = None, cause.correlation_id
+        if isinstance(result, Response):
+            headers, correlation_id = result.headers, result.correlation_id or correlation_id
+            result = result.body
+        body, content_type = encode(result)
+        return Message(
+            body,
+            key=cause.key,
+            headers=headers,
+            content_type=content_type,
+            message_id=identify(),
+            correlation_id=correlation_id,
+        )
+
+    return wrap

@@ -1,0 +1,194 @@
+"""What a decorator leaves in the place of a function: the function, and what is known of it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from functools import partial, update_wrapper
+from pathlib import Path
+from types import MethodType
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar
+
+from callboard_di import Callee, PlanError, read
+
+from ._errors import DeclarationError
+
+if TYPE_CHECKING:
+    from unittest.mock import MagicMock
+
+    from ._publisher import Publisher
+
+__all__ = [
+    "ActorClass",
+    "Handler",
+    "Recorder",
+    "handler_of",
+    "publishers_of",
+    "receive_of",
+    "signature_of",
+    "where",
+]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+_PUBLISHERS = "__callboard_publishers__"
+
+
+class ActorClass(Protocol):
+    """A class whose instances receive messages and keep a state between them.
+
+    `on_start` and `on_stop(reason)` are called where they exist.
+    """
+
+    @property
+    def receive(self) -> Callable[..., Any]:
+        """Takes a message; an async method."""
+        ...
+
+
+class Recorder(Protocol):
+    """What a test broker puts under a handler to remember its calls."""
+
+    mock: MagicMock
+
+    def record(self, body: object) -> None:
+        """Remember a call with this decoded body."""
+        ...
+
+    async def wait_call(self, timeout: float = 3.0) -> None:  # noqa: ASYNC109 - as users know it
+        """Wait until the handler is called, or has been."""
+        ...
+
+
+class Handler(Generic[P, R_co]):
+    """A subscribed function, or one that publishes: calling it calls the function itself."""
+
+    __name__: str
+    __qualname__: str
+
+    def __init__(self, function: Callable[P, R_co]) -> None:
+        self.function = function
+        self.callee = signature_of(function)
+        self.recorder: Recorder | None = None
+        self.__qualname__ = _named(function).__qualname__
+        self.__name__ = self.__qualname__.rpartition(".")[2]
+        update_wrapper(self, function)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+        return self.function(*args, **kwargs)
+
+    @property
+    def mock(self) -> MagicMock:
+        """What a test broker remembers of the calls, each with the decoded body."""
+        return self._recorder().mock
+
+    def wait_call(self, timeout: float = 3.0) -> Awaitable[None]:
+        """Wait until the handler is called under a test broker, or has been."""
+        return self._recorder().wait_call(timeout)
+
+    def assert_called_once_with(self, *args: object, **kwargs: object) -> None:
+        """Fail unless the handler was called exactly once, with this body."""
+        self.mock.assert_called_once_with(*args, **kwargs)
+
+    def assert_called_with(self, *args: object, **kwargs: object) -> None:
+        """Fail unless the last call was with this body."""
+        self.mock.assert_called_with(*args, **kwargs)
+
+    def assert_any_call(self, *args: object, **kwargs: object) -> None:
+        """Fail unless some call was with this body."""
+        self.mock.assert_any_call(*args, **kwargs)
+
+    def _recorder(self) -> Recorder:
+        if self.recorder is None:
+            raise DeclarationError(
+                f"{where(self.function)} is not under test: mocks exist inside"
+                " `async with TestBroker(broker):`"
+            )
+        return self.recorder
+
+
+def handler_of(function: Callable[P, R]) -> Handler[P, R]:
+    """Return *function* itself where it is a handler already, else a new one around it."""
+    if isinstance(function, Handler):
+        return function  # pyright: ignore[reportUnknownVariableType] - isinstance can't say of what
+    return Handler(function)
+
+
+def signature_of(function: Callable[..., Any]) -> Callee:
+    """Read what *function* takes and returns, while the names in its annotations can be found.
+
+    Raises:
+        DeclarationError: It can't be read.
+    """
+    try:
+        return read(function)
+    except PlanError as error:
+        raise DeclarationError(str(error)) from error
+
+
+def receive_of(actor: type) -> Callee:
+    """Read the `receive` of an actor class.
+
+    Raises:
+        DeclarationError: It has none that takes a message, or a hook that can't be called.
+    """
+    _check_hooks(actor)
+    receive = getattr(actor, "receive", None)
+    if not inspect.iscoroutinefunction(receive):
+        raise DeclarationError(
+            f"the actor class {where(actor)} needs `async def receive(self, message)`"
+        )
+    # Bound to nothing in particular: the signature without `self`, before there is an actor.
+    callee = signature_of(MethodType(receive, actor))
+    if not callee.parameters:
+        raise DeclarationError(
+            f"`receive` of the actor class {where(actor)} needs a parameter for the message"
+        )
+    return callee
+
+
+def _check_hooks(actor: type) -> None:
+    for name, arguments in (("on_start", ("self",)), ("on_stop", ("self", "reason"))):
+        hook = getattr(actor, name, None)
+        if hook is None:
+            continue
+        try:
+            inspect.signature(hook).bind(*arguments)
+            fits = inspect.iscoroutinefunction(hook)
+        except TypeError:
+            fits = False
+        if not fits:
+            raise DeclarationError(
+                f"`{name}` of the actor class {where(actor)} has to be"
+                f" `async def {name}({', '.join(arguments)})`"
+            )
+
+
+def publishers_of(target: object) -> list[Publisher[Any]]:
+    """Return the publishers that decorate *target*, a handler or an actor class: a list to add to.
+
+    They are kept on the target itself, since those of several brokers may decorate it.
+    """
+    owned: list[Publisher[Any]] | None = vars(target).get(_PUBLISHERS)
+    if owned is None:
+        owned = []
+        setattr(target, _PUBLISHERS, owned)
+    return owned
+
+
+def where(target: Callable[..., Any]) -> str:
+    """Name *target* for an error: `'on_order' (orders.py:14)`."""
+    plain = _named(inspect.unwrap(target))
+    name = plain.__qualname__.rpartition("<locals>.")[2]
+    # Of a class, only the source says where it stands, and this may run in an event loop.
+    code = getattr(getattr(plain, "receive", plain), "__code__", None)
+    return repr(name) + (f" ({Path(code.co_filename).name}:{code.co_firstlineno})" if code else "")
+
+
+def _named(target: object) -> Any:
+    """Return what gives *target* its name: the function in a partial, the class of an object."""
+    while isinstance(target, partial):
+        function: object = target.func  # pyright: ignore[reportUnknownMemberType] - of whatever
+        target = function
+    return target if hasattr(target, "__qualname__") else type(target)

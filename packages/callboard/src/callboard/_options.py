@@ -1,0 +1,145 @@
+"""What a subscriber can be told, and how what it is not told is inherited: one pure `resolve`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, fields
+from enum import Enum
+from typing import Any, Final, Literal, TypeAlias
+
+from callboard_actors import Supervision
+from callboard_brokers import Message
+
+from ._errors import DeclarationError
+from ._policy import AckPolicy
+
+__all__ = [
+    "UNSET",
+    "Inherited",
+    "OrderedBy",
+    "PublishOptions",
+    "PublisherOptions",
+    "SubscriberOptions",
+    "Unset",
+    "resolve",
+]
+
+
+class Unset(Enum):
+    """The type of `UNSET`, which means: as the router or broker says."""
+
+    UNSET = "unset"
+
+    def __repr__(self) -> str:
+        return "UNSET"
+
+
+UNSET: Final = Unset.UNSET
+_BRACES: Final = frozenset("{}")
+OrderedBy: TypeAlias = Literal["key", "none"] | Callable[[Message[Any]], Hashable]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inherited:
+    """What a subscriber inherits: from its router, else its broker, else the defaults here."""
+
+    ack_policy: AckPolicy = AckPolicy.REJECT_ON_ERROR
+    """When a message is settled, and how."""
+    dead_letter: str | None = None
+    """Where rejected messages go; `{address}` stands for where they came from.
+
+    None: to the broker's own dead letters where it has them; else they are logged and counted.
+    """
+    supervision: Supervision = Supervision()  # noqa: RUF009 - a frozen record
+    """How often the workers may crash before the subscription gives up, and what is a crash."""
+
+    def __post_init__(self) -> None:
+        _check_inherited("a broker", self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubscriberOptions:
+    """What every subscriber can be told, whatever its broker."""
+
+    ack_policy: AckPolicy | Unset = UNSET
+    max_workers: int = 1
+    """How many messages are handled at a time."""
+    ordered_by: OrderedBy = "key"
+    """Which messages are handled one after another: those of a key, none, or those for which a
+    function of the message gives the same. With one worker, all are, in order of arrival."""
+    mailbox: int = 256
+    """How many messages may wait here; with them 16 MiB. The broker keeps the rest."""
+    dead_letter: str | Unset | None = UNSET
+    supervision: Supervision | Unset = UNSET
+    dependencies: Sequence[Any] = ()
+    """`Depends(...)` that run before the handler, for their effect."""
+    no_reply: bool = False
+    """Do not answer, even a message that says where to."""
+    title: str | None = None
+    description: str | None = None
+    include_in_schema: bool = True
+
+    def __post_init__(self) -> None:
+        _check_inherited("a subscriber", self)
+        for name in ("max_workers", "mailbox"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise DeclarationError(
+                    f"{name}={value!r} of a subscriber must be a whole number, at least 1"
+                )
+        if not callable(self.ordered_by) and self.ordered_by not in ("key", "none"):
+            raise DeclarationError(
+                f"ordered_by={self.ordered_by!r} of a subscriber must be 'key', 'none' or a function"
+                " of the message"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublisherOptions:
+    """What every publisher can be told, whatever its broker."""
+
+    title: str | None = None
+    description: str | None = None
+    schema: Any = None
+    """The type of what is published, where the handler's return annotation does not say it."""
+    include_in_schema: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishOptions:
+    """What travels beside the body, whatever the broker."""
+
+    headers: dict[str, str | bytes] | None = None
+    correlation_id: str | None = None
+    """Ties answers and follow-ups to what caused them; made where None."""
+    message_id: str | None = None
+    reply_to: str | None = None
+    """The address that the handler's result is sent to."""
+    content_type: str | None = None
+    """How the body is encoded; None: as its type asks for."""
+
+
+def _check_inherited(owner: str, options: Any) -> None:
+    """Refuse what is not of its type: it would show only when a message has failed."""
+    policy, address, supervision = options.ack_policy, options.dead_letter, options.supervision
+    if not isinstance(policy, AckPolicy | Unset):
+        names = ", ".join(each.name for each in AckPolicy)
+        raise DeclarationError(f"ack_policy={policy!r} of {owner} must be an AckPolicy: {names}")
+    if not isinstance(supervision, Supervision | Unset):
+        raise DeclarationError(
+            f"supervision={supervision!r} of {owner} must be a Supervision(intensity, period)"
+        )
+    if isinstance(address, str) and (not address or _BRACES & {*address.replace("{address}", "")}):
+        raise DeclarationError(
+            f"dead_letter={address!r} of {owner} is no address; the only thing in braces that may"
+            " stand in it is {address}, for where the message came from"
+        )
+
+
+def resolve(*layers: object) -> Inherited:
+    """Merge *layers*, the nearest first: the first value that is set wins."""
+    merged: dict[str, Any] = {}
+    for field in fields(Inherited):
+        values = [getattr(layer, field.name, UNSET) for layer in layers]
+        merged[field.name] = next((value for value in values if value is not UNSET), field.default)
+    return Inherited(**merged)

@@ -1,0 +1,114 @@
+"""What became of a message: what to publish, and how to settle it.
+
+`concluding` turns what a handler returned into an outcome, `deciding` what it raised. Both are
+composed once, when the subscription starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final, TypeAlias
+
+from callboard_actors import Rule, concerns_actor
+from callboard_brokers import Message, Settlement
+
+from ._envelope import Wrap
+from ._errors import NackMessage, words
+from ._policy import AckPolicy, settlement_of
+
+__all__ = ["FAILURE_HEADER", "Conclude", "Emit", "Outcome", "Output", "concluding", "deciding"]
+
+FAILURE_HEADER: Final = "x-callboard-failure"
+"""Marks an answer that is a failure; its value is the type of the exception."""
+
+Emit: TypeAlias = Callable[[Message[Any]], Awaitable[None]]
+"""Publishes a message to a destination that was fixed before."""
+Conclude: TypeAlias = "Callable[[Message[Any], object], Outcome]"
+"""Says what follows from a message and the result of its handler."""
+
+
+class Output:
+    """A message that is to be published before its cause is settled."""
+
+    __slots__ = ("emit", "message")
+
+    def __init__(self, emit: Emit, message: Message[Any]) -> None:
+        self.emit = emit
+        self.message = message
+
+
+class Outcome:
+    """Outputs to publish in order, a settlement (None: leave it), and the error that led there."""
+
+    __slots__ = ("delay", "error", "outputs", "settlement")
+
+    def __init__(
+        self,
+        settlement: Settlement | None,
+        outputs: Sequence[Output] = (),
+        error: Exception | None = None,
+    ) -> None:
+        self.settlement = settlement
+        self.outputs = outputs
+        self.error = error
+        self.delay = error.delay if isinstance(error, NackMessage) else None
+
+
+def concluding(
+    policy: AckPolicy,
+    publishers: Sequence[tuple[Wrap, Emit]],
+    answer: tuple[Wrap, Callable[[str], Emit]] | None,
+) -> Conclude:
+    """Compose what follows a handler's return: first the answer, then each of *publishers*.
+
+    *answer* wraps the result and finds the way to a `reply_to`; None: nobody is answered.
+    """
+    settlement = settlement_of(policy, None)
+    plain = Outcome(settlement)
+
+    def conclude(message: Message[Any], result: object) -> Outcome:
+        reply_to = message.reply_to if answer is not None else None
+        if not publishers and reply_to is None:
+            return plain
+        outputs = [Output(emit, wrap(result, message)) for wrap, emit in publishers]
+        if answer is not None and reply_to is not None:
+            wrap, way = answer
+            outputs.insert(0, Output(way(reply_to), wrap(result, message)))
+        return Outcome(settlement, outputs)
+
+    return conclude
+
+
+def deciding(
+    policy: AckPolicy,
+    way: Callable[[str], Emit] | None,
+    report: Callable[[Message[Any], Exception, Settlement | None], None],
+    rules: Sequence[Rule] = (),
+) -> Callable[[Message[Any], Exception], Outcome]:
+    """Compose what follows a handler's failure: a report, and an answer if nobody tries again.
+
+    What concerns the actor by *rules*, or because it was made for it, is raised again.
+    """
+
+    def decide(message: Message[Any], error: Exception) -> Outcome:
+        if concerns_actor(error, rules):
+            raise error
+        settlement = settlement_of(policy, error)
+        report(message, error, settlement)
+        outputs: list[Output] = []
+        final = settlement in (Settlement.ACK, Settlement.REJECT)
+        if final and way is not None and message.reply_to is not None:
+            outputs.append(Output(way(message.reply_to), _failure(error, message)))
+        return Outcome(settlement, outputs, error)
+
+    return decide
+
+
+def _failure(error: Exception, cause: Message[Any]) -> Message[Any]:
+    """Tell whoever waits for an answer that none will come, and why."""
+    return Message(
+        words(error).encode(errors="replace"),
+        headers={FAILURE_HEADER: type(error).__name__},
+        content_type="text/plain",
+        correlation_id=cause.correlation_id,
+    )

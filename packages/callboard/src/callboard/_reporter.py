@@ -1,0 +1,140 @@
+"""What the log says about messages and about supervision: one place, one wording."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final
+
+from callboard_actors import ActorCrash, Event
+from callboard_brokers import Delivery, Message, Settlement
+from callboard_di import MissingValue
+from callboard_validation import ValidationError
+
+from ._bus import Bus
+from ._errors import ControlFlow, words
+
+__all__ = ["Reporter"]
+
+_THEN: Final = {
+    Settlement.ACK: "it is acknowledged all the same",
+    Settlement.NACK: "it will be delivered again",
+    Settlement.REJECT: "it is rejected",
+    None: "it stays unsettled",
+}
+# What these say is the whole story: the handler's own frames are not in it.
+_SELF_EXPLANATORY: Final = (ValidationError, MissingValue, ActorCrash)
+_LIFE: Final[dict[str, tuple[int, str]]] = {
+    "actor.crashed": (logging.ERROR, "{path} crashed: {error}"),
+    "actor.restarting": (logging.WARNING, "{path} starts again in {delay:.1f} s, try {attempt}"),
+    "actor.unkillable": (logging.CRITICAL, "{path} was cancelled, but lives on"),
+    "supervisor.gave_up": (logging.CRITICAL, "{path} gives up on {child}, which crashed too often"),
+}
+
+
+class Reporter:
+    """Writes to a logger what users must not miss, and puts events on the bus."""
+
+    def __init__(self, logger: logging.Logger, bus: Bus) -> None:
+        self.logger = logger
+        self._bus = bus
+        self._crashed = ("", "")
+        bus.subscribe(self._life)
+
+    def failed(
+        self,
+        subscriber: str,
+        message: Message[Any],
+        error: Exception,
+        settlement: Settlement | None,
+    ) -> None:
+        """Say that a handler ended with *error*; on purpose (ControlFlow) it is no error."""
+        purpose = isinstance(error, ControlFlow)
+        self.logger.log(
+            logging.DEBUG if purpose else logging.ERROR,
+            "%s failed on %s; %s: %s: %s",
+            subscriber,
+            coordinates(message),
+            _THEN[settlement],
+            type(error).__name__,
+            words(error),
+            exc_info=None if purpose or isinstance(error, _SELF_EXPLANATORY) else error,
+        )
+        self._bus(
+            Event(
+                "message.exception",
+                subscriber,
+                {"error": error, "address": message.address, "settlement": settlement},
+            )
+        )
+
+    def quarantined(self, subscriber: str, message: Message[Any], error: Exception) -> None:
+        """Say that a message has crashed its actor twice."""
+        self.logger.error(
+            "%s crashed twice on %s; it is quarantined", subscriber, coordinates(message)
+        )
+        self._bus(
+            Event("message.quarantined", subscriber, {"error": error, "address": message.address})
+        )
+
+    def left(self, delivery: Delivery[Any]) -> None:
+        """Tell that a handled message is left unsettled: whoever holds it settles it later."""
+        self._bus(Event("message.left", delivery.message.address, {"delivery": delivery}))
+
+    def graveless(self, subscriber: str) -> None:
+        """Warn that what a subscriber rejects is kept nowhere."""
+        self.logger.warning(
+            "what %s rejects is logged and skipped, since its broker keeps no dead letters: give"
+            " the subscriber or the broker a dead_letter= address",
+            subscriber,
+        )
+
+    def unordered(self, subscriber: str, delivery: Delivery[Any], error: Exception) -> None:
+        """Say that nobody knows which messages this one has to wait for."""
+        self.logger.error(
+            "ordered_by= of %s fails for %s, which is handled in no particular order: %s: %s",
+            subscriber,
+            coordinates(delivery.message),
+            type(error).__name__,
+            error,
+        )
+
+    def unpublished(self, delivery: Delivery[Any], error: Exception) -> None:
+        """Say that the outputs of a handled message are not out, so that it is not done."""
+        self.logger.error(
+            "the outputs of %s can't be published; it will be delivered again: %s: %s",
+            coordinates(delivery.message),
+            type(error).__name__,
+            error,
+        )
+        address = delivery.message.address
+        self._bus(Event("message.unpublished", address, {"error": error, "address": address}))
+
+    def unburied(self, delivery: Delivery[Any], error: Exception) -> None:
+        """Say that a dead letter is not out yet."""
+        self.logger.error(
+            "the dead letter of %s can't be published; trying again: %s: %s",
+            coordinates(delivery.message),
+            type(error).__name__,
+            error,
+        )
+
+    def _life(self, event: Event) -> None:
+        if event.name not in _LIFE:
+            return
+        level, line = _LIFE[event.name]
+        if event.name == "actor.crashed" and self._is_known(event):
+            level = logging.DEBUG
+        self.logger.log(level, "%s", line.format(path=event.path, **event.attributes))
+
+    def _is_known(self, event: Event) -> bool:
+        """Whether a crash is only what has been told already, on its way up the tree."""
+        error = str(event.attributes.get("error", "")).rstrip().rpartition("\n")[2]
+        path, before = self._crashed
+        self._crashed = (event.path, error)
+        climbs = path.startswith(f"{event.path}/") and error == before
+        return climbs or event.attributes.get("reason") == "gave_up"
+
+
+def coordinates(message: Message[Any]) -> str:
+    """Name *message* for a log line."""
+    return f"message {message.message_id or '(no id)'} of {message.address!r}"

@@ -1,0 +1,144 @@
+"""A subscription while it runs: a source, workers and a pump, under one supervisor.
+
+They start in this order and stop in reverse: the intake first, the source last, so that what was
+taken can still be handled and settled.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from callboard_actors import Child, ChildSpec, Mailbox, Supervisor, lifecycle, serve
+from callboard_brokers import Delivery, Subscription
+
+from ._assembly import Assembly
+from ._lanes import lane_of, shard_of
+from ._options import resolve
+from ._pump import pump, size
+from ._worker import Worker
+
+if TYPE_CHECKING:
+    from ._runtime import Runtime
+    from ._subscriber import Subscriber
+
+__all__ = ["Running"]
+
+MAX_BYTES: Final = 16 * 2**20
+
+
+class Running:
+    """One subscriber of a broker that has been started.
+
+    The mailbox outlives the workers: a crash costs the message in flight another try, and the
+    other messages nothing.
+    """
+
+    def __init__(self, declared: Subscriber, runtime: Runtime) -> None:
+        inherited = resolve(declared.options, runtime.broker.options)
+        self._declared = declared
+        self._options = declared.options
+        self._supervision = inherited.supervision
+        self._runtime = runtime
+        self._assembly = Assembly(declared, inherited, runtime)
+        self._subscription: Subscription
+        self._open_mailbox()
+
+    def tree(self) -> Supervisor:
+        """Return the part of the supervision tree that the broker's supervisor runs.
+
+        A worker that stops for good stops the whole: what it would not handle, the source gives
+        back to the broker.
+        """
+        notify = self._runtime.broker.events
+        supervision, drain = self._supervision, self._runtime.drain
+        run = self._act if self._assembly.stateful else self._work
+        workers = Supervisor(
+            [
+                ChildSpec(
+                    f"worker-{n}",
+                    partial(run, n),
+                    restart="transient",
+                    significant=True,
+                    drain=drain,
+                    backoff=supervision.backoff,
+                    decide=supervision.decide,
+                )
+                for n in range(self._options.max_workers)
+            ],
+            intensity=supervision.intensity,
+            period=supervision.period,
+            auto_shutdown="any_significant",
+            notify=notify,
+        )
+        parts = [
+            ChildSpec("source", self._read),
+            ChildSpec("workers", workers.run, restart="transient", significant=True, drain=drain),
+            ChildSpec("pump", self._pump),
+        ]
+        return Supervisor(
+            parts,
+            "rest_for_one",
+            intensity=3,
+            period=60.0,
+            auto_shutdown="any_significant",
+            notify=notify,
+        )
+
+    async def _read(self, child: Child) -> None:
+        """Hold the subscription open; give back what nobody has handled by the end."""
+        capacity = self._options.mailbox + self._options.max_workers
+        connection = self._runtime.connection
+        async with connection.subscribe(self._declared.source, capacity) as subscription:
+            self._subscription = subscription
+            child.ready()
+            try:
+                await child.stopping()
+            finally:
+                for delivery in self._mailbox.drain():
+                    delivery.release()
+
+    async def _pump(self, child: Child) -> None:
+        await pump(self._subscription, self._mailbox, child)
+
+    async def _work(self, number: int, child: Child) -> None:
+        """Call the functions of the subscription."""
+        child.ready()
+        await self._serve(number, child, self._assembly.worker())
+
+    async def _act(self, number: int, child: Child) -> None:
+        """Make an actor and hand it messages; its state ends with it."""
+        async with self._assembly.actors()() as actor, lifecycle(actor, child):
+            await self._serve(number, child, self._assembly.worker(actor))
+
+    async def _serve(self, number: int, child: Child, worker: Worker) -> None:
+        if self._mailbox.closed:
+            self._open_mailbox()
+        # A closed mailbox is served until it is empty: that is how workers drain.
+        child.on_stop(self._mailbox.close)
+        await serve(
+            worker.receive,
+            self._readers[number],
+            quarantine=self._assembly.quarantine,
+            decide=self._supervision.decide,
+            failed=worker.fail,
+        )
+
+    def _open_mailbox(self) -> None:
+        """Make the mailbox; again, with what waits in it, when workers that gave up closed it."""
+        waiting = self._mailbox.drain() if hasattr(self, "_mailbox") else []
+        ordered_by, workers = self._options.ordered_by, self._options.max_workers
+        sharded = self._assembly.stateful and workers > 1
+        report = partial(self._runtime.broker.reporter.unordered, self._declared.name)
+        choose = shard_of if sharded else lane_of
+        self._mailbox: Mailbox[Delivery[Any]] = Mailbox(
+            self._options.mailbox,
+            max_bytes=MAX_BYTES,
+            size=size,
+            lane=choose(ordered_by, workers, report),
+            shards=workers if sharded else 1,
+            notify=self._runtime.broker.events,
+            name=self._declared.name,
+        )
+        self._readers = [self._mailbox.reader(n if sharded else 0) for n in range(workers)]
+        self._mailbox.put_many(waiting)

@@ -1,0 +1,141 @@
+"""A subscription as it is declared: where messages come from, and who handles them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar, overload
+
+from callboard_brokers import Message
+from callboard_di import Callee, PlanError, plan
+
+from ._errors import DeclarationError
+from ._handler import Handler, handler_of, receive_of, signature_of, where
+from ._options import SubscriberOptions
+from ._resolver import AnyResolver
+
+if TYPE_CHECKING:
+    from ._handler import ActorClass
+
+__all__ = ["Call", "Filter", "Subscriber"]
+
+A = TypeVar("A", bound="ActorClass")
+P = ParamSpec("P")
+R = TypeVar("R")
+Filter: TypeAlias = Callable[[Message[Any]], bool | Awaitable[bool]]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One of the handlers of a subscription, and which messages it is for (None: all).
+
+    Signatures are read at the declaration, where the names in annotations can be found.
+    """
+
+    target: Callable[..., Any]
+    """A `Handler`, or an actor class."""
+    callee: Callee
+    """The signature of what takes the message: the function, or `receive` of the class."""
+    constructor: Callee | None = None
+    """The signature of the actor class."""
+    filter: Filter | None = None
+
+    @property
+    def takes(self) -> Callable[..., Any]:
+        """What takes the message: the function as it was decorated, or `receive` of the class."""
+        return self.callee.call
+
+    @property
+    def name(self) -> str:
+        """The name of the function or class."""
+        return str(self.target.__qualname__).rpartition("<locals>.")[2]
+
+
+class Subscriber:
+    """The handlers of one source. It decorates them, and runs nothing."""
+
+    def __init__(
+        self, source: Any, options: SubscriberOptions, siblings: Sequence[Subscriber] = ()
+    ) -> None:
+        self.source = source
+        self.options = options
+        self.calls: list[Call] = []
+        self._siblings = siblings
+
+    @property
+    def name(self) -> str:
+        """What the log and the supervision tree call it: the first handler and the source."""
+        return f"{self.calls[0].name if self.calls else 'nobody'}({self.source.address})"
+
+    # A class is a callable as well; checkers take the first that fits, which is what is meant.
+    @overload
+    def __call__(self, target: type[A], /) -> type[A]: ...  # type: ignore[overload-overlap]
+    @overload
+    def __call__(self, target: Callable[P, R], /) -> Handler[P, R]: ...
+    @overload
+    def __call__(
+        self, target: None = None, /, *, filter: Filter
+    ) -> Callable[[Callable[P, R]], Handler[P, R]]: ...
+    def __call__(self, target: Any = None, /, *, filter: Filter | None = None) -> Any:  # noqa: A002 - the field's name
+        """Handle the messages of the source by *target*, a function or an actor class.
+
+        With `filter=`, only those for which it is true: the handlers are tried in the order of
+        their registration, and the first that fits takes the message.
+        """
+        if target is None:
+            return partial(self._add, filter)
+        return self._add(None, target)
+
+    def _add(self, condition: Filter | None, target: Any) -> Any:
+        call = self._call(target, condition)
+        self._check_room(call)
+        self._check_twice(call)
+        self.calls.append(call)
+        return call.target
+
+    def _check_room(self, call: Call) -> None:
+        """An actor class stands alone; behind a handler without a filter, none is ever tried."""
+        if not self.calls:
+            return
+        first, last = self.calls[0], self.calls[-1]
+        if first.constructor or call.constructor:
+            raise DeclarationError(
+                f"the subscriber of {self.source!r} has {where(first.target)} already, and an"
+                f" actor class shares it with nobody: give {where(call.target)} one of its own"
+            )
+        if last.filter is None:
+            raise DeclarationError(
+                f"{where(call.target)} would never be called: {where(last.target)} takes every"
+                f" message of {self.source!r}; give it a filter, or register it last"
+            )
+
+    def _check_twice(self, call: Call) -> None:
+        for other in (self, *self._siblings):
+            if other.source == self.source and any(c.takes == call.takes for c in other.calls):
+                raise DeclarationError(
+                    f"{where(call.target)} is subscribed to {self.source!r} already; say it once"
+                )
+
+    def _call(self, target: Any, condition: Filter | None) -> Call:
+        """Read the signatures of *target*, and find what is wrong whatever the context holds."""
+        call = _read(target, condition)
+        resolver = AnyResolver(self.source.address)
+        try:
+            plan(call.callee, resolver=resolver, dependencies=self.options.dependencies)
+            if call.constructor is not None:
+                plan(call.constructor, resolver=AnyResolver()).bind_scope()
+        except PlanError as error:
+            raise DeclarationError(str(error)) from error
+        return call
+
+
+def _read(target: Any, condition: Filter | None) -> Call:
+    if inspect.isclass(target):
+        return Call(target, receive_of(target), signature_of(target), condition)
+    if callable(target):
+        function: Callable[..., Any] = target
+        handler = handler_of(function)
+        return Call(handler, handler.callee, None, condition)
+    raise DeclarationError(f"a subscriber decorates a function or an actor class, not {target!r}")

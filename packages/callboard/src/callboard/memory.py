@@ -1,0 +1,135 @@
+"""The broker in this process: nothing to install, nothing to start.
+
+Subscribers without a group each get every message; those of one group share its messages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias, TypeVar
+
+from callboard_actors import Event
+from callboard_brokers import DestinationError, Message
+from callboard_brokers.memory import (
+    DeadLetter,
+    Memory,
+    MemoryRecord,
+    MemorySource,
+    MemoryTarget,
+    Templates,
+)
+
+from ._broker import Broker, BrokerOptions, Skin
+from ._errors import DeclarationError
+from ._options import PublisherOptions, PublishOptions, SubscriberOptions
+from ._publisher import Publisher
+from ._router import Router
+from ._subscriber import Subscriber
+from ._takes import part, sends, takes
+from .testing import TestBroker
+
+__all__ = [
+    "DeadLetter",
+    "MemoryBroker",
+    "MemoryMessage",
+    "MemorySource",
+    "MemoryTarget",
+    "TestMemoryBroker",
+]
+
+MemoryMessage: TypeAlias = Message[MemoryRecord]
+TestMemoryBroker = TestBroker
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class MemoryBrokerOptions(BrokerOptions):
+    """What a `MemoryBroker` can be told."""
+
+    capacity: int = 10_000
+    """How many messages a group holds before its publishers have to wait."""
+
+
+@dataclass(frozen=True)
+class MemorySubscription(SubscriberOptions, MemorySource):
+    """An address or template, and how its messages are handled."""
+
+
+@dataclass(frozen=True)
+class MemoryPublication(PublisherOptions, MemoryTarget):
+    """An address that results are published to."""
+
+
+@dataclass(frozen=True)
+class MemoryPublish(PublishOptions, MemoryTarget):
+    """An address, and what travels beside the body."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryRequest(MemoryPublish):
+    """An address, and how long to wait for an answer from there."""
+
+    timeout: float = 30.0
+
+
+class MemoryRouter(Router):
+    """Subscribers and publishers of a broker in memory."""
+
+    @takes(MemorySubscription)
+    def subscriber(self, subscription: MemorySubscription) -> Subscriber:
+        """Handle the messages of an address by the function or actor class below."""
+        source = part(subscription, MemorySource)
+        _check(Templates().source, source)
+        return self.add_subscriber(source, subscription)
+
+    @takes(MemoryPublication)
+    def publisher(self, publication: MemoryPublication) -> Publisher[MemoryTarget]:
+        """Publish to an address what the function or actor class below returns."""
+        target = part(publication, MemoryTarget)
+        _check(Templates().target, target)
+        return self.add_publisher(target, publication)
+
+
+class MemoryBroker(Broker[MemoryTarget], MemoryRouter):
+    """A broker in this process, with everything that is declared on it."""
+
+    @takes(MemoryBrokerOptions)
+    def __init__(self, options: MemoryBrokerOptions) -> None:
+        self._memory = Memory(capacity=options.capacity, notify=self._report)
+        super().__init__(
+            self._memory, Skin(name="memory", target=MemoryTarget, routing=Templates), options
+        )
+
+    @sends(MemoryPublish)
+    async def publish(self, message: object, options: MemoryPublish) -> None:
+        """Send *message*; return when every group that reads the address has it."""
+        await self.send(message, options, options)
+
+    @sends(MemoryRequest)
+    async def request(self, message: object, options: MemoryRequest) -> MemoryMessage:
+        """Send *message* and return the answer, its body by `await answer.decode()`.
+
+        Raises:
+            RequestTimeout: None came in time.
+            RequestFailed: The handler has failed.
+        """
+        return await self.ask(message, options, options, options.timeout)
+
+    def unread(self, address: str) -> int:
+        """Return how many messages of *address* wait for their readers."""
+        return self._memory.unread(address)
+
+    def dead_letters(self, address: str | None = None) -> Sequence[DeadLetter]:
+        """Return the last rejected messages without a dead letter address, the oldest first."""
+        return self._memory.dead_letters(address)
+
+    def _report(self, name: str, attributes: Mapping[str, object]) -> None:
+        self.events(Event(name, self.name, attributes))
+
+
+def _check(usable: Callable[[T], object], destination: T) -> None:
+    try:
+        usable(destination)
+    except DestinationError as error:
+        raise DeclarationError(str(error)) from error

@@ -1,0 +1,137 @@
+"""A broker under test: its own declarations, on the memory adapter with its own routing.
+
+Nothing is patched. The broker acts through another runtime until the test is over: groups,
+settlement, redelivery and delays are those of the broker in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from math import inf
+from types import TracebackType
+from typing import Any, Generic, TypeVar, overload
+
+from callboard._broker import Broker
+from callboard._errors import DeclarationError
+from callboard._handler import Handler
+from callboard._host import Host
+from callboard._publisher import Publisher
+from callboard._runtime import Runtime
+from callboard_actors import Child, ChildSpec, Supervisor
+from callboard_brokers.memory import Memory
+
+from ._connection import WatchedConnection
+from ._recorder import CallRecorder
+from ._witness import INSIDE, Witness
+
+__all__ = ["TestBroker"]
+
+B = TypeVar("B", bound=Broker[Any])
+Yields = TypeVar("Yields")
+
+
+class TestBroker(Generic[Yields]):
+    """Run brokers in memory: `async with TestBroker(broker) as broker:`.
+
+    `publish` returns when everything that it caused has settled, and raises what a handler
+    raised; a message that was nacked counts as settled until its redelivery is due, and so does
+    one that was left unsettled on purpose. Publishing inside a handler waits for nothing.
+    `request` waits as well; it raises `RequestFailed` for a handler that failed.
+    Handlers and publishers have a `mock` meanwhile.
+
+    Several brokers share one memory, so that messages pass between them.
+
+    Args:
+        connect_only: Do not start the subscribers yet: `await broker.start()` does, or a
+            `TestApp` after the hooks that prepare their context.
+
+    Attributes:
+        memory: The broker in memory that stands in, with its statistics and dead letters.
+    """
+
+    __test__ = False  # pytest takes every class named Test… for a test
+
+    @overload
+    def __init__(self: TestBroker[B], broker: B, /, *, connect_only: bool = False) -> None: ...
+    @overload
+    def __init__(
+        self: TestBroker[tuple[B, ...]], *brokers: B, connect_only: bool = False
+    ) -> None: ...
+    def __init__(self, *brokers: Any, connect_only: bool = False) -> None:
+        if not brokers:
+            raise DeclarationError("a TestBroker of no brokers tests nothing; give it one or more")
+        self._brokers: tuple[Broker[Any], ...] = brokers
+        self._listening = not connect_only
+        self._undo: list[Callable[[], object]] = []
+        self._host: Host
+        self.memory: Memory
+
+    async def __aenter__(self) -> Yields:
+        self.memory = Memory(routing=self._brokers[0].skin.routing())
+        witness = Witness(lambda: self.memory.outstanding)
+        try:
+            children = [
+                ChildSpec(f"{broker.name}-{n}", self._enlist(broker, witness).scope.run, drain=inf)
+                for n, broker in enumerate(self._brokers, 1)
+            ]
+            self._host = Host(partial(_inside, Supervisor(children, name="test")))
+            await self._host.start()
+        except BaseException:
+            self._restore()
+            raise
+        yields: Any = self._brokers[0] if len(self._brokers) == 1 else self._brokers
+        return yields  # type: ignore[no-any-return] # which of the two, the overloads say
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            # A test that failed waits for no handler: it may be the reason why none will end.
+            await self._host.stop(self._brokers[0].options.graceful_timeout if error is None else 0)
+        finally:
+            self._restore()
+        if error is None and self._host.failure is not None:
+            raise self._host.failure
+
+    def _enlist(self, broker: Broker[Any], witness: Witness) -> Runtime:
+        """Let *broker* act in memory, with recorders under its handlers and publishers."""
+        handlers = [call.target for each in broker.subscribers for call in each.calls]
+        for target in (*handlers, *broker.publishers):
+            # One function may handle the messages of several brokers: its mock counts them all.
+            if isinstance(target, Handler | Publisher) and target.recorder is None:
+                target.recorder = CallRecorder()
+                self._undo.append(partial(setattr, target, "recorder", None))
+        runtime = _TestRuntime(broker, self.memory, witness, listening=self._listening)
+        broker.install(runtime)
+        self._undo += [broker.detach, broker.events.subscribe(witness.note)]
+        return runtime
+
+    def _restore(self) -> None:
+        while self._undo:
+            self._undo.pop()()
+
+
+class _TestRuntime(Runtime):
+    """Acts in memory, under the eyes of a witness."""
+
+    def __init__(
+        self, broker: Broker[Any], memory: Memory, witness: Witness, *, listening: bool
+    ) -> None:
+        self._witness = witness
+        self.layers = (witness.attending,)
+        super().__init__(broker, memory, listening=listening)
+
+    @property
+    def connection(self) -> Any:
+        """The connection, watched."""
+        return WatchedConnection(super().connection, self.broker, self._witness)
+
+
+async def _inside(supervisor: Supervisor, child: Child) -> None:
+    """Run the tree so that whatever runs in it knows that it does."""
+    INSIDE.set(True)
+    await supervisor.run(child)

@@ -1,0 +1,88 @@
+"""What a test waits for: that all is settled and nothing runs; and what failed on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Final
+
+import anyio
+
+from callboard._errors import ControlFlow
+from callboard._worker import Handle
+from callboard_actors import Event
+from callboard_brokers import Delivery, Message
+
+__all__ = ["INSIDE", "Witness"]
+
+INSIDE: Final[ContextVar[bool]] = ContextVar("callboard-inside-a-test-broker", default=False)
+"""Whether this runs under a test broker: it must not wait for itself."""
+
+
+class Witness:
+    """Watches the brokers of one test.
+
+    Args:
+        outstanding: Returns how many messages are not settled, those apart that are not due.
+    """
+
+    def __init__(self, outstanding: Callable[[], int]) -> None:
+        self._outstanding = outstanding
+        self._failures: list[Exception] = []
+        self._left: list[Delivery[Any]] = []
+        self._running = 0
+        self._changed = anyio.Event()
+
+    async def settled(self) -> None:
+        """Wait until nothing runs, and all is settled but what was left unsettled on purpose."""
+        while self._running or self._outstanding() > self._held():
+            if self._changed.is_set():
+                self._changed = anyio.Event()
+            await self._changed.wait()
+
+    @property
+    def failed(self) -> int:
+        """How many failures there have been: a point in time for `failure`."""
+        return len(self._failures)
+
+    def failure(self, since: int) -> Exception | None:
+        """Return the first failure after the first *since* of them."""
+        return self._failures[since] if since < len(self._failures) else None
+
+    def changed(self) -> None:
+        """Hear that something may have settled."""
+        self._changed.set()
+
+    def note(self, event: Event) -> None:
+        """Hear an event of a broker."""
+        delivery: Any = event.attributes.get("delivery")
+        if delivery is not None:
+            self._left.append(delivery)
+        error = event.attributes.get("error")
+        if isinstance(error, Exception) and not isinstance(error, ControlFlow):
+            self._failures.append(error)
+        self.changed()
+
+    @contextmanager
+    def running(self) -> Generator[None]:
+        """Have everybody wait for what runs in the block, settled or not."""
+        self._running += 1
+        try:
+            yield
+        finally:
+            self._running -= 1
+            self.changed()
+
+    def attending(self, handle: Handle) -> Handle:
+        """Put around a handler that it runs: its message may be settled before it has ended."""
+
+        async def attend(message: Message[Any]) -> object:
+            with self.running():
+                return await handle(message)
+
+        return attend
+
+    def _held(self) -> int:
+        self._left = [delivery for delivery in self._left if not delivery.settled]
+        return len(self._left)

@@ -1,0 +1,91 @@
+"""A broker in memory that fails where a test wants it to: a real adapter around the real one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from callboard import MemoryBroker, Message
+from callboard.memory import MemorySource, MemoryTarget
+from callboard_brokers import (
+    Adapter,
+    Connection,
+    ConnectionLost,
+    Delivery,
+    Features,
+    PublishFailed,
+    Subscription,
+)
+
+__all__ = ["Faulty", "FaultyBroker"]
+
+
+class Faulty:
+    """Fails as many times as `faults` says, for a name: an address, "connect", or "receive"."""
+
+    def __init__(self, inner: Adapter[Any, MemoryTarget], features: Features | None = None) -> None:
+        self.inner = inner
+        self.features = features or inner.features
+        self.faults: Counter[str] = Counter()
+        self.attempts: Counter[str] = Counter()
+
+    def attempt(self, name: str) -> bool:
+        """Count an attempt; return whether it is to fail."""
+        self.attempts[name] += 1
+        if self.faults[name]:
+            self.faults[name] -= 1
+            return True
+        return False
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncGenerator[FaultyConnection]:
+        if self.attempt("connect"):
+            raise ConnectionLost("nobody answers")
+        async with self.inner.connect() as connection:
+            yield FaultyConnection(connection, self)
+
+
+class FaultyConnection:
+    """A connection of the inner adapter, with faults. It can't wait for answers."""
+
+    def __init__(self, inner: Connection[Any, MemoryTarget], adapter: Faulty) -> None:
+        self._inner = inner
+        self._adapter = adapter
+
+    @asynccontextmanager
+    async def subscribe(
+        self, source: MemorySource, capacity: int
+    ) -> AsyncGenerator[FaultySubscription]:
+        async with self._inner.subscribe(source, capacity) as subscription:
+            yield FaultySubscription(subscription, self._adapter)
+
+    async def publish(self, message: Message, target: MemoryTarget) -> None:
+        if self._adapter.attempt(target.address):
+            raise PublishFailed(f"{target.address!r} takes nothing at the moment")
+        await self._inner.publish(message, target)
+
+    async def ping(self) -> None:
+        await self._inner.ping()
+
+
+class FaultySubscription:
+    """A subscription of the inner adapter, with faults."""
+
+    def __init__(self, inner: Subscription, adapter: Faulty) -> None:
+        self._inner = inner
+        self._adapter = adapter
+
+    async def receive(self, limit: int) -> Sequence[Delivery]:
+        if self._adapter.attempt("receive"):
+            raise ConnectionLost("the line is dead")
+        return await self._inner.receive(limit)
+
+
+class FaultyBroker(MemoryBroker):
+    """A `MemoryBroker` on a `Faulty` adapter."""
+
+    def __init__(self, *, features: Features | None = None, **options: Any) -> None:
+        super().__init__(**options)
+        self.adapter = self.faulty = Faulty(self.adapter, features)

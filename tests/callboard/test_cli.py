@@ -1,0 +1,306 @@
+"""The command line, in this process where no signal is needed, and in one of its own."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import subprocess
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from callboard._cli import cli
+
+SERVICE = """
+import time
+import anyio
+from callboard import ActorCrash, App, MemoryBroker, Supervision
+
+broker = MemoryBroker()
+app = App(broker, title="Shop", graceful_timeout=0.2)
+
+@broker.subscriber("orders")
+@broker.publisher("invoices")
+async def handle(order: int) -> str:
+    return str(order)
+"""
+
+
+@pytest.fixture
+def service(folder: Path) -> Path:
+    """The file of a module `service` with an application, to which lines can be added."""
+    file = folder / "service.py"
+    file.write_text(SERVICE)
+    return file
+
+
+def add(service: Path, lines: str) -> None:
+    service.write_text(service.read_text() + lines)
+
+
+def call(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, arguments)
+
+
+def run(service: Path, *arguments: str) -> Result:
+    return call("run", "service:app", "--app-dir", str(service.parent), *arguments)
+
+
+def test_the_version_is_told() -> None:
+    result = call("--version")
+
+    assert result.exit_code == 0
+    assert result.stdout.startswith("callboard 0.")
+
+
+def test_without_a_command_there_is_help() -> None:
+    assert "run" in call().output
+    assert "gen" in call("docs").output
+
+
+@pytest.mark.parametrize("command", [["run"], ["docs", "gen"]])
+def test_a_path_that_leads_nowhere_is_one_line_and_status_2(
+    folder: Path, command: list[str]
+) -> None:
+    result = call(*command, "nowhere:app", "--app-dir", str(folder))
+
+    assert result.exit_code == 2
+    assert result.stderr == f"callboard: there is no module 'nowhere' in '{folder}'\n"
+    assert result.stdout == ""
+
+
+def test_an_unknown_log_level_is_one_line_and_status_2(service: Path) -> None:
+    result = run(service, "--log-level", "loud")
+
+    assert result.exit_code == 2
+    assert result.stderr.startswith("callboard: there is no log level 'loud'")
+
+
+@pytest.mark.parametrize("level", ["debug", "INFO", "30"])
+def test_an_application_that_exits_ends_with_status_0(service: Path, level: str) -> None:
+    add(service, "app.exit()")
+
+    assert run(service, "--log-level", level).exit_code == 0
+
+
+def test_a_factory_may_make_the_application(service: Path) -> None:
+    add(service, "app.exit()\ndef make(): return app")
+
+    result = call("run", "service:make", "--factory", "--app-dir", str(service.parent))
+
+    assert result.exit_code == 0
+
+
+def test_an_application_that_fails_to_start_is_one_line_and_status_1(
+    service: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "callboard")
+    add(service, "@app.on_startup\nasync def connect():\n    raise LookupError('no database')\n")
+
+    result = run(service)
+
+    assert result.exit_code == 1
+    assert result.stderr == "callboard: LookupError: no database (service.py:15)\n"
+    assert caplog.records[-1].exc_info is not None
+
+
+def test_a_declaration_that_cannot_work_is_one_line_and_status_1(service: Path) -> None:
+    add(
+        service,
+        "from typing import Annotated\n"
+        "from callboard import Context\n"
+        "@broker.subscriber('parcels')\n"
+        "async def pack(parcel: int, shelf: Annotated[int, Context()]): ...\n",
+    )
+
+    result = run(service)
+
+    assert result.exit_code == 1
+    assert result.stderr.startswith("callboard: DeclarationError: ")
+    assert "'pack' (service.py:15)" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_an_application_that_gives_up_ends_with_status_1(service: Path) -> None:
+    add(
+        service,
+        """
+starts = []
+
+@broker.subscriber("parcels", supervision=Supervision(intensity=0))
+class Doomed:
+    async def on_start(self):
+        starts.append(1)
+        if len(starts) > 1:
+            raise LookupError("no shelf")
+
+    async def receive(self, parcel: int):
+        raise ActorCrash("corrupt")
+
+@app.after_startup
+async def publish():
+    await broker.publish(1, "parcels")
+""",
+    )
+
+    result = run(service)
+
+    assert result.exit_code == 1
+    assert result.stderr.startswith("callboard: GaveUp: supervisor 'app' gave up on 'memory'")
+    assert "because of LookupError: no shelf (service.py:21)" in result.stderr
+
+
+def gen(service: Path, *arguments: str) -> Result:
+    return call("docs", "gen", "service:app", "--app-dir", str(service.parent), *arguments)
+
+
+def test_the_document_is_printed_as_json(service: Path) -> None:
+    document = json.loads(gen(service).stdout)
+
+    assert document["info"]["title"] == "Shop"
+    assert {channel["address"] for channel in document["channels"].values()} == {
+        "orders",
+        "invoices",
+    }
+
+
+def test_the_document_is_written_to_a_file(service: Path) -> None:
+    out = service.parent / "asyncapi.json"
+    result = gen(service, "--out", str(out))
+
+    assert (result.exit_code, result.output) == (0, "")
+    assert out.read_text() == gen(service).stdout
+
+
+def test_the_document_may_be_yaml(service: Path) -> None:
+    assert "title: Shop" in gen(service, "--yaml").stdout
+
+
+def test_a_document_that_cannot_be_written_is_one_line_and_status_2(service: Path) -> None:
+    result = gen(service, "--out", str(service.parent / "nowhere" / "asyncapi.json"))
+
+    assert result.exit_code == 2
+    assert result.stderr.startswith("callboard: the document can't be written: ")
+
+
+@contextmanager
+def running(service: Path, app: str = "app") -> Generator[subprocess.Popen[str]]:
+    """Run the application in a process of its own, which is up when this begins."""
+    command = [
+        str(Path(sys.executable).parent / "callboard"),
+        "run",
+        f"service:{app}",
+        "--app-dir",
+        str(service.parent),
+    ]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "up\n"
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.mark.slow
+def test_a_signal_lets_what_is_in_flight_finish(service: Path) -> None:
+    add(
+        service,
+        """
+app.graceful_timeout = 15
+
+@broker.subscriber("parcels")
+async def pack(parcel: int):
+    print("up", flush=True)
+    await anyio.sleep(0.3)
+    print(f"packed {parcel}")
+
+@app.after_startup
+async def publish():
+    await broker.publish(1, "parcels")
+""",
+    )
+    with running(service) as process:
+        process.send_signal(signal.SIGTERM)
+        out, errors = process.communicate(timeout=10)
+
+    assert process.returncode == 0
+    assert out == "packed 1\n"
+    assert "SIGTERM: stopping" in errors
+
+
+@pytest.mark.slow
+def test_a_second_signal_stops_hard(service: Path) -> None:
+    add(
+        service,
+        """
+app.graceful_timeout = 15
+
+@broker.subscriber("parcels")
+async def pack(parcel: int):
+    print("up", flush=True)
+    await anyio.sleep_forever()
+
+@app.after_startup
+async def publish():
+    await broker.publish(1, "parcels")
+""",
+    )
+    with running(service) as process:
+        process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
+        assert "SIGINT: stopping" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=10)
+
+    assert process.returncode == 128 + signal.SIGINT
+
+
+@pytest.mark.slow
+def test_a_handler_that_never_ends_does_not_keep_the_process(service: Path) -> None:
+    add(
+        service,
+        """
+@broker.subscriber("parcels")
+async def swallow(parcel: int):
+    print("up", flush=True)
+    while True:
+        try:
+            await anyio.sleep(1)
+        except BaseException:
+            print("not me")
+
+@broker.subscriber("letters")
+def block(letter: int):
+    print("up", flush=True)
+    time.sleep(3600)
+
+swallowing, blocking = App(broker, graceful_timeout=0.2), App(broker, graceful_timeout=0.2)
+
+@swallowing.after_startup
+async def publish_a_parcel():
+    await broker.publish(1, "parcels")
+
+@blocking.after_startup
+async def publish_a_letter():
+    await broker.publish(1, "letters")
+""",
+    )
+    with running(service, "swallowing") as swallowing, running(service, "blocking") as blocking:
+        swallowing.send_signal(signal.SIGTERM)
+        blocking.send_signal(signal.SIGTERM)
+        out, errors = swallowing.communicate(timeout=12)
+        reason = blocking.communicate(timeout=12)[1]
+
+    assert (swallowing.returncode, blocking.returncode) == (70, 70)
+    assert "not me" in out
+    assert "swallow(parcels)/workers/worker-0 still runs: it swallows its cancellation" in errors
+    assert "the thread 'AnyIO worker thread' still runs" in reason

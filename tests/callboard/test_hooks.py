@@ -1,0 +1,245 @@
+"""Hooks of an application, and what they may ask for."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager
+from typing import Annotated
+
+import anyio
+import pytest
+from anyio import create_task_group
+
+from callboard import App, Context, ContextRepo, DeclarationError, Depends, Logger, MemoryBroker
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def app() -> App:
+    return App()
+
+
+async def test_a_decorated_hook_stays_the_function_that_it_was(app: App) -> None:
+    @app.on_startup
+    def double(number: int = 2) -> int:
+        return 2 * number
+
+    assert double(4) == 8
+
+
+async def test_a_sync_hook_runs_in_a_worker_thread(app: App) -> None:
+    threads: list[threading.Thread] = []
+
+    @app.on_startup
+    def prepare() -> None:
+        threads.append(threading.current_thread())
+
+    await app.start()
+    await app.stop()
+
+    assert threads[0] is not threading.current_thread()
+
+
+async def test_hooks_get_values_of_the_context_by_name(app: App) -> None:
+    app.context.set_global("settings", {"url": "memory://"})
+    seen: list[object] = []
+
+    @app.on_startup
+    async def prepare(url: Annotated[str, Context("settings.url")]) -> None:
+        seen.append(url)
+
+    await app.start()
+    await app.stop()
+
+    assert seen == ["memory://"]
+
+
+async def test_hooks_get_the_application_its_logger_and_its_context(app: App) -> None:
+    seen: list[object] = []
+
+    @app.on_startup
+    async def prepare(app: Annotated[App, Context()], logger: Logger, repo: ContextRepo) -> None:
+        seen.extend([app, logger, repo])
+
+    await app.start()
+    await app.stop()
+
+    assert seen == [app, app.logger, app.context]
+
+
+async def test_hooks_may_have_dependencies_with_an_end(app: App) -> None:
+    seen: list[str] = []
+
+    def connection() -> Generator[str]:
+        seen.append("opened")
+        yield "connection"
+        seen.append("closed")
+
+    @app.on_startup
+    async def prepare(connection: Annotated[str, Depends(connection)]) -> None:
+        seen.append(connection)
+
+    await app.start()
+    await app.stop()
+
+    assert seen == ["opened", "connection", "closed"]
+
+
+async def test_the_dependencies_of_hooks_can_be_overridden(app: App) -> None:
+    seen: list[str] = []
+
+    def database() -> str:
+        return "real"
+
+    @app.on_startup
+    async def prepare(database: Annotated[str, Depends(database)]) -> None:
+        seen.append(database)
+
+    with app.provider.scope(database, lambda: "fake"):
+        await app.start()
+        await app.stop()
+
+    assert seen == ["fake"]
+
+
+async def test_a_lifespan_gets_the_context_and_what_it_sets_is_there_for_hooks(app: App) -> None:
+    seen: list[object] = []
+
+    @asynccontextmanager
+    async def lifespan(context: ContextRepo) -> AsyncGenerator[None]:
+        context.set_global("model", 42)
+        yield
+        context.reset_global("model")
+
+    async def prepare(model: Annotated[int, Context()]) -> None:
+        seen.append(model)
+
+    app = App(lifespan=lifespan, on_startup=[prepare], after_shutdown=[prepare])
+    await app.start()
+    await app.stop()
+
+    assert seen == [42, 42]
+    assert "model" not in app.context
+
+
+async def test_a_lifespan_may_keep_a_task_group_open(broker: MemoryBroker) -> None:
+    @asynccontextmanager
+    async def lifespan(context: ContextRepo) -> AsyncGenerator[None]:
+        async with create_task_group() as tasks:
+            tasks.start_soon(anyio.sleep_forever)
+            yield
+            tasks.cancel_scope.cancel()
+
+    app = App(broker, lifespan=lifespan)
+    await app.start()
+    await broker.ping()
+    await app.stop()
+
+
+async def test_a_lifespan_that_fails_to_start_says_so_itself() -> None:
+    @asynccontextmanager
+    async def lifespan(model: Annotated[str, Context(default="")]) -> AsyncGenerator[None]:
+        if not model:
+            raise LookupError("no model")
+        yield
+
+    with pytest.raises(LookupError, match="no model"):
+        await App(lifespan=lifespan).start()
+
+
+async def test_a_lifespan_sees_what_kept_the_application_from_starting() -> None:
+    seen: list[Exception] = []
+
+    @asynccontextmanager
+    async def lifespan() -> AsyncGenerator[None]:
+        try:
+            yield
+        except LookupError as error:
+            seen.append(error)
+            raise
+
+    async def fail() -> None:
+        raise LookupError("no database")
+
+    with pytest.raises(LookupError) as caught:
+        await App(lifespan=lifespan, on_startup=[fail]).start()
+    assert seen == [caught.value]
+
+
+async def test_a_lifespan_that_never_ends_is_cancelled_a_little_after_the_deadline() -> None:
+    @asynccontextmanager
+    async def lifespan() -> AsyncGenerator[None]:
+        yield
+        await anyio.sleep_forever()
+
+    app = App(lifespan=lifespan, graceful_timeout=7)
+    await app.start()
+    began = anyio.current_time()
+
+    with pytest.raises(TimeoutError, match="did not end in time"):
+        await app.stop()
+    assert began + 7 < anyio.current_time() < began + 12
+
+
+async def test_a_lifespan_that_fails_to_end_says_so() -> None:
+    @asynccontextmanager
+    async def lifespan() -> AsyncGenerator[None]:
+        yield
+        raise LookupError("lost")
+
+    app = App(lifespan=lifespan)
+    await app.start()
+
+    with pytest.raises(LookupError, match="lost"):
+        await app.stop()
+
+
+async def test_a_hook_that_asks_for_what_nobody_has_is_named(app: App) -> None:
+    @app.on_startup
+    async def prepare(name: Annotated[str, Context("nobody")]) -> None: ...
+
+    with pytest.raises(DeclarationError, match=r"hook 'prepare' \(test_hooks.py:\d+\).*'nobody'"):
+        await app.start()
+
+
+async def test_a_hook_has_no_body_to_take(app: App) -> None:
+    @app.on_startup
+    async def prepare(number: int) -> None: ...
+
+    with pytest.raises(DeclarationError, match=r"hook 'prepare'.*'number'"):
+        await app.start()
+
+
+async def test_a_lifespan_must_be_a_context_manager() -> None:
+    async def lifespan() -> AsyncGenerator[None]:
+        yield
+
+    with pytest.raises(DeclarationError, match="lifespan"):
+        await App(lifespan=lifespan).start()  # type: ignore[arg-type] # the mistake under test
+
+
+async def test_a_failing_shutdown_hook_is_logged(
+    app: App, caplog: pytest.LogCaptureFixture
+) -> None:
+    @app.on_shutdown
+    async def fail() -> None:
+        raise LookupError("lost")
+
+    await app.start()
+    with pytest.raises(LookupError):
+        await app.stop()
+
+    assert caplog.record_tuples == [
+        (
+            "callboard",
+            logging.ERROR,
+            f"the shutdown hook 'fail' (test_hooks.py:{_line(fail)}) failed",
+        )
+    ]
+
+
+def _line(function: object) -> int:
+    return function.__code__.co_firstlineno  # type: ignore[attr-defined, no-any-return] # a function

@@ -1,0 +1,212 @@
+"""What the log says about messages and about supervision."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+from anyio import wait_all_tasks_blocked
+from pydantic import BaseModel
+
+from callboard import (
+    AckPolicy,
+    ActorCrash,
+    Event,
+    MemoryBroker,
+    NackMessage,
+    Quarantined,
+    RejectMessage,
+    Supervision,
+    TestBroker,
+)
+
+from .faulty import FaultyBroker
+
+pytestmark = pytest.mark.anyio
+
+
+class Order(BaseModel):
+    id: int
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    caplog.set_level(logging.INFO, "callboard")
+    return caplog
+
+
+async def deliver(broker: MemoryBroker, body: object) -> None:
+    """Publish a message with an id to `orders`, and wait until it has been handled."""
+    async with broker:
+        await broker.start()
+        await broker.publish(body, "orders", message_id="m1")
+        await wait_all_tasks_blocked()
+
+
+@pytest.mark.parametrize(
+    ("policy", "then"),
+    [
+        (AckPolicy.ACK, "it is acknowledged all the same"),
+        (AckPolicy.NACK_ON_ERROR, "it will be delivered again"),
+        (AckPolicy.REJECT_ON_ERROR, "it is rejected"),
+        (AckPolicy.MANUAL, "it stays unsettled"),
+    ],
+)
+async def test_a_failure_is_an_error_with_its_traceback_and_what_follows(
+    broker: MemoryBroker, log: pytest.LogCaptureFixture, policy: AckPolicy, then: str
+) -> None:
+    @broker.subscriber("orders", ack_policy=policy)
+    async def handle(order: int) -> None:
+        raise LookupError("no stock")
+
+    await deliver(broker, 1)
+
+    record = log.records[0]
+    assert record.levelno == logging.ERROR
+    assert record.name == "callboard.memory"
+    assert record.getMessage() == (
+        f"handle(orders) failed on message m1 of 'orders'; {then}: LookupError: no stock"
+    )
+    assert record.exc_info is not None
+
+
+async def test_a_body_that_does_not_fit_is_told_without_a_traceback(
+    broker: MemoryBroker, log: pytest.LogCaptureFixture
+) -> None:
+    @broker.subscriber("orders")
+    async def handle(order: Order) -> None: ...
+
+    await deliver(broker, {"id": "x"})
+
+    (record,) = log.records
+    assert "ValidationFailed" in record.getMessage()
+    assert record.exc_info is None
+
+
+@pytest.mark.parametrize("signal", [NackMessage(60), RejectMessage("stale")])
+async def test_what_is_raised_on_purpose_is_no_error(
+    broker: MemoryBroker, log: pytest.LogCaptureFixture, signal: Exception
+) -> None:
+    @broker.subscriber("orders")
+    async def handle(order: int) -> None:
+        raise signal
+
+    await deliver(broker, 1)
+
+    assert log.records == []
+
+
+async def test_a_crash_is_told_once_and_not_at_every_level_of_the_tree(
+    broker: MemoryBroker, log: pytest.LogCaptureFixture
+) -> None:
+    @broker.subscriber("orders")
+    class Broken:
+        async def on_start(self) -> None:
+            raise LookupError("no shelf")
+
+        async def receive(self, order: int) -> None: ...
+
+    with pytest.raises(LookupError):
+        await broker.start()
+    await broker.stop()
+
+    (record,) = log.records
+    assert record.getMessage().startswith(
+        "memory/subscriptions/Broken(orders)/workers/worker-0 crashed: Traceback"
+    )
+    assert record.getMessage().endswith("LookupError: no shelf\n")
+
+
+async def test_crash_restart_and_quarantine_are_told(
+    broker: MemoryBroker, log: pytest.LogCaptureFixture
+) -> None:
+    @broker.subscriber("orders")
+    class Clerk:
+        async def receive(self, order: int) -> None:
+            raise ActorCrash("corrupt")
+
+    async with TestBroker(broker):
+        with pytest.raises(Quarantined):
+            await broker.publish(1, "orders", message_id="m1")
+
+    told = [(record.levelname, record.getMessage().partition(": ")[0]) for record in log.records]
+    worker = "test/memory-1/subscriptions/Clerk(orders)/workers/worker-0"
+    assert told[:2] == [
+        ("ERROR", f"{worker} crashed"),
+        ("WARNING", f"{worker} starts again in 0.0 s, try 1"),
+    ]
+    assert told[-1] == (
+        "ERROR",
+        "Clerk(orders) crashed twice on message m1 of 'orders'; it is quarantined",
+    )
+
+
+async def test_giving_up_is_critical(broker: MemoryBroker, log: pytest.LogCaptureFixture) -> None:
+    @broker.subscriber("orders", supervision=Supervision(intensity=0))
+    class Clerk:
+        async def receive(self, order: int) -> None:
+            raise ActorCrash("corrupt")
+
+    await deliver(broker, 1)
+
+    critical = [each.getMessage() for each in log.records if each.levelno == logging.CRITICAL]
+    assert critical[0] == (
+        "memory/subscriptions/Clerk(orders)/workers gives up on worker-0, which crashed too often"
+    )
+
+
+async def test_outputs_that_cannot_be_published_are_told_and_are_an_event(
+    broker: MemoryBroker, log: pytest.LogCaptureFixture
+) -> None:
+    events: list[Event] = []
+    other = MemoryBroker()  # never started
+    broker.events.subscribe(events.append)
+
+    @broker.subscriber("orders")
+    @other.publisher("invoices")
+    async def handle(order: int) -> int:
+        return order
+
+    await deliver(broker, 1)
+
+    assert (
+        log.records[0]
+        .getMessage()
+        .startswith(
+            "the outputs of message m1 of 'orders' can't be published; it will be delivered again: "
+        )
+    )
+    assert "message.unpublished" in [event.name for event in events]
+
+
+async def test_a_dead_letter_that_cannot_be_published_is_told(
+    log: pytest.LogCaptureFixture,
+) -> None:
+    broker = FaultyBroker(dead_letter="graveyard")
+    broker.faulty.faults["graveyard"] = 1
+
+    @broker.subscriber("orders")
+    async def handle(order: int) -> None:
+        raise RejectMessage("stale")
+
+    await deliver(broker, 1)
+
+    (record,) = log.records
+    assert record.getMessage() == (
+        "the dead letter of message m1 of 'orders' can't be published; trying again:"
+        " PublishFailed: 'graveyard' takes nothing at the moment"
+    )
+
+
+async def test_the_lines_of_a_broker_go_to_the_logger_that_it_was_given(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    broker = MemoryBroker(logger=logging.getLogger("shop"))
+
+    @broker.subscriber("orders")
+    async def handle(order: int) -> None:
+        raise LookupError("no stock")
+
+    await deliver(broker, 1)
+
+    assert [record.name for record in caplog.records] == ["shop"]

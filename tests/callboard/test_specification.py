@@ -1,0 +1,232 @@
+"""The AsyncAPI document of what was declared."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, Field
+
+from callboard import App, Broker, BrokerOptions, Header, MemoryBroker, Message, Response, Skin
+from callboard.memory import MemoryRouter, MemoryTarget
+from callboard.specification import AsyncAPI
+from callboard_brokers.memory import Memory, Templates
+
+Json = dict[str, Any]
+Official = Callable[[Json], Json]
+
+
+class Item(BaseModel):
+    price: float = Field(gt=0)
+
+
+class Order(BaseModel):
+    """An order of a customer."""
+
+    id: int
+    items: list[Item] = []
+
+
+class Invoice(BaseModel):
+    total: float
+
+
+def shop() -> App:
+    """Make a small application with one of everything."""
+    broker = MemoryBroker()
+    publisher = broker.publisher("invoices", description="What customers owe.")
+
+    @publisher
+    @broker.subscriber("orders.{region}", title="Orders")
+    async def on_order(order: Order, message: Message, tenant: str = Header()) -> Invoice:
+        """Write the invoice."""
+        return Invoice(total=sum(item.price for item in order.items))
+
+    @broker.subscriber("payments")
+    async def on_payment(invoice: int, amount: float = 0) -> None: ...
+
+    @broker.subscriber("questions")
+    async def on_question(order_id: int) -> Order: ...  # type: ignore[empty-body] # never called
+
+    @broker.subscriber("invoices")
+    class Ledger:
+        """Keep the books."""
+
+        async def receive(self, invoice: Invoice) -> None: ...
+
+    filtered = broker.subscriber("mixed")
+
+    @filtered(filter=lambda message: bool(message.headers))
+    async def with_headers(order: Order) -> None: ...
+
+    @filtered
+    async def without(text: str) -> None: ...
+
+    @broker.subscriber("hidden", include_in_schema=False)
+    async def on_hidden(order: Order) -> None: ...
+
+    broker.publisher("audit", schema=list[Order])
+    broker.publisher("secret", include_in_schema=False)
+    return App(broker, title="Shop", version="1.2", description="Sells things.")
+
+
+def document(app: App) -> Json:
+    return AsyncAPI.of(app).to_specification().to_jsonable()
+
+
+def payload(written: Json, channel: str) -> Json:
+    """Follow the references from a channel to the schema of its first message."""
+    [message, *_] = written["channels"][channel]["messages"].values()
+    found = resolve(written, message)
+    return resolve(written, found["payload"])
+
+
+def resolve(written: Json, reference: Json) -> Json:
+    if (ref := reference.get("$ref")) is None:
+        return reference
+    found: Any = written
+    for step in ref.removeprefix("#/").split("/"):
+        found = found[step]
+    return resolve(written, found)
+
+
+def test_the_document_of_an_application_is_valid(official: Official) -> None:
+    written = official(document(shop()))
+
+    assert written["asyncapi"] == "3.0.0"
+    assert written["info"] == {"title": "Shop", "version": "1.2", "description": "Sells things."}
+
+
+def test_channels_stand_in_the_order_of_their_declaration() -> None:
+    written = document(shop())
+
+    assert [channel["address"] for channel in written["channels"].values()] == [
+        "orders.{region}",
+        "payments",
+        "questions",
+        "invoices",
+        "mixed",
+        "invoices",
+        "audit",
+        None,  # wherever whoever asks wants the answer
+    ]
+    assert json.dumps(written) == json.dumps(document(shop()))
+
+
+def test_a_body_is_described_by_its_schema() -> None:
+    written = document(shop())
+
+    order = payload(written, "orders.{region}:OnOrder")
+    assert order["title"] == "Order"
+    assert set(order["properties"]) == {"id", "items"}
+    assert order["required"] == ["id"]
+
+
+def test_a_body_of_several_parameters_is_an_object() -> None:
+    payment = payload(document(shop()), "payments:OnPayment")
+
+    assert set(payment["properties"]) == {"invoice", "amount"}
+    assert payment["required"] == ["invoice"]
+
+
+def test_what_is_published_is_described_by_what_is_returned_or_by_its_schema() -> None:
+    written = document(shop())
+
+    assert payload(written, "invoices:Publisher")["title"] == "Invoice"
+    assert payload(written, "audit:Publisher")["type"] == "array"
+
+
+def test_an_actor_class_is_described_by_its_receive() -> None:
+    written = document(shop())
+
+    assert payload(written, "invoices:Ledger")["title"] == "Invoice"
+    assert written["channels"]["invoices:Ledger"]["description"] == "Keep the books."
+
+
+def test_handlers_that_share_a_subscriber_are_messages_of_one_channel() -> None:
+    written = document(shop())
+
+    [channel] = [each for each in written["channels"].values() if each["address"] == "mixed"]
+    assert len(channel["messages"]) == 2
+
+
+def test_titles_and_docstrings_are_shown() -> None:
+    channel = document(shop())["channels"]["orders.{region}:OnOrder"]
+
+    assert (channel["title"], channel["description"]) == ("Orders", "Write the invoice.")
+    assert [*channel["parameters"]] == ["region"]
+
+
+def test_what_is_hidden_is_not_shown() -> None:
+    text = AsyncAPI.of(shop()).to_specification().to_json()
+
+    assert "hidden" not in text
+    assert "secret" not in text
+
+
+def test_a_handler_that_returns_something_and_publishes_it_nowhere_has_a_reply() -> None:
+    operations = document(shop())["operations"]
+
+    assert {name for name, operation in operations.items() if "reply" in operation} == {
+        name for name in operations if name.startswith("questions:")
+    }
+
+
+def test_what_has_no_schema_is_described_without_one(official: Official) -> None:
+    broker = MemoryBroker()
+
+    @broker.publisher("out")
+    @broker.subscriber("in")
+    async def handle(anything: Any) -> Response:
+        return Response(anything)
+
+    official(AsyncAPI(broker).to_specification().to_jsonable())
+
+
+def test_a_broker_in_this_process_has_no_server() -> None:
+    assert document(shop())["servers"] == {}
+
+
+class Remote(Broker[MemoryTarget], MemoryRouter):
+    """A broker somewhere else, as far as the document knows."""
+
+    def __init__(self, url: str) -> None:
+        skin = Skin(name="remote", target=MemoryTarget, routing=Templates, url=url)
+        super().__init__(Memory(), skin, BrokerOptions())
+
+
+def test_a_document_names_the_server_and_no_secret(official: Official) -> None:
+    broker = Remote("nats://ann:s3cret@broker.example:4222/?token=s3cret")
+
+    @broker.subscriber("orders")
+    async def on_order(order: Order) -> None: ...
+
+    specification = AsyncAPI(broker).to_specification()
+
+    assert official(specification.to_jsonable())["servers"] == {
+        "development": {"host": "broker.example:4222", "protocol": "nats"}
+    }
+    assert "s3cret" not in specification.to_json()
+
+
+def test_several_brokers_stand_in_one_document(official: Official) -> None:
+    first, second = Remote("nats://one"), Remote("nats://two")
+    for broker in (first, second):
+
+        @broker.subscriber("orders")
+        async def on_order(order: Order) -> None: ...
+
+    written = official(AsyncAPI(first, second).to_specification().to_jsonable())
+
+    assert [server["host"] for server in written["servers"].values()] == ["one", "two"]
+    assert [len(each["servers"]) for each in written["channels"].values()] == [1, 1]
+
+
+def test_a_document_is_written_as_json_and_yaml() -> None:
+    yaml = pytest.importorskip("yaml")
+    specification = AsyncAPI.of(shop()).to_specification()
+
+    assert json.loads(specification.to_json()) == specification.to_jsonable()
+    assert yaml.safe_load(specification.to_yaml()) == specification.to_jsonable()

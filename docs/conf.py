@@ -1,0 +1,72 @@
+"""Sphinx settings: pages in Markdown, the reference from the docstrings, every dead link an error."""
+
+from __future__ import annotations
+
+import importlib
+from inspect import isclass, isfunction
+
+from sphinx.application import Sphinx
+
+project = "Callboard"
+copyright = "the Callboard authors"
+html_theme = "furo"
+html_title = "Callboard"
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+myst_enable_extensions = ["deflist"]
+myst_heading_anchors = 3
+# The template of decisions is copied, not read.
+exclude_patterns = ["_build", "decisions/0000-template.md"]
+
+default_role = "code"
+autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True  # an "Attributes:" section would document a record's fields twice
+
+# A link to a public name of ours must lead somewhere. Links into other projects would need their
+# inventories, hence the network; private names in signatures are mostly type variables.
+nitpicky = True
+nitpick_ignore_regex = [("py:.*", r"(?!callboard).*"), ("py:.*", r"callboard[\w.]*\._.*")]
+
+# A name that is public in two places is documented at the later one.
+PUBLIC_MODULES = [
+    "callboard",
+    "callboard.memory",
+    "callboard.specification",
+    "callboard.testing",
+    "callboard_actors",
+    "callboard_actors.testing",
+    "callboard_asyncapi",
+    "callboard_brokers.conformance",
+    "callboard_brokers.memory",
+    "callboard_brokers",
+    "callboard_di",
+    "callboard_validation",
+]
+
+
+def name_the_public_places() -> None:
+    """Let links lead to `callboard_actors.Mailbox`, not to the private module that defines it."""
+    for name in PUBLIC_MODULES:
+        module = importlib.import_module(name)
+        for exported in module.__all__:
+            value = getattr(module, exported)
+            if isclass(value) or isfunction(value):
+                value.__module__ = name
+
+
+name_the_public_places()
+
+
+def read_defaults(*event: object) -> tuple[str, object] | None:
+    """Make signatures readable as Python: a dataclass shows a default that is made as <factory>."""
+    *_, signature, returned = event
+    return (signature.replace("<factory>", "..."), returned) if isinstance(signature, str) else None
+
+
+def setup(app: Sphinx) -> None:
+    """Connect the above; Sphinx calls this."""
+    app.connect("autodoc-process-signature", read_defaults)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 import anyio
@@ -400,3 +401,260 @@ async def test_a_wake_that_a_cancelled_reader_got_is_passed_on() -> None:
         second.cancel()
 
     assert taken == [1]
+
+
+class Diary:
+    """What was taken, and how many seconds after the start."""
+
+    def __init__(self) -> None:
+        self._start = anyio.current_time()
+        self.entries: list[tuple[float, Item]] = []
+
+    async def keep(self, reader: Reader[Item]) -> None:
+        """Take whatever comes until the mailbox is closed and empty."""
+        with suppress(MailboxClosed):
+            while True:
+                item = await reader.take()
+                self.entries.append((round(anyio.current_time() - self._start, 3), item))
+                reader.done()
+
+
+A1, A2, B1, B2, FREE1, FREE2 = (Item(key, n) for key in ("a", "b", None) for n in (1, 2))
+
+
+def keyed(*items: Item) -> Mailbox[Item]:
+    """Make a mailbox with lanes."""
+    mailbox = Mailbox[Item](lane=lambda item: item.key)
+    mailbox.put_many(items)
+    return mailbox
+
+
+def park(reader: Reader[Item], delay: float) -> Item:
+    """Park the next item."""
+    item = reader.take_nowait()
+    reader.park(delay)
+    return item
+
+
+async def test_a_parked_key_waits_for_its_time_and_holds_back_nobody_else() -> None:
+    mailbox, diary = keyed(A1, A2, B1, FREE1), Diary()
+    mailbox.close()
+    reader = mailbox.reader()
+    assert park(reader, 5) == A1
+    await diary.keep(reader)
+
+    assert diary.entries == [(0, B1), (0, FREE1), (5, A1), (5, A2)]
+
+
+async def test_an_item_without_a_key_is_parked_alone() -> None:
+    mailbox, diary = keyed(FREE1, FREE2), Diary()
+    mailbox.close()
+    reader = mailbox.reader()
+    assert park(reader, 5) == FREE1
+    await diary.keep(reader)
+
+    assert diary.entries == [(0, FREE2), (5, FREE1)]
+
+
+@pytest.mark.parametrize("shards", [1, 2])
+async def test_a_parked_item_holds_a_plain_queue_or_a_shard_for_order(shards: int) -> None:
+    mailbox = Mailbox[Item](shards=shards, lane=None if shards == 1 else lambda _: 0)
+    mailbox.put_many([A1, B1])
+    reader, diary = mailbox.reader(), Diary()
+    park(reader, 5)
+    mailbox.put_nowait(FREE1)
+    mailbox.close()
+    await diary.keep(reader)
+
+    assert diary.entries == [(5, A1), (5, B1), (5, FREE1)]
+
+
+async def test_the_system_lane_passes_a_held_queue() -> None:
+    mailbox = Mailbox[int]()
+    mailbox.put_many([1, 2])
+    reader = mailbox.reader()
+    reader.take_nowait()
+    reader.park(5)
+    mailbox.put_system(-1)
+
+    assert take_all(reader) == [-1]
+
+
+async def test_what_is_due_first_comes_first() -> None:
+    mailbox, diary = keyed(A1, B1, FREE1), Diary()
+    mailbox.close()
+    reader = mailbox.reader()
+    for delay in (9, 3, 6):
+        park(reader, delay)
+    await diary.keep(reader)
+
+    assert diary.entries == [(3, B1), (6, FREE1), (9, A1)]
+
+
+async def test_a_reader_that_waits_hears_of_what_is_parked_and_then_of_what_is_due_earlier() -> (
+    None
+):
+    mailbox, diary = keyed(A1, B1), Diary()
+    one, two = mailbox.reader(), mailbox.reader()
+    one.take_nowait()
+    two.take_nowait()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(diary.keep, mailbox.reader())
+        await idle()
+        one.park(9)
+        await idle()
+        two.park(5)
+        await anyio.sleep(9)
+        mailbox.close()
+
+    assert [(round(at), item) for at, item in diary.entries] == [(5, B1), (9, A1)]
+
+
+async def test_somebody_else_minds_the_time_when_the_one_who_did_gets_something_to_do() -> None:
+    mailbox, diary = keyed(A1), Diary()
+    park(mailbox.reader(), 5)
+
+    async def work_long(reader: Reader[Item]) -> None:
+        assert await reader.take() == B1
+        await anyio.sleep(9)
+        reader.done()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(work_long, mailbox.reader())
+        await idle()
+        tasks.start_soon(diary.keep, mailbox.reader())
+        await idle()
+        mailbox.put_nowait(B1)
+        await anyio.sleep(6)
+        mailbox.close()
+
+    assert [(round(at), item) for at, item in diary.entries] == [(5, A1)]
+
+
+async def test_somebody_else_minds_the_time_when_the_one_who_did_is_cancelled() -> None:
+    mailbox, diary, doomed = keyed(A1), Diary(), anyio.CancelScope()
+    park(mailbox.reader(), 5)
+
+    async def wait_in_vain() -> None:
+        with doomed:
+            await mailbox.reader().take()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(wait_in_vain)
+        await idle()
+        tasks.start_soon(diary.keep, mailbox.reader())
+        await idle()
+        doomed.cancel()
+        await anyio.sleep(6)
+        mailbox.close()
+
+    assert [(round(at), item) for at, item in diary.entries] == [(5, A1)]
+
+
+async def test_several_readers_of_a_closed_mailbox_end_with_the_last_parked_item() -> None:
+    mailbox, diary = keyed(FREE1, FREE2), Diary()
+    mailbox.close()
+    reader = mailbox.reader()
+    park(reader, 5)
+    park(reader, 7)
+    async with anyio.create_task_group() as tasks:
+        for _ in range(3):
+            tasks.start_soon(diary.keep, mailbox.reader())
+
+    assert diary.entries == [(5, FREE1), (7, FREE2)]
+
+
+@pytest.mark.parametrize("lanes", [False, True])
+async def test_readers_end_when_the_parked_rest_of_a_closed_mailbox_is_taken_out(
+    lanes: bool,
+) -> None:
+    mailbox = Mailbox[Item](lane=(lambda item: item.key) if lanes else None)
+    mailbox.put_many([A1, A2])
+    mailbox.close()
+    park(mailbox.reader(), 100)
+    diary = Diary()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(diary.keep, mailbox.reader())
+        tasks.start_soon(diary.keep, mailbox.reader())
+        await idle()
+        assert mailbox.drain() == [A1, A2]
+
+    assert diary.entries == []
+    assert Diary()._start - diary._start < 5
+
+
+@pytest.mark.parametrize("lanes", [False, True])
+async def test_the_others_go_on_when_the_parked_one_is_purged(lanes: bool) -> None:
+    mailbox = Mailbox[Item](lane=(lambda item: item.key) if lanes else None)
+    mailbox.put_many([A1, A2])
+    park(mailbox.reader(), 100)
+    diary = Diary()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(diary.keep, mailbox.reader())
+        await idle()
+        assert mailbox.purge(lambda item: item == A1) == [A1]
+        mailbox.close()
+
+    assert [(round(at), item) for at, item in diary.entries] == [(0, A2)]
+
+
+async def test_a_purge_leaves_parked_what_is_not_stale() -> None:
+    mailbox, diary = keyed(A1, A2, B1), Diary()
+    mailbox.close()
+    reader = mailbox.reader()
+    park(reader, 5)
+    assert mailbox.purge(lambda item: item == B1) == [B1]
+    await diary.keep(reader)
+
+    assert diary.entries == [(5, A1), (5, A2)]
+
+
+async def test_what_is_parked_takes_room_and_is_counted() -> None:
+    mailbox = Mailbox[bytes](2, size=len, lane=lambda item: item)
+    mailbox.put_many([b"123", b"45"])
+    reader = mailbox.reader()
+    reader.take_nowait()
+    reader.park(5)
+    stats = mailbox.stats()
+
+    assert mailbox.free == 0
+    assert (stats.parked, stats.queued, stats.bytes, stats.held) == (1, 2, 5, 0)
+
+
+async def test_what_is_parked_comes_back_although_there_is_always_something_ready() -> None:
+    mailbox, diary = keyed(A1, B1), Diary()
+    reader = mailbox.reader()
+    park(reader, 0.5)
+    while reader.take_nowait() != A1:
+        reader.done()
+        mailbox.put_nowait(B2)
+        await anyio.sleep(0.1)
+
+    assert round(anyio.current_time() - diary._start, 3) == 0.5
+
+
+async def test_a_system_item_that_is_parked_comes_back_as_an_ordinary_one() -> None:
+    mailbox, diary = keyed(), Diary()
+    mailbox.put_system(A1)
+    mailbox.close()
+    reader = mailbox.reader()
+    park(reader, 5)
+    await diary.keep(reader)
+
+    assert diary.entries == [(5, A1)]
+
+
+async def test_an_item_that_is_given_back_already_is_neither_done_nor_given_back_again() -> None:
+    mailbox = keyed(A1)
+    reader = mailbox.reader()
+    park(reader, 5)
+    reader.park(1)
+    reader.put_back()
+    reader.done()
+
+    assert (len(mailbox), mailbox.stats().parked) == (1, 1)
+
+
+async def test_a_byte_bound_below_one_is_refused() -> None:
+    with pytest.raises(SpecError, match="max_bytes=0"):
+        Mailbox[int](max_bytes=0)

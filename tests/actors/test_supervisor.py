@@ -2,91 +2,26 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 
 import anyio
 import pytest
 from anyio import wait_all_tasks_blocked as idle
 
 from callboard_actors import (
-    Backoff,
     Child,
     ChildSpec,
     Event,
     GaveUp,
-    Node,
     Restart,
-    SpecError,
     StartTimeout,
     Strategy,
     Supervisor,
-    SupervisorStopped,
     Unkillable,
 )
 
+from .parts import STEADY, Part, crash, node, parts, running, stubborn
+
 pytestmark = pytest.mark.anyio
-
-STEADY = Backoff(min=1, max=8, jitter="none")
-
-
-class Part:
-    """A child that notes its starts and stops, and crashes or returns when it is told to."""
-
-    def __init__(self, name: str, log: list[str]) -> None:
-        self.id = name
-        self.log = log
-        self.crash = anyio.Event()
-        self.error: BaseException | None = RuntimeError("broken")
-        self.failing_starts = 0
-        self.drains_for = 0.0
-
-    async def run(self, child: Child) -> None:
-        self.crash = anyio.Event()
-        if self.failing_starts:
-            self.failing_starts -= 1
-            raise RuntimeError(f"{self.id} cannot start")
-        self.log.append(f"+{self.id}")
-        child.ready()
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._wait_for_stop, child, tasks.cancel_scope)
-            await self.crash.wait()
-            tasks.cancel_scope.cancel()
-        if child.stop_requested:
-            self.log.append(f"-{self.id}")
-        elif self.error is not None:
-            raise self.error
-
-    async def _wait_for_stop(self, child: Child, scope: anyio.CancelScope) -> None:
-        await child.stopping()
-        await anyio.sleep(self.drains_for)
-        scope.cancel()
-
-    def spec(self, restart: Restart = "permanent") -> ChildSpec:
-        return ChildSpec(self.id, self.run, restart=restart, backoff=STEADY)
-
-
-def parts(log: list[str]) -> list[Part]:
-    return [Part(name, log) for name in "abc"]
-
-
-@asynccontextmanager
-async def running(supervisor: Supervisor) -> AsyncGenerator[None]:
-    """Run *supervisor* beside the block, and stop it at the end."""
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(supervisor.run)
-        await idle()
-        yield
-        supervisor.stop()
-
-
-async def crash(part: Part) -> None:
-    part.crash.set()
-    await idle()
-
-
-def node(supervisor: Supervisor, name: str) -> Node:
-    return next(node for node in supervisor.tree().children if node.id == name)
 
 
 async def test_children_start_in_order_and_stop_in_reverse() -> None:
@@ -136,7 +71,6 @@ async def test_the_strategy_says_who_is_restarted(strategy: Strategy, expected: 
         ("permanent", RuntimeError(), True),
         ("transient", None, False),
         ("transient", RuntimeError(), True),
-        ("temporary", RuntimeError(), False),
     ],
 )
 async def test_the_restart_type_says_whether(
@@ -152,14 +86,48 @@ async def test_the_restart_type_says_whether(
         assert log == ["+a", "+a"] if restarted else ["+a"]
 
 
+async def test_a_temporary_child_is_forgotten_when_it_has_ended() -> None:
+    log: list[str] = []
+    part = Part("a", log)
+    async with running(supervisor := Supervisor([part.spec("temporary")])):
+        await crash(part)
+        assert supervisor.tree().children == ()
+        await supervisor.start_child(part.spec())
+
+    assert log == ["+a", "+a", "-a"]
+
+
+async def test_a_supervisor_that_runs_again_has_its_temporary_children_again() -> None:
+    log: list[str] = []
+    part = Part("a", log)
+    supervisor = Supervisor([part.spec("temporary")])
+    for _ in range(2):
+        async with running(supervisor):
+            await crash(part)
+
+    assert log == ["+a", "+a"]
+
+
+async def test_a_transient_child_that_has_ended_returns_with_its_group() -> None:
+    log: list[str] = []
+    first, second = Part("a", log), Part("b", log)
+    second.error = None
+    async with running(Supervisor([first.spec(), second.spec("transient")], "rest_for_one")):
+        await crash(second)
+        log.clear()
+        await crash(first)
+        assert log == ["+a", "+b"]
+
+
 async def test_a_temporary_child_does_not_return_with_its_group() -> None:
     log: list[str] = []
     first, second = Part("a", log), Part("b", log)
     specs = [first.spec(), second.spec("temporary")]
-    async with running(Supervisor(specs, "rest_for_one")):
+    async with running(supervisor := Supervisor(specs, "rest_for_one")):
         log.clear()
         await crash(first)
         assert log == ["-b", "+a"]
+        assert [child.id for child in supervisor.tree().children] == ["a"]
 
 
 async def test_the_first_restart_is_at_once_and_later_ones_wait_longer() -> None:
@@ -254,7 +222,7 @@ async def test_a_failed_first_start_stops_the_others_in_reverse_and_is_raised() 
     children = parts(log)
     children[2].failing_starts = 1
 
-    with pytest.raises(RuntimeError, match="c cannot start"):
+    with pytest.raises(RuntimeError, match="broken"):
         await Supervisor(part.spec() for part in children).run()
     assert log == ["+a", "+b", "-b", "-a"]
 
@@ -388,11 +356,6 @@ async def test_cancelling_the_run_cancels_the_children() -> None:
 async def test_what_cannot_be_killed_is_reported_and_waited_for() -> None:
     events: list[Event] = []
 
-    async def stubborn(child: Child) -> None:
-        child.ready()
-        with anyio.CancelScope(shield=True):
-            await anyio.sleep(60)
-
     spec = ChildSpec("stubborn", stubborn, drain=5, cancel_grace=3)
     async with running(Supervisor([spec], notify=events.append)):
         began = anyio.current_time()
@@ -404,11 +367,6 @@ async def test_what_cannot_be_killed_is_reported_and_waited_for() -> None:
 async def test_nothing_takes_the_place_of_what_cannot_be_killed() -> None:
     log: list[str] = []
     part = Part("a", log)
-
-    async def stubborn(child: Child) -> None:
-        child.ready()
-        with anyio.CancelScope(shield=True):
-            await anyio.sleep(60)
 
     specs = [part.spec(), ChildSpec("stubborn", stubborn)]
 
@@ -470,64 +428,6 @@ async def test_the_life_of_a_child_is_told_in_events() -> None:
         "actor.stopping",
         "actor.stopped",
     ]
-
-
-async def test_a_child_can_be_added_to_a_running_supervisor() -> None:
-    log: list[str] = []
-    async with running(supervisor := Supervisor([Part("a", log).spec()])):
-        extra = Part("b", log)
-        await supervisor.start_child(extra.spec())
-        await crash(extra)
-
-    assert log == ["+a", "+b", "+b", "-b", "-a"]
-
-
-async def test_an_added_child_is_forgotten_when_it_has_ended() -> None:
-    extra = Part("b", [])
-    extra.error = None
-    async with running(supervisor := Supervisor([])):
-        await supervisor.start_child(extra.spec("transient"))
-        await crash(extra)
-        assert supervisor.tree().children == ()
-        await supervisor.start_child(extra.spec())
-        assert node(supervisor, "b").state == "running"
-
-
-async def test_an_added_child_that_cannot_start_raises_where_it_was_added() -> None:
-    extra = Part("b", [])
-    extra.failing_starts = 1
-    async with running(supervisor := Supervisor([])):
-        with pytest.raises(RuntimeError, match="b cannot start"):
-            await supervisor.start_child(extra.spec())
-        assert supervisor.tree().children == ()
-
-
-async def test_a_child_that_was_being_added_by_a_cancelled_task_is_ended() -> None:
-    async def never(child: Child) -> None:
-        await anyio.sleep_forever()
-
-    async with running(supervisor := Supervisor([])):
-        with anyio.move_on_after(1):
-            await supervisor.start_child(ChildSpec("never", never))
-        await idle()
-        assert supervisor.tree().children == ()
-
-
-async def test_only_a_running_supervisor_takes_children() -> None:
-    part = Part("a", [])
-
-    with pytest.raises(SupervisorStopped, match="'supervisor' does not run"):
-        await Supervisor([]).start_child(part.spec())
-
-
-async def test_an_id_is_given_once() -> None:
-    part = Part("a", [])
-
-    with pytest.raises(SpecError, match="two children of one id"):
-        Supervisor([part.spec(), part.spec()])
-    async with running(supervisor := Supervisor([part.spec()])):
-        with pytest.raises(SpecError, match="has a child 'a'"):
-            await supervisor.start_child(part.spec())
 
 
 async def test_a_child_is_asked_again_when_its_deadline_moves_nearer() -> None:

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 import anyio
 import pytest
-from anyio import wait_all_tasks_blocked as idle
 
 from callboard_actors import (
     Abandoned,
     ActorCrash,
     ActorSystem,
     AskTimeout,
+    Decision,
     Event,
     ExitReason,
     GaveUp,
@@ -17,7 +19,11 @@ from callboard_actors import (
     SpecError,
     Supervision,
     SupervisorStopped,
+    UnknownActor,
 )
+from callboard_actors.testing import idle
+
+from .foreign import await_a_cancelled_future, be_cancelled_natively, on_asyncio
 
 pytestmark = pytest.mark.anyio
 
@@ -110,7 +116,7 @@ async def test_a_stopped_actor_handles_what_it_has_and_takes_no_more() -> None:
             counter.stop()
         assert answers == [2]
         with pytest.raises(MailboxClosed):
-            counter.tell("three")
+            await counter.ask("three")
         await idle()
         assert system.tree().children == ()
 
@@ -227,6 +233,71 @@ async def test_nothing_is_spawned_outside_of_the_block() -> None:
 
     with pytest.raises(SupervisorStopped):
         await system.spawn(Counter, "counter")
+
+
+@pytest.mark.parametrize("name", ["", "a/b"])
+async def test_a_name_is_one_part_of_a_path(name: str) -> None:
+    async with ActorSystem() as system:
+        with pytest.raises(SpecError, match="without a slash"):
+            await system.spawn(Counter, name)
+
+
+async def test_nobody_is_found_where_nobody_lives() -> None:
+    async with ActorSystem() as system:
+        counter = await system.spawn(Counter, "counter")
+        assert system.get("counter") is counter
+
+        counter.stop()
+        await counter.ended()
+        with pytest.raises(UnknownActor, match="nobody lives at 'counter'"):
+            system.get("counter")
+
+
+async def test_what_a_rule_resumes_fails_one_message_and_no_actor() -> None:
+    events: list[Event] = []
+    rules = [(ValueError, Decision.RESUME)]
+    async with ActorSystem(supervision=Supervision(decide=rules), notify=events.append) as system:
+        counter = await system.spawn(Counter, "counter")
+        for message in ("one", "fail", "two"):
+            counter.tell(message)
+
+        assert await counter.ask("three") == 3
+    assert [e.path for e in events if e.name == "message.exception"] == ["system/counter"]
+
+
+async def test_what_a_rule_restarts_for_is_no_answer_to_a_question() -> None:
+    rules = [(ValueError, Decision.RESTART)]
+    async with ActorSystem(supervision=Supervision(decide=rules)) as system:
+        counter = await system.spawn(Counter, "counter")
+        await counter.ask("one")
+
+        with pytest.raises(Abandoned, match="no such word"):
+            await counter.ask("fail")
+        assert await counter.ask("two") == 1
+
+
+@on_asyncio
+@pytest.mark.parametrize("cancelled", [await_a_cancelled_future, be_cancelled_natively])
+async def test_a_foreign_cancellation_restarts_one_actor_and_spares_the_others(
+    cancelled: Callable[[], Awaitable[None]],
+) -> None:
+    class Client(Counter):
+        async def receive(self, message: str) -> int:
+            if message == "cancelled":
+                await cancelled()
+            return await super().receive(message)
+
+    async with ActorSystem() as system:
+        client = await system.spawn(Client, "client")
+        sibling = await system.spawn(Counter, "sibling")
+        child = await system.spawn(Counter, "child", parent=sibling)
+        await child.ask("one")
+        client.tell("cancelled")
+        await anyio.sleep(1)
+
+        assert await child.ask("two") == 2
+        assert [node.restarts for node in system.tree().children] == [2, 0]
+        assert system.tree().children[0].last_exit == "foreign_cancel"
 
 
 async def test_on_stop_runs_on_a_restart_and_at_the_end() -> None:

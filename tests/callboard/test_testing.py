@@ -29,11 +29,11 @@ from callboard import (
     RequestTimeout,
     SkipMessage,
     Supervision,
+    TestApp,
     TestBroker,
     TestMemoryBroker,
     ValidationFailed,
 )
-from callboard.testing import TestApp
 
 pytestmark = pytest.mark.anyio
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from callboard._tree import render
+from callboard.tree import render
 from callboard_actors import Node
 
 CRASH = 'Traceback (most recent call last):\n  File "app.py", line 3\nmodule.Broken: no hope\n'

@@ -16,11 +16,11 @@ from callboard import (
     Publisher,
     Subscriber,
     Supervision,
+    TestApp,
     TestBroker,
     TestMemoryBroker,
 )
 from callboard.memory import MemoryMessage, MemoryTarget
-from callboard.testing import TestApp
 from callboard_actors import Node
 from callboard_brokers.memory import MemoryRecord
 

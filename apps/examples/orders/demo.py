@@ -15,7 +15,7 @@ import anyio
 from rich.console import Console
 
 from callboard import Context, Path
-from callboard._tree import render
+from callboard.tree import render
 from orders.app import app, broker
 from orders.books import Books, audit
 from orders.screen import Screen, summary

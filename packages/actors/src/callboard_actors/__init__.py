@@ -2,47 +2,68 @@
 
 from __future__ import annotations
 
-from callboard_actors._actor import Actor, Quarantine, lifecycle, serve
+from callboard_actors._actor import Actor, Failed, Quarantine, lifecycle, serve
 from callboard_actors._child import Child, ChildSpec, Run
+from callboard_actors._context import ActorContext
+from callboard_actors._decisions import Decision, Rule, concerns_actor, decision
 from callboard_actors._errors import (
     Abandoned,
     ActorCrash,
     ActorError,
     AskError,
     AskTimeout,
+    Escalate,
     ForeignCancellation,
     GaveUp,
     MailboxClosed,
     MailboxFull,
+    ReentrantAsk,
     SpecError,
     StartTimeout,
+    StopActor,
     SupervisorStopped,
     Unkillable,
+    UnknownActor,
 )
 from callboard_actors._events import Event, Notify
 from callboard_actors._exits import ExitKind, ExitReason
+from callboard_actors._factory import Factory, actor
 from callboard_actors._mailbox import Mailbox, MailboxStats, Overflow
+from callboard_actors._policy import AutoShutdown, Strategy
+from callboard_actors._pool import Pool, Route, consistent_hash, round_robin, smallest_mailbox
 from callboard_actors._reader import Reader
+from callboard_actors._ref import ActorRef, Terminated
 from callboard_actors._restarts import Backoff, Restart, Supervision
-from callboard_actors._supervisor import Strategy, Supervisor
-from callboard_actors._system import ActorRef, ActorSystem
+from callboard_actors._stage import DeadLetters
+from callboard_actors._supervisor import Supervisor
+from callboard_actors._system import ActorSystem
+from callboard_actors._team import Team
+from callboard_actors._timers import Timers
+from callboard_actors._tracker import Tracked, Tracker
 from callboard_actors._tree import Node, State
 
 __all__ = [
     "Abandoned",
     "Actor",
+    "ActorContext",
     "ActorCrash",
     "ActorError",
     "ActorRef",
     "ActorSystem",
     "AskError",
     "AskTimeout",
+    "AutoShutdown",
     "Backoff",
     "Child",
     "ChildSpec",
+    "DeadLetters",
+    "Decision",
+    "Escalate",
     "Event",
     "ExitKind",
     "ExitReason",
+    "Factory",
+    "Failed",
     "ForeignCancellation",
     "GaveUp",
     "Mailbox",
@@ -52,18 +73,35 @@ __all__ = [
     "Node",
     "Notify",
     "Overflow",
+    "Pool",
     "Quarantine",
     "Reader",
+    "ReentrantAsk",
     "Restart",
+    "Route",
+    "Rule",
     "Run",
     "SpecError",
     "StartTimeout",
     "State",
+    "StopActor",
     "Strategy",
     "Supervision",
     "Supervisor",
     "SupervisorStopped",
+    "Team",
+    "Terminated",
+    "Timers",
+    "Tracked",
+    "Tracker",
     "Unkillable",
+    "UnknownActor",
+    "actor",
+    "concerns_actor",
+    "consistent_hash",
+    "decision",
     "lifecycle",
+    "round_robin",
     "serve",
+    "smallest_mailbox",
 ]

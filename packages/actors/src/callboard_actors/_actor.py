@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from time import perf_counter
 from typing import Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import anyio
-from anyio.lowlevel import checkpoint
 
 from callboard_actors._child import Child
-from callboard_actors._errors import ForeignCancellation, MailboxClosed
-from callboard_actors._exits import ExitReason, describe, is_foreign
+from callboard_actors._decisions import Decision, Rule, decision
+from callboard_actors._errors import MailboxClosed
+from callboard_actors._exits import ExitReason, as_exit, describe, is_foreign
 from callboard_actors._reader import Reader
 
-__all__ = ["Actor", "Quarantine", "lifecycle", "serve"]
+__all__ = ["Actor", "Failed", "Quarantine", "lifecycle", "serve"]
 
 T = TypeVar("T")
 M_contra = TypeVar("M_contra", contravariant=True)
@@ -23,12 +22,11 @@ M_contra = TypeVar("M_contra", contravariant=True)
 Quarantine: TypeAlias = Callable[[T, str], Awaitable[None]]
 """Takes an item that has crashed its actor twice, and the text of the second crash."""
 
-# A loop that never waits would starve every other task; a yield for each item would cost ten
-# times as much as the item (SEMANTICS 6.2).
-_TURN_ITEMS = 64
-_TURN_SECONDS = 0.001
+Failed: TypeAlias = Callable[[T, Exception], Awaitable[None]]
+"""Takes an item whose failure the actor has survived, and the exception."""
 
 _CRASHES_ALLOWED = 1
+_WORK = "an actor at work"
 
 
 class Actor(Protocol[M_contra]):
@@ -53,48 +51,60 @@ class _Stopping(Protocol):
     async def on_stop(self, reason: ExitReason) -> None: ...
 
 
-async def serve(
+async def serve(  # noqa: C901 - the loop is one piece: what it does for each item must stay in sight
     receive: Callable[[T], Awaitable[object]],
     reader: Reader[T],
     *,
     quarantine: Quarantine[T] | None = None,
+    decide: Sequence[Rule] = (),
+    failed: Failed[T] | None = None,
 ) -> None:
     """Hand *receive* the items of *reader* until its mailbox is closed and empty.
 
     An exception out of *receive* is a crash: the item returns to the head of its lane, and the
     exception goes on to the supervisor. An item that has crashed its actor twice is not received
     again, but handed to *quarantine*, or dropped with an event if there is none. When the loop is
-    cancelled, its item returns as well, uncounted.
+    cancelled, its item returns as well, uncounted; so it does when the actor stops for good.
+
+    An exception that *decide* resumes (the same rules as the `ChildSpec` has) is a failure of the
+    item alone: the item is handed to *failed*, or dropped with an event if there is none, and the
+    loop goes on.
 
     Raises:
         ForeignCancellation: *receive* was cancelled by something that is no cancel scope.
     """
-    crashes, take, done = reader.crashes, reader.take_nowait, reader.done
-    left, until = _TURN_ITEMS, perf_counter() + _TURN_SECONDS
-    try:
-        while True:
-            if not left or perf_counter() > until:
-                await checkpoint()
-                left, until = _TURN_ITEMS, perf_counter() + _TURN_SECONDS
-            left -= 1
-            try:
-                item = take()
-            except anyio.WouldBlock:
-                item = await reader.take()
-                left, until = _TURN_ITEMS, perf_counter() + _TURN_SECONDS
-            if crashes and id(item) in crashes and crashes[id(item)].count > _CRASHES_ALLOWED:
-                await _set_aside(item, reader, quarantine)
-            else:
-                await receive(item)
-            done()
-    except BaseException as error:
-        if isinstance(error, MailboxClosed) and reader.current is None:
-            return
-        _give_back(reader, error)
-        if is_foreign(error):
-            message = f"{receive!r} was cancelled, but by no cancel scope around it"
-            raise ForeignCancellation(message) from error
-        raise
+    crashes, items, pause = reader.crashes, reader.items, reader.pause
+    reader.enter()
+    failure: Exception | None = None
+    while True:
+        try:
+            if failure is not None:
+                await _set_failed(reader, failure, failed)
+                failure = None
+            for item in items():
+                if item is None:
+                    await pause()
+                elif crashes and _is_poison(item, reader):
+                    await _set_aside(item, reader, quarantine)
+                else:
+                    await receive(item)
+        except BaseException as error:
+            if _is_end(error, reader):
+                return
+            # Once only: if `failed` fails in its turn, somebody else has to see to the item.
+            failure = _survived(error, reader, decide) if failure is None else None
+            if failure is None:
+                _leave(error, reader, decide)
+                raise
+
+
+def _is_end(error: BaseException, reader: Reader[T]) -> bool:
+    return isinstance(error, MailboxClosed) and reader.current is None
+
+
+def _is_poison(item: T, reader: Reader[T]) -> bool:
+    crashes = reader.crashes.get(id(item))
+    return crashes is not None and crashes.count > _CRASHES_ALLOWED
 
 
 async def _set_aside(item: T, reader: Reader[T], quarantine: Quarantine[T] | None) -> None:
@@ -104,11 +114,34 @@ async def _set_aside(item: T, reader: Reader[T], quarantine: Quarantine[T] | Non
         await quarantine(item, reader.crashes[id(item)].text)
 
 
-def _give_back(reader: Reader[T], error: BaseException) -> None:
-    # Neither a cancellation of ours nor the end of the process is the item's fault.
-    blamed = isinstance(error, Exception) or is_foreign(error)
+async def _set_failed(reader: Reader[T], failure: Exception, failed: Failed[T] | None) -> None:
+    if reader.current is None:
+        return
+    if failed is None:
+        reader.drop()
+    else:
+        await failed(reader.current, failure)
+    reader.done()
+
+
+def _survived(error: BaseException, reader: Reader[T], rules: Sequence[Rule]) -> Exception | None:
+    """Return what is to be said of the item if the actor goes on."""
+    failure, item = as_exit(error, _WORK), reader.current
+    if item is None or not isinstance(failure, Exception) or _is_poison(item, reader):
+        return None
+    return failure if decision(failure, rules) is Decision.RESUME else None
+
+
+def _leave(error: BaseException, reader: Reader[T], rules: Sequence[Rule]) -> None:
+    """Give back the item. Raises `ForeignCancellation` if *error* is foreign."""
+    # Neither a cancellation of ours, nor the end of the process or of the actor is its fault.
+    foreign = is_foreign(error)
+    stops = decision(as_exit(error, _WORK), rules) is Decision.STOP
+    blamed = foreign or (isinstance(error, Exception) and not stops)
     reader.put_back(describe(error) if blamed else None)
     reader.leave()
+    if foreign:
+        raise as_exit(error, _WORK)
 
 
 @asynccontextmanager

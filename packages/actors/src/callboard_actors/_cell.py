@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 import anyio
 
 from callboard_actors._child import Child, ChildSpec
-from callboard_actors._errors import ForeignCancellation
-from callboard_actors._exits import ExitReason, cancelled_from_outside
+from callboard_actors._decisions import Decision, decision
+from callboard_actors._exits import ExitReason, as_exit, cancelled_from_outside
+from callboard_actors._restarts import restarts
 from callboard_actors._tree import Node, State
 
 __all__ = ["Cell", "Exit", "Life"]
@@ -35,6 +36,15 @@ class Exit:
             return "actor.unkillable"
         return "actor.crashed" if self.reason.kind in crashes else "actor.stopped"
 
+    def particulars(self, verdict: Decision | None) -> dict[str, object]:
+        """Return what is reported of it, and what follows from it if that was asked."""
+        said: dict[str, object] = {"reason": self.reason.kind, "error": self.reason.text}
+        if self.error is not None:
+            said["exc_type"] = type(self.error).__name__
+        if verdict is not None:
+            said["decision"] = verdict.value
+        return said
+
 
 @dataclass(eq=False, slots=True)
 class Life:
@@ -50,7 +60,8 @@ class Life:
         try:
             with self.scope:
                 await spec.run(self.child)
-            killed = self.scope.cancelled_caught
+            # Not cancelled_caught: it may have swallowed its cancellation and returned.
+            killed = self.scope.cancel_called
             self.exit = Exit(ExitReason("killed") if killed else self.child.returned())
         except GeneratorExit:  # the event loop is gone
             raise
@@ -67,10 +78,7 @@ class Life:
     def _foreign(self, error: BaseException) -> Exit:
         if self.scope.cancel_called:
             return Exit(ExitReason("killed"))
-        failure = ForeignCancellation(
-            f"{self.child.path} was cancelled, but by no cancel scope around it"
-        )
-        failure.__cause__ = error
+        failure = as_exit(error, self.child.path)
         return Exit(ExitReason.of(failure), failure)
 
 
@@ -90,6 +98,7 @@ class Cell:
     """A child of a supervisor, across its lives.
 
     Attributes:
+        survivor: A life that was cancelled and goes on: the tree still shows what is in it.
         streak: How many restarts there were in a row.
         is_extra: Whether it was added to a running supervisor; forgotten when it has ended.
     """
@@ -99,15 +108,33 @@ class Cell:
     is_extra: bool = False
     state: State = "new"
     life: Life | None = None
+    survivor: Life | None = None
     restarts: int = 0
     streak: int = 0
     last: ExitReason | None = None
     last_at: float | None = None
 
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended, and is not about to be restarted."""
+        return self.state in {"stopped", "unkillable"}
+
+    def verdict(self, end: Exit) -> Decision:
+        """Return what follows from *end* of the child's own accord: RESTART, STOP or ESCALATE."""
+        said = Decision.RESTART
+        if end.error is not None:
+            said = decision(end.error, self.spec.decide)
+        if said in (Decision.STOP, Decision.ESCALATE):
+            return said
+        again = restarts(self.spec.restart, end.reason)
+        return Decision.RESTART if again else Decision.STOP
+
     def node(self, now: float) -> Node:
         """Return the child, and its children if it has any, as plain data."""
-        describe = self.life.child.describe if self.life is not None else None
+        life = self.life or self.survivor
+        describe = life.child.describe if life is not None else None
         inner = describe() if describe is not None else None
+        details = life.child.details if life is not None else None
         return Node(
             id=self.spec.id,
             kind="actor" if inner is None else "supervisor",
@@ -118,4 +145,5 @@ class Cell:
             last_error=self.last.text if self.last is not None else "",
             last_exit_at=self.last_at,
             children=inner.children if inner is not None else (),
+            details=details() if details is not None else {},
         )

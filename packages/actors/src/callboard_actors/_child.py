@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import TypeAlias, get_args
 
 import anyio
 
+from callboard_actors._decisions import Rule, check_rules
+from callboard_actors._errors import SpecError
 from callboard_actors._exits import ExitReason
 from callboard_actors._restarts import Backoff, Restart
 from callboard_actors._tree import Node
@@ -30,6 +32,7 @@ class Child:
             it is asked to stop.
         cancel_grace: How long it may clean up when it is cancelled.
         describe: Set by a child that has children, so that the tree shows them.
+        details: Set by a child that has more to say of itself in the tree: plain data.
     """
 
     __slots__ = (
@@ -39,6 +42,7 @@ class Child:
         "cancel_grace",
         "deadline",
         "describe",
+        "details",
         "path",
         "started",
         "stop_requested",
@@ -57,6 +61,7 @@ class Child:
         self.stop_requested = False
         self.deadline = math.inf
         self.describe: Callable[[], Node] | None = None
+        self.details: Callable[[], Mapping[str, object]] | None = None
         self._changed = changed
         self._callbacks: list[Callable[[], None]] = []
         self._stopping = anyio.Event()
@@ -107,12 +112,20 @@ class ChildSpec:
         id: Its name, unique among its siblings.
         run: The child itself. It calls `Child.ready` when it has started and returns when it is
             asked to stop; an exception out of it is a crash. A supervisor nests by its `run`.
-        restart: `permanent`: always; `transient`: only after an abnormal exit; `temporary`: never.
+        restart: `permanent`: always; `transient`: only after an abnormal exit; `temporary`: never,
+            not even with its group, and forgotten when it has ended.
+        significant: Whether its supervisor may shut down when it ends by itself for good; see
+            `Supervisor`. Not for a permanent child, which never does.
         drain: How long it may finish its work when it is asked to stop, before it is cancelled.
         cancel_grace: How long it may clean up when it is cancelled, before it counts as
             unkillable.
         start_timeout: How long it may take to call `Child.ready`.
         backoff: The wait before each restart.
+        decide: What is to be done about which exceptions, by type or predicate: the first rule
+            that fits holds. Without one, see `decision`.
+
+    Raises:
+        SpecError: The restart type is unknown, does not go with `significant`, or a rule is none.
     """
 
     id: str
@@ -122,3 +135,17 @@ class ChildSpec:
     cancel_grace: float = field(default=3.0, kw_only=True)
     start_timeout: float = field(default=30.0, kw_only=True)
     backoff: Backoff = field(default_factory=Backoff, kw_only=True)
+    significant: bool = field(default=False, kw_only=True)
+    decide: Sequence[Rule] = field(default=(), kw_only=True)
+
+    def __post_init__(self) -> None:
+        if self.restart not in get_args(Restart):
+            known = ", ".join(get_args(Restart))
+            raise SpecError(f"child {self.id!r} has restart={self.restart!r}; choose of {known}")
+        if self.significant and self.restart == "permanent":
+            message = (
+                f"child {self.id!r} is permanent and significant, but would never end for good;"
+                " make it transient or temporary"
+            )
+            raise SpecError(message)
+        check_rules(self.decide)

@@ -2,6 +2,8 @@
 
 ActorError
 ├─ ActorCrash             raised by an actor: my state is corrupt, restart me
+├─ StopActor              raised by an actor: I am done, do not restart me
+├─ Escalate               raised by an actor: this is a matter for my supervisor
 ├─ ForeignCancellation    cancelled by something that is no cancel scope around the actor
 ├─ StartTimeout           a child did not say that it is ready
 ├─ GaveUp                 a supervisor has restarted too often
@@ -10,9 +12,11 @@ ActorError
 ├─ SupervisorStopped      a child for a supervisor that does not run
 ├─ MailboxClosed          nothing more is put, or nothing is left to take
 ├─ MailboxFull            no room, and no leave to wait for it
+├─ UnknownActor           nobody lives under a path
 └─ AskError               a question without an answer
    ├─ AskTimeout          … in time
-   └─ Abandoned           … because the actor stopped, or crashed on it twice
+   ├─ ReentrantAsk        … because the one who is asked waits for the one who asks
+   └─ Abandoned           … because the actor ended, or crashed on it twice
 """
 
 from __future__ import annotations
@@ -23,14 +27,17 @@ __all__ = [
     "ActorError",
     "AskError",
     "AskTimeout",
+    "Escalate",
     "ForeignCancellation",
     "GaveUp",
     "MailboxClosed",
     "MailboxFull",
+    "ReentrantAsk",
     "SpecError",
     "StartTimeout",
     "SupervisorStopped",
     "Unkillable",
+    "UnknownActor",
 ]
 
 
@@ -40,6 +47,17 @@ class ActorError(Exception):
 
 class ActorCrash(ActorError):
     """Raised by an actor whose state is corrupt: its supervisor makes a new one."""
+
+
+class StopActor(ActorError):
+    """Raised by an actor that is done: it ends normally, and is not restarted."""
+
+
+class Escalate(ActorError):
+    """Raised by an actor that a restart would not help: its supervisor gives up at once.
+
+    Raise it `from` what happened.
+    """
 
 
 class ForeignCancellation(ActorError):
@@ -55,7 +73,7 @@ class StartTimeout(ActorError):
 
 
 class GaveUp(ActorError):
-    """A supervisor has restarted its children more often than it may.
+    """A supervisor has restarted its children more often than it may, or one has escalated.
 
     The last failure is the `__cause__`, if there was one.
     """
@@ -81,6 +99,10 @@ class MailboxFull(ActorError):
     """There is no room, and the sender cannot or will not wait for it."""
 
 
+class UnknownActor(ActorError, LookupError):
+    """Nobody lives under a path: nobody ever did, or who did has ended."""
+
+
 class AskError(ActorError):
     """A question got no answer."""
 
@@ -89,5 +111,9 @@ class AskTimeout(AskError, TimeoutError):
     """The answer did not come in time. The actor may still be at work on the question."""
 
 
+class ReentrantAsk(AskError):
+    """An actor asked one that waits for it, itself or through others: neither would go on."""
+
+
 class Abandoned(AskError):
-    """The actor stopped before it answered, or crashed twice on the question."""
+    """The actor ended before it answered, or crashed twice on the question."""

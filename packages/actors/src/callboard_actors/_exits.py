@@ -12,9 +12,9 @@ from typing import Literal, TypeAlias
 
 import anyio
 
-from callboard_actors._errors import ForeignCancellation, GaveUp
+from callboard_actors._errors import ForeignCancellation, GaveUp, StopActor
 
-__all__ = ["ExitKind", "ExitReason", "cancelled_from_outside", "describe", "is_foreign"]
+__all__ = ["ExitKind", "ExitReason", "as_exit", "cancelled_from_outside", "describe", "is_foreign"]
 
 ExitKind: TypeAlias = Literal[
     "normal", "shutdown", "failed", "foreign_cancel", "killed", "unkillable", "gave_up"
@@ -30,7 +30,7 @@ class ExitReason:
     Attributes:
         kind: `normal` (returned by itself), `shutdown` (asked to), `failed`, `foreign_cancel`,
             `killed` (cancelled after its time to drain), `unkillable` (lives on), or `gave_up`
-            (a supervisor that restarted too often).
+            (a supervisor that restarted too often, or to which a child escalated).
         text: The traceback, at most 8 KiB of it; empty if there was no exception.
     """
 
@@ -45,6 +45,8 @@ class ExitReason:
     @classmethod
     def of(cls, error: BaseException) -> ExitReason:
         """Return the reason of a child out of which *error* came."""
+        if isinstance(error, StopActor):
+            return cls("normal")
         if isinstance(error, GaveUp):
             return cls("gave_up", describe(error))
         if isinstance(error, ForeignCancellation) or is_foreign(error):
@@ -66,6 +68,15 @@ def describe(error: BaseException) -> str:
 def cancelled_from_outside() -> bool:
     """Whether a cancel scope around the running task is cancelled."""
     return anyio.current_effective_deadline() == -math.inf
+
+
+def as_exit(error: BaseException, who: str) -> BaseException:
+    """Return *error* as it may leave *who*: a foreign cancellation as `ForeignCancellation`."""
+    if not is_foreign(error):
+        return error
+    failure = ForeignCancellation(f"{who} was cancelled, but by no cancel scope around it")
+    failure.__cause__ = error
+    return failure
 
 
 def is_foreign(error: BaseException) -> bool:

@@ -13,7 +13,8 @@ from anyio.abc import TaskGroup
 
 from callboard_actors._cell import Cell, Exit, Life
 from callboard_actors._child import Child, ChildSpec
-from callboard_actors._errors import StartTimeout, SupervisorStopped
+from callboard_actors._decisions import Decision
+from callboard_actors._errors import StartTimeout, SupervisorStopped, Unkillable
 from callboard_actors._events import Event, Notify
 from callboard_actors._exits import ExitReason
 
@@ -61,7 +62,7 @@ class Keeper:
         spec, now = cell.spec, anyio.current_time()
         cell.restarts += cell.last is not None
         cell.state = "starting"
-        child = Child(cell.path, self._wake, cancel_grace=spec.cancel_grace)
+        child = Child(cell.path, self.wake, cancel_grace=spec.cancel_grace)
         life = cell.life = Life(child, now)
         self.report("actor.starting", cell.path)
         live = partial(life.live, spec, partial(self._ended, cell, life))
@@ -74,43 +75,79 @@ class Keeper:
         )
         return await self._started(cell, life)
 
-    async def terminate(self, cell: Cell) -> None:
-        """Stop *cell*: ask, let it drain, cancel."""
-        life = cell.life
-        if life is None:
-            cell.state = "stopped"
-            return
-        cell.state = "stopping"
-        self.report("actor.stopping", cell.path)
-        drained = anyio.current_time() + cell.spec.drain
-        life.child.stop(drained if self.stop_at is None else min(drained, self.stop_at))
-        await self.wait(lambda: life.exit is not None, lambda: life.child.deadline)
-        await self._reap([cell])
+    async def terminate(self, cells: Sequence[Cell]) -> None:
+        """Stop *cells*, all at the same time: ask, let them drain, cancel."""
+        drained = anyio.current_time() + max((cell.spec.drain for cell in cells), default=0.0)
+        lives: list[Life] = []
+        for cell in cells:
+            if cell.life is None:
+                cell.state = "stopped" if cell.state != "unkillable" else cell.state
+                continue
+            if cell.state != "stopping":
+                cell.state = "stopping"
+                self.report("actor.stopping", cell.path)
+            cell.life.child.stop(self._no_later_than(drained))
+            lives.append(cell.life)
+        await self.wait(_ended(lives), lambda: self._no_later_than(drained))
+        await self.kill(cells)
 
-    async def terminate_all(self) -> None:
-        """Stop all cells in reverse order; if cancelled, all at once."""
-        cells = list(self.cells.values())
+    async def kill(self, cells: Sequence[Cell]) -> None:
+        """Cancel *cells*, see them end, and record how."""
+        lives = [(cell, cell.life) for cell in cells if cell.life is not None]
+        for _, life in lives:
+            life.scope.cancel()
+        grace = max((cell.spec.cancel_grace for cell, _ in lives), default=0.0)
+        until = anyio.current_time() + grace
+        await self.wait(_ended([life for _, life in lives]), lambda: until)
+        for cell, life in lives:
+            self.record(cell, life, life.exit or Exit(ExitReason("unkillable")))
+
+    async def terminate_all(self, *, at_once: bool) -> None:
+        """Stop all cells in reverse order, or *at_once*; if cancelled, at once."""
+        cells = list(reversed(self.cells.values()))
         try:
-            for cell in reversed(cells):
-                await self.terminate(cell)
+            for step in [cells] if at_once else [[cell] for cell in cells]:
+                await self.terminate(step)
         except anyio.get_cancelled_exc_class():
             # The children are being cancelled with us; see them out.
             with anyio.CancelScope(shield=True):
-                await self._reap(cells)
+                await self.kill(cells)
             raise
         finally:
             self.exits.clear()
 
-    def record(self, cell: Cell, end: Exit) -> None:
-        """Note in *cell* how its life ended."""
+    def record(self, cell: Cell, life: Life, end: Exit, verdict: Decision | None = None) -> None:
+        """Note in *cell* how its *life* ended, unless that is noted already."""
+        if cell.life is not life:
+            return
+        now = anyio.current_time()
+        if life.child.started and now - life.began >= cell.spec.backoff.reset_after:
+            cell.streak = 0
+        lives_on = end.reason.kind == "unkillable"
+        cell.survivor = cell.life if lives_on else None
         cell.life = None
-        cell.state = "unkillable" if end.reason.kind == "unkillable" else "stopped"
+        cell.state = "unkillable" if lives_on else "stopped"
         cell.last = end.reason
-        cell.last_at = anyio.current_time()
-        self.report(end.event, cell.path, reason=end.reason.kind, error=end.reason.text)
+        cell.last_at = now
+        self.report(end.event, cell.path, **end.particulars(verdict))
         if end.is_fatal:
             self.fatal = end.error
             self.stop()
+
+    def forget(self, cell: Cell) -> None:
+        """Free the id of *cell*, unless it lives on."""
+        if cell.state != "unkillable" and self.cells.get(cell.spec.id) is cell:
+            del self.cells[cell.spec.id]
+
+    def require_end(self, cell: Cell) -> None:
+        """Refuse to go on as if *cell* had ended.
+
+        Raises:
+            Unkillable: It lives on.
+        """
+        if cell.state == "unkillable":
+            message = f"{cell.path} lives on after it was cancelled; nothing can replace it"
+            raise Unkillable(message)
 
     async def wait(self, done: Callable[[], bool], until: Callable[[], float]) -> None:
         """Wait until *done* or the time *until*; both are asked again whenever something changes."""
@@ -119,6 +156,10 @@ class Keeper:
                 self._changed = anyio.Event()
             with anyio.CancelScope(deadline=until()):
                 await self._changed.wait()
+
+    def wake(self) -> None:
+        """Have those who wait look again."""
+        self._changed.set()
 
     def report(self, name: str, path: str, **attributes: object) -> None:
         """Tell whoever wants to know."""
@@ -129,11 +170,12 @@ class Keeper:
         if life.exit is None and not life.child.started:
             if self.stop_at is not None:
                 return self._too_late(cell)
-            await self._reap([cell])
+            await self.kill([cell])
             return StartTimeout(f"{cell.path} was not ready after {cell.spec.start_timeout} s")
         if life.exit is not None and not life.child.started and life.exit.reason.abnormal:
-            self.record(cell, life.exit)
-            return life.exit.error if self.fatal is None else self._too_late(cell)
+            self.record(cell, life, life.exit)
+            stopped = self.fatal is not None or life.exit.error is None
+            return self._too_late(cell) if stopped else life.exit.error
         cell.state = "running"
         life.began = anyio.current_time()
         self.report("actor.started", cell.path)
@@ -141,23 +183,24 @@ class Keeper:
             self._ended(cell, life)
         return None
 
-    async def _reap(self, cells: Sequence[Cell]) -> None:
-        """Cancel *cells*, see them end, and record how."""
-        lives = [(cell, cell.life) for cell in cells if cell.life is not None]
-        for _, life in lives:
-            life.scope.cancel()
-        grace = max((cell.spec.cancel_grace for cell, _ in lives), default=0.0)
-        until = anyio.current_time() + grace
-        await self.wait(lambda: all(life.exit for _, life in lives), lambda: until)
-        for cell, life in lives:
-            self.record(cell, life.exit or Exit(ExitReason("unkillable")))
-
     def _too_late(self, cell: Cell) -> SupervisorStopped:
         return SupervisorStopped(f"{self.path} is stopping; {cell.path} was not started")
 
+    def _no_later_than(self, time: float) -> float:
+        return time if self.stop_at is None else min(time, self.stop_at)
+
     def _ended(self, cell: Cell, life: Life) -> None:
         self.exits.append((cell, life))
-        self._wake()
+        self.wake()
 
-    def _wake(self) -> None:
-        self._changed.set()
+
+def _ended(lives: Sequence[Life]) -> Callable[[], bool]:
+    """Return what tells whether all *lives* have ended; it looks at each about once."""
+    waiting = list(lives)
+
+    def ended() -> bool:
+        while waiting and waiting[-1].exit is not None:
+            waiting.pop()
+        return not waiting
+
+    return ended

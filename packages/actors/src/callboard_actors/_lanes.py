@@ -1,33 +1,42 @@
 """Queues under a mailbox: a plain line, and lanes by key. Pure; the clock is handed in.
 
 Lanes keep the items of one key in order and one at a time, while other keys go on. A lane has no
-object of its own: its first entry *is* the lane, the others hang on it (an intrusive list). So a
-key costs one dictionary entry, an item one small object, and every step is O(1):
+object of its own: its entries hang on each other (an intrusive list), and only its end is known by
+name. So a key costs one dictionary entry, an item one small object, and every step is O(1):
 
-    _heads   {"a": A1, "b": B1}        A1 → A2 → A3        the tail is kept in the head
-    ready    [B1, K, …]                                    A1 is with a reader, hence not here
+    _ends    {"a": A3, "b": B1, "c": C2}      A1 → A2 → A3     A1 is with a reader
+    ready    [B1, K, …]                       K has no key, and is in no lane
+    parked   [(due, 7, C1), …]                C1 waits until it is due, and C2 behind it
 
-An entry whose key is None is in no lane. When a reader is done with A1, A2 becomes the head and
-goes to the back of `ready`: round robin over the keys.
+When a reader is done with A1, A2 goes to the back of `ready`: round robin over the keys. What is
+parked goes there when it is due; until then it costs a place in a heap, however long its lane is.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
+from heapq import heappop, heappush
+from itertools import compress, repeat
+from math import inf
 from typing import Generic, TypeVar
 
 import anyio
 
-__all__ = ["Entry", "Lanes", "Line"]
+from callboard_actors._parker import Spent, Wake
+
+__all__ = ["Entry", "Lanes", "Line", "rouse"]
 
 T = TypeVar("T")
 
+_BULK = 0.01
+"""Items that are put within so many seconds share a time, as if they were put together."""
+
 
 class Entry(Generic[T]):
-    """An item in a lane, or its head."""
+    """An item, and the one behind it in its lane."""
 
-    __slots__ = ("at", "item", "key", "next", "size", "tail")
+    __slots__ = ("at", "item", "key", "next", "size")
 
     def __init__(self, item: T, key: Hashable | None, size: int, at: float) -> None:
         self.item = item
@@ -35,128 +44,216 @@ class Entry(Generic[T]):
         self.size = size
         self.at = at
         self.next: Entry[T] | None = None
-        self.tail: Entry[T] | None = None
 
 
 class Lanes(Generic[T]):
-    """Items of equal key one at a time, in order; keys in turn."""
+    """Items of equal key one at a time, in order; keys in turn.
 
-    __slots__ = ("_heads", "parked", "ready")
+    Attributes:
+        ready: What can be taken.
+        parked: A heap of what waits for its time: (due, number, entry).
+        due: When the first of it is due; None if there is none.
+        sleepers: The readers that wait.
+        watch: The wait of the one reader among them that minds the time.
+    """
+
+    held = False  # what is parked holds nobody else
+
+    __slots__ = ("_ends", "_parkings", "due", "parked", "ready", "sleepers", "watch")
 
     def __init__(self) -> None:
         self.ready: deque[Entry[T]] = deque()
-        self.parked: deque[anyio.Event] = deque()
-        self._heads: dict[Hashable, Entry[T]] = {}
+        self.parked: list[tuple[float, int, Entry[T]]] = []
+        self.due: float | None = None
+        self.sleepers: deque[Wake] = deque()
+        self.watch: anyio.CancelScope | None = None
+        self._ends: dict[Hashable, Entry[T]] = {}
+        self._parkings = 0
 
     def extend(
         self, items: Collection[T], keys: Iterable[Hashable | None], sizes: Iterable[int], at: float
     ) -> None:
         """Append *items*, each to the lane of its key."""
-        heads, ready = self._heads, self.ready
+        ends, ready = self._ends, self.ready
         for item, key, size in zip(items, keys, sizes, strict=False):
             entry = Entry(item, key, size, at)
             if key is None:
                 ready.append(entry)
                 continue
-            head = heads.setdefault(key, entry)
-            if head is entry:
+            end = ends.get(key)
+            if end is None:
                 ready.append(entry)
             else:
-                (head.tail or head).next = entry
-                head.tail = entry
-        if self.parked:
-            self.wake(len(items))
+                end.next = entry
+            ends[key] = entry
+        if self.sleepers:
+            rouse(self.sleepers, len(items))
 
     def finish(self, entry: Entry[T]) -> None:
         """Let the lane of *entry*, which was taken, go on."""
-        key, follower = entry.key, entry.next
-        if key is None:
-            return
-        if follower is None:
-            del self._heads[key]
-            return
-        if entry.tail is not follower:
-            follower.tail = entry.tail
-        self._heads[key] = follower
-        self.ready.append(follower)
+        if entry.next is not None:
+            self.ready.append(entry.next)
+        elif entry.key is not None:
+            del self._ends[entry.key]
 
-    def take_out(self, chosen: Callable[[T], bool]) -> list[T]:
-        """Remove the chosen ones of the items that nobody has taken; return them by age.
+    def put_back(self, entry: Entry[T], due: float | None = None) -> None:
+        """Return *entry*, which was taken: to be taken next, or not before *due*. O(log parked)."""
+        if due is None:
+            self.ready.appendleft(entry)
+            return
+        self._parkings += 1  # breaks ties, for entries have no order
+        heappush(self.parked, (due, self._parkings, entry))
+        self.due = self.parked[0][0]
 
-        Within a lane, age is order.
+    def unpark(self, now: float) -> None:
+        """Let the parked entries go on that are due."""
+        parked = self.parked
+        while parked and parked[0][0] <= now:
+            self.ready.append(heappop(parked)[2])
+        self.due = parked[0][0] if parked else None
+        rouse(self.sleepers, len(self.ready) - 1)  # the first is for the caller
+
+    def take_out(
+        self, chosen: Callable[[T], bool], held: Sequence[Entry[T]]
+    ) -> list[tuple[T, int]]:
+        """Remove the chosen ones of the items that nobody has taken; return them and their sizes.
+
+        They come by age, which within a lane is order. *held* is what was taken and is not done.
         """
-        waiting = {id(entry) for entry in self.ready}
-        taken = [head for head in self._heads.values() if id(head) not in waiting]
-        queued = [e for head in self.ready for e in _chain(head)]
-        queued += [e for head in taken for e in _chain(head.next)]
-        out = [entry for entry in queued if chosen(entry.item)]
-        gone = {id(entry) for entry in out}
+        queued = [entry for first in self._first(held) for entry in _chain(first)]
+        gone = {id(entry): entry for entry in queued if chosen(entry.item)}
+        dues = {id(entry): due for due, _, entry in self.parked}
+        for entry in held:
+            entry.next = None
+        self._ends = {entry.key: entry for entry in held if entry.key is not None}
         self.ready.clear()
-        self._heads = {head.key: head for head in taken}
-        for head in taken:
-            head.next = head.tail = None
+        self.parked.clear()
+        self.due = None
         for entry in queued:
             if id(entry) not in gone:
                 self.extend((entry.item,), (entry.key,), (entry.size,), entry.at)
-        return [entry.item for entry in sorted(out, key=lambda entry: entry.at)]
+                if id(entry) in dues:
+                    self.put_back(self.ready.pop(), dues[id(entry)])
+        return [(e.item, e.size) for e in sorted(gone.values(), key=lambda entry: entry.at)]
 
-    def oldest(self) -> float | None:
+    def oldest(self, held: Sequence[Entry[T]]) -> float | None:
         """Return when the oldest entry that nobody has taken was put."""
-        waiting = {id(entry) for entry in self.ready}
-        followers = (h.next for h in self._heads.values() if id(h) not in waiting)
-        return min((e.at for e in (*self.ready, *followers) if e is not None), default=None)
+        return min((entry.at for entry in self._first(held)), default=None)
 
-    def wake(self, count: int) -> None:
-        """Let up to *count* parked readers look again."""
-        for _ in range(min(count, len(self.parked))):
-            self.parked.popleft().set()
+    def _first(self, held: Sequence[Entry[T]]) -> Iterator[Entry[T]]:
+        """Yield the first entry of each lane that nobody has taken, and what is in no lane."""
+        yield from self.ready
+        yield from (entry for *_, entry in sorted(self.parked))
+        yield from (entry.next for entry in held if entry.next is not None)
 
 
 class Line(Generic[T]):
-    """Items in the order in which they came."""
+    """Items in the order in which they came: one lane for all.
 
-    __slots__ = ("_stamps", "_total", "items", "parked")
+    Attributes:
+        ready: What waits.
+        sizes: Their sizes; empty if nothing is weighed.
+        due: The time before which nothing is to be taken; None if there is none.
+        sleepers: The readers that wait.
+        watch: The wait of the one reader among them that minds the time.
+    """
+
+    __slots__ = ("_stamp_from", "_stamps", "_total", "due", "ready", "sizes", "sleepers", "watch")
 
     def __init__(self) -> None:
-        self.items: deque[T] = deque()
-        self.parked: deque[anyio.Event] = deque()
-        # How many items had been put after each bulk, and when: one clock for all of them.
+        self.ready: deque[T] = deque()
+        self.sizes: deque[int] = deque()
+        self.due: float | None = None
+        self.sleepers: deque[Wake] = deque()
+        self.watch: anyio.CancelScope | None = None
+        # How many items had been put before each bulk, and when it came: one clock for all of them.
         self._stamps: deque[tuple[int, float]] = deque()
         self._total = 0
+        self._stamp_from = -inf
 
-    def extend(self, items: Collection[T], at: float) -> None:
+    def extend(self, items: Collection[T], sizes: Iterable[int], at: float) -> None:
         """Append *items*."""
-        taken = self._total - len(self.items)
-        while self._stamps and self._stamps[0][0] <= taken:
-            self._stamps.popleft()
-        self.items.extend(items)
+        if at >= self._stamp_from:
+            self._stamp(at)
+        self.ready.extend(items)
+        self.sizes.extend(sizes)
         self._total += len(items)
-        self._stamps.append((self._total, at))
-        if self.parked:
-            self.wake(len(items))
+        if self.sleepers:
+            rouse(self.sleepers, len(items))
 
-    def take_out(self, chosen: Callable[[T], bool]) -> list[T]:
-        """Remove the chosen items; return them in order."""
+    def append(self, item: T, at: float) -> None:
+        """Append *item*, where nothing is weighed."""
+        if at >= self._stamp_from:
+            self._stamp(at)
+        self.ready.append(item)
+        self._total += 1
+        if self.sleepers:
+            rouse(self.sleepers, 1)
+
+    def put_back(self, item: T, size: int | None, due: float | None = None) -> None:
+        """Return *item*, which was taken, to the head; take nothing before *due*."""
+        self.ready.appendleft(item)
+        if size is not None:
+            self.sizes.appendleft(size)
+        if due is not None:
+            self.due = due if self.due is None else max(due, self.due)
+
+    @property
+    def held(self) -> bool:
+        """Whether the head is parked, and all else behind it."""
+        return self.due is not None
+
+    def take_out_oldest(self) -> list[tuple[T, int]]:
+        """Remove the first item; return it and its size."""
+        self.due = None
+        return [(self.ready.popleft(), self.sizes.popleft() if self.sizes else 0)]
+
+    def unpark(self, now: float) -> None:
+        """Go on, if it is time."""
+        if self.due is not None and self.due <= now:
+            self.due = None
+
+    def take_out(self, chosen: Callable[[T], bool]) -> list[tuple[T, int]]:
+        """Remove the chosen items; return them in order, and their sizes."""
         oldest = self.oldest()
-        kept: list[T] = []
-        out: list[T] = []
-        for item in self.items:
-            (out if chosen(item) else kept).append(item)
-        self.items.clear()
-        self.items.extend(kept)
+        sized = [*zip(self.ready, self.sizes or repeat(0), strict=False)]
+        picks = [chosen(item) for item in self.ready]
+        if picks and picks[0]:
+            self.due = None  # it was this one that waited
+        kept = [pair for pair, picked in zip(sized, picks, strict=True) if not picked]
+        self.ready.clear()
+        self.ready.extend(item for item, _ in kept)
+        if self.sizes:
+            self.sizes.clear()
+            self.sizes.extend(size for _, size in kept)
         # Which bulk each of the others came with is not known; they all age like the oldest.
-        self._stamps = deque([(self._total, oldest)] if oldest is not None else [])
-        return out
+        self._stamps = deque([(0, oldest)] if oldest is not None else [])
+        return [*compress(sized, picks)]
 
     def oldest(self) -> float | None:
-        """Return when the first item was put."""
-        taken = self._total - len(self.items)
-        return next((at for put, at in self._stamps if put > taken), None)
+        """Return when the first item was put, at most 10 ms too early."""
+        self._forget_stamps()
+        return self._stamps[0][1] if self.ready else None
 
-    def wake(self, count: int) -> None:
-        """Let up to *count* parked readers look again."""
-        for _ in range(min(count, len(self.parked))):
-            self.parked.popleft().set()
+    def _stamp(self, at: float) -> None:
+        self._forget_stamps()
+        self._stamps.append((self._total, at))
+        self._stamp_from = at + _BULK
+
+    def _forget_stamps(self) -> None:
+        taken = self._total - len(self.ready)
+        while len(self._stamps) > 1 and self._stamps[1][0] <= taken:
+            self._stamps.popleft()
+
+
+def rouse(sleepers: deque[Wake], count: int) -> None:
+    """Let up to *count* readers that wait look again."""
+    while count > 0 and sleepers:
+        try:
+            sleepers.popleft()()
+        except Spent:  # that one is cancelled in this very moment: another one goes instead
+            continue
+        count -= 1
 
 
 def _chain(entry: Entry[T] | None) -> Iterator[Entry[T]]:

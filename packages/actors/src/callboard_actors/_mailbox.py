@@ -11,8 +11,8 @@ import anyio
 
 from callboard_actors._errors import MailboxClosed, MailboxFull, SpecError
 from callboard_actors._events import Notify
-from callboard_actors._lanes import Lanes, Line
-from callboard_actors._reader import Reader
+from callboard_actors._lanes import Entry, Lanes, Line, rouse
+from callboard_actors._reader import LaneReader, LineReader, Reader
 from callboard_actors._stock import Stock
 
 __all__ = ["Mailbox", "MailboxStats", "Overflow"]
@@ -35,6 +35,7 @@ class MailboxStats:
         dropped: Items given up so far, by overflow or by a reader.
         capacity: How many items may be queued.
         closed: Whether nothing can be put any more.
+        parked: Lanes and items without a lane that wait for their time.
     """
 
     queued: int
@@ -44,6 +45,7 @@ class MailboxStats:
     dropped: int
     capacity: int
     closed: bool
+    parked: int
 
 
 class Mailbox(Generic[T]):
@@ -82,9 +84,9 @@ class Mailbox(Generic[T]):
         notify: Notify | None = None,
         name: str = "mailbox",
     ) -> None:
-        if capacity < 1 or shards < 1:
-            message = f"mailbox {name!r} has {capacity=} and {shards=}; give at least 1 of each"
-            raise SpecError(message)
+        if capacity < 1 or shards < 1 or (max_bytes is not None and max_bytes < 1):
+            given = f"{capacity=}, {shards=}, {max_bytes=}"
+            raise SpecError(f"mailbox {name!r} has {given}; give at least 1 of each")
         if shards > 1 and lane is None:
             message = f"mailbox {name!r} has {shards} shards but no lane= that chooses among them"
             raise SpecError(message)
@@ -96,6 +98,7 @@ class Mailbox(Generic[T]):
         self._overflow = overflow
         self._lanes = Lanes[T]() if lane is not None and shards == 1 else None
         self._lines = [] if self._lanes is not None else [Line[T]() for _ in range(shards)]
+        self._line = self._lines[0] if lane is None else None
         self._readers: list[Reader[T]] = []
 
     def __len__(self) -> int:
@@ -134,18 +137,16 @@ class Mailbox(Generic[T]):
             return
         # All keys and sizes before the first item: if one raises, nothing was left.
         keys = [*map(self._lane, items)] if self._lane is not None else ()
-        sizes = [*map(self._stock.size, items)] if self._stock.size is not None else None
-        now = anyio.current_time()
-        if self._lanes is not None:
-            self._lanes.extend(items, keys, repeat(0) if sizes is None else sizes, now)
-        elif keys:
-            self._distribute(items, keys, now)
+        sizes = [*map(self._stock.size, items)] if self._stock.size is not None else ()
+        now = self._stock.now()
+        if self._line is not None:
+            self._line.extend(items, sizes, now)
+        elif self._lanes is not None:
+            self._lanes.extend(items, keys, sizes or repeat(0), now)
         else:
-            self._lines[0].extend(items, now)
-        stock, size = self._stock, sum(sizes) if sizes is not None else 0
-        # Whatever a changing `size` did to the sum is mended whenever the mailbox is empty.
-        stock.bytes = stock.bytes + size if stock.queued else size
-        stock.queued += len(items)
+            self._distribute(items, keys, sizes, now)
+        self._stock.queued += len(items)
+        self._stock.bytes += sum(sizes)
 
     def put_nowait(self, item: T) -> bool:
         """Leave *item* if there is room; return whether there was.
@@ -153,10 +154,16 @@ class Mailbox(Generic[T]):
         Raises:
             MailboxClosed: The mailbox is closed.
         """
-        self._require_open()
-        if not self._stock.free:
+        stock, line = self._stock, self._line
+        if stock.closed:
+            self._require_open()
+        if stock.queued >= stock.capacity or stock.bytes >= stock.max_bytes:
             return False
-        self.put_many((item,))
+        if line is None or stock.size is not None:
+            self.put_many((item,))
+        else:
+            line.append(item, stock.now())
+            stock.queued += 1
         return True
 
     async def put(self, item: T) -> None:
@@ -191,7 +198,7 @@ class Mailbox(Generic[T]):
         if callable(self._overflow):
             self._overflow(item)
         elif self._overflow == "drop_old":
-            self._stock.forget([self._lines[0].items.popleft()])
+            self._stock.forget(self._lines[0].take_out_oldest())
             self.put_many((item,))
 
     def put_system(self, item: T) -> None:
@@ -203,11 +210,15 @@ class Mailbox(Generic[T]):
         self._require_open()
         self._stock.system.append(item)
         for queue in self._queues:
-            queue.wake(1)
+            rouse(queue.sleepers, 1)
 
     def reader(self, shard: int = 0) -> Reader[T]:
         """Return a new reader, of this *shard* if there are several."""
-        reader = Reader(self._stock, self._queues[shard])
+        reader = (
+            LineReader(self._stock, self._lines[shard])
+            if self._lanes is None
+            else LaneReader(self._stock, self._lanes)
+        )
         self._readers.append(reader)
         return reader
 
@@ -220,9 +231,13 @@ class Mailbox(Generic[T]):
 
         What readers hold stays, and so does the system lane.
         """
-        out = [item for queue in self._queues for item in queue.take_out(stale)]
+        if self._lanes is not None:
+            out = self._lanes.take_out(stale, self._held())
+        else:
+            out = [pair for line in self._lines for pair in line.take_out(stale)]
         self._stock.forget(out)
-        return out
+        self._rouse_all()  # what was parked may be gone, or the last of a closed mailbox
+        return [item for item, _ in out]
 
     @property
     def closed(self) -> bool:
@@ -233,13 +248,17 @@ class Mailbox(Generic[T]):
         """Let nothing more in. Readers go on until all is handled, then they are told."""
         self._stock.closed = True
         self._stock.relieve()
-        for queue in self._queues:
-            queue.wake(len(queue.parked))
+        self._rouse_all()
 
     def stats(self) -> MailboxStats:
         """Return the figures of this moment."""
-        stock = self._stock
-        ages = [at for queue in self._queues if (at := queue.oldest()) is not None]
+        stock, lanes = self._stock, self._lanes
+        oldest = [line.oldest() for line in self._lines]
+        if lanes is not None:
+            oldest, parked = [lanes.oldest(self._held())], len(lanes.parked)
+        else:
+            parked = sum(line.held for line in self._lines)
+        ages = [at for at in oldest if at is not None]
         return MailboxStats(
             queued=stock.queued,
             held=sum(reader.current is not None for reader in self._readers),
@@ -248,16 +267,31 @@ class Mailbox(Generic[T]):
             dropped=stock.dropped,
             capacity=stock.capacity,
             closed=stock.closed,
+            parked=parked,
         )
 
     @property
     def _queues(self) -> Sequence[Lanes[T] | Line[T]]:
         return self._lines if self._lanes is None else (self._lanes,)
 
-    def _distribute(self, items: Sequence[T], shards: Sequence[Hashable | None], at: float) -> None:
-        parts: dict[Hashable | None, list[T]] = {}
-        for item, shard in zip(items, shards, strict=True):
-            parts.setdefault(shard, []).append(item)
+    def _held(self) -> list[Entry[T]]:
+        readers = (reader for reader in self._readers if isinstance(reader, LaneReader))
+        return [reader.entry for reader in readers if reader.entry is not None]
+
+    def _rouse_all(self) -> None:
+        for queue in self._queues:
+            rouse(queue.sleepers, len(queue.sleepers))
+
+    def _distribute(
+        self,
+        items: Sequence[T],
+        shards: Sequence[Hashable | None],
+        sizes: Sequence[int],
+        at: float,
+    ) -> None:
+        parts: dict[Hashable | None, list[int]] = {}
+        for index, shard in enumerate(shards):
+            parts.setdefault(shard, []).append(index)
         if unknown := parts.keys() - set(range(len(self._lines))):
             message = (
                 f"lane= of mailbox {self._stock.name!r} chose shard {unknown.pop()!r}; "
@@ -265,8 +299,12 @@ class Mailbox(Generic[T]):
             )
             raise SpecError(message)
         for shard, line in enumerate(self._lines):
-            if shard in parts:
-                line.extend(parts[shard], at)
+            if indices := parts.get(shard):
+                line.extend(
+                    [items[index] for index in indices],
+                    [sizes[index] for index in indices if sizes],
+                    at,
+                )
 
     def _require_open(self) -> None:
         if self._stock.closed:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from callboard_actors._decisions import Rule, check_rules
 from callboard_actors._errors import SpecError
 from callboard_actors._exits import ExitReason
 
-__all__ = ["Backoff", "Intensity", "Restart", "Supervision", "restarts"]
+__all__ = ["Backoff", "Intensity", "Restart", "Supervision", "check_limit", "restarts"]
 
 Restart: TypeAlias = Literal["permanent", "transient", "temporary"]
 
@@ -58,6 +59,17 @@ class Backoff:
         return longest * random() if self.jitter == "full" else longest
 
 
+def check_limit(owner: str, intensity: int, period: float) -> None:
+    """Refuse a limit of restarts that makes no sense.
+
+    Raises:
+        SpecError: *intensity* is negative, or *period* not positive.
+    """
+    if intensity < 0 or period <= 0:
+        message = f"{owner} has {intensity=} and {period=}; give >= 0 and > 0"
+        raise SpecError(message)
+
+
 class Intensity:
     """Counts the restarts of the last *period* seconds, of which there may be *limit*."""
 
@@ -86,8 +98,15 @@ class Supervision:
             gives up.
         period: In seconds.
         backoff: The wait before each restart.
+        decide: What is to be done about which exceptions, by type or predicate: the first rule
+            that fits holds. Without one, see `decision`.
     """
 
     intensity: int = 5
     period: float = 30.0
     backoff: Backoff = field(default_factory=Backoff)
+    decide: Sequence[Rule] = ()
+
+    def __post_init__(self) -> None:
+        check_limit("Supervision", self.intensity, self.period)
+        check_rules(self.decide)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from math import inf
 from typing import Generic, TypeVar
 
 import anyio
@@ -41,7 +42,9 @@ class Stock(Generic[T]):
         "max_bytes",
         "name",
         "notify",
+        "now",
         "queued",
+        "relief",
         "roomy",
         "size",
         "system",
@@ -56,7 +59,7 @@ class Stock(Generic[T]):
         name: str,
     ) -> None:
         self.capacity = capacity
-        self.max_bytes = max_bytes
+        self.max_bytes = inf if max_bytes is None else max_bytes
         self.size = size
         self.notify = notify
         self.name = name
@@ -64,22 +67,24 @@ class Stock(Generic[T]):
         self.bytes = 0
         self.dropped = 0
         self.closed = False
+        self.now: Callable[[], float] = anyio.current_time  # until a reader brings a faster one
         self.system: deque[T] = deque()
         # Keyed by identity: an entry lives only while its item is queued or held.
         self.crashes: dict[int, Crashes] = {}
         self.roomy: anyio.Event | None = None
+        # When so many are queued, or fewer, who waits for room is woken; -1 while nobody does.
+        self.relief = -1
 
     @property
     def free(self) -> int:
         """Return how many more items may be queued."""
-        if self.max_bytes is not None and self.queued and self.bytes >= self.max_bytes:
-            return 0
-        return max(self.capacity - self.queued, 0)
+        return 0 if self.bytes >= self.max_bytes else max(self.capacity - self.queued, 0)
 
     async def wait_for_room(self) -> None:
         """Wait until the mailbox, which is full, is half empty or closed."""
         if self.roomy is None:
             self.roomy = anyio.Event()
+            self.relief = self.capacity // 2
             self.report("mailbox.high_water", {"queued": self.queued, "bytes": self.bytes})
         await self.roomy.wait()
 
@@ -87,20 +92,17 @@ class Stock(Generic[T]):
         """Wake who waits for room, if there is enough of it."""
         if self.roomy is None:
             return
-        half_empty = self.queued <= self.capacity // 2 and (
-            self.max_bytes is None or self.bytes <= self.max_bytes // 2
-        )
+        half_empty = self.queued <= self.relief and self.bytes <= self.max_bytes / 2
         if half_empty or self.closed:
             self.roomy.set()
-            self.roomy = None
+            self.roomy, self.relief = None, -1
             self.report("mailbox.low_water", {"queued": self.queued, "bytes": self.bytes})
 
-    def forget(self, items: Sequence[T]) -> None:
-        """Account for *items* that were taken out of the queue for good."""
-        self.queued -= len(items)
-        if self.size is not None:
-            self.bytes -= sum(map(self.size, items))
-        for item in items:
+    def forget(self, sized: Sequence[tuple[T, int]]) -> None:
+        """Account for items that were taken out of the queue for good, given with their sizes."""
+        self.queued -= len(sized)
+        for item, size in sized:
+            self.bytes -= size
             self.crashes.pop(id(item), None)
         self.relieve()
 

@@ -13,28 +13,31 @@ Three things look harmless and are not:
   context in which the supervisor was, never in that of a message that happened to crash one.
 * There is no way to kill a task that swallows its cancellation. It is reported as unkillable, and
   `run` cannot return before it ends; whoever must leave in time has to end the process.
+
+One thing is as in OTP and looks like a flaw: while the supervisor stops a child or waits for one to
+be ready, it decides nothing else. What happens meanwhile is judged afterwards, in order.
 """
 
 from __future__ import annotations
 
 import math
 import random
+from collections import deque
 from collections.abc import Iterable, Sequence
-from typing import Literal, TypeAlias
 
 import anyio
 
 from callboard_actors._cell import Cell, Life
 from callboard_actors._child import Child, ChildSpec
-from callboard_actors._errors import GaveUp, SpecError, SupervisorStopped, Unkillable
+from callboard_actors._decisions import Decision, decision
+from callboard_actors._errors import GaveUp, SpecError, SupervisorStopped
 from callboard_actors._events import Notify
 from callboard_actors._keeper import Keeper
-from callboard_actors._restarts import Intensity, restarts
+from callboard_actors._policy import AutoShutdown, Policy, Strategy
+from callboard_actors._restarts import Intensity
 from callboard_actors._tree import Node, State
 
 __all__ = ["Strategy", "Supervisor"]
-
-Strategy: TypeAlias = Literal["one_for_one", "rest_for_one", "one_for_all"]
 
 
 class Supervisor:
@@ -43,45 +46,51 @@ class Supervisor:
     `run` is both the way to run a tree and the `ChildSpec.run` of a supervisor inside another
     one. One object runs once at a time and may run again.
 
+    Attributes:
+        auto_shutdown: As it was given; the children below know from it what they may be.
+
     Args:
         children: In the order in which they are started.
         strategy: Which children are restarted with one that crashed: none (`one_for_one`), those
-            after it (`rest_for_one`), or all (`one_for_all`). A group counts as one restart.
+            after it (`rest_for_one`), or all (`one_for_all`); a group counts as one restart, and
+            its temporary children do not return. `dynamic` is `one_for_one` for any number of
+            children that come and go: all come by `start_child`, and they are stopped all at the
+            same time, with one deadline.
         intensity: How many restarts there may be within the period before it gives up.
         period: In seconds.
+        auto_shutdown: Whether it stops, and ends normally, when a significant child has ended by
+            itself for good: `never`, `any_significant`, or `all_significant`: when none is left.
         name: Its id, if it is the root.
         notify: Told of every start, exit and restart.
 
     Raises:
-        SpecError: Two children have the same id, or the intensity makes no sense.
+        SpecError: An option makes no sense, two children have the same id, a child is significant
+            where nothing is, or one is a permanent supervisor that shuts down by itself.
     """
 
     def __init__(  # noqa: PLR0913 - all but the first are options by name
         self,
-        children: Iterable[ChildSpec],
+        children: Iterable[ChildSpec] = (),
         strategy: Strategy = "one_for_one",
         *,
         intensity: int = 5,
         period: float = 30.0,
+        auto_shutdown: AutoShutdown = "never",
         name: str = "supervisor",
         notify: Notify | None = None,
     ) -> None:
         self._specs = tuple(children)
-        ids = [spec.id for spec in self._specs]
-        if len(set(ids)) < len(ids):
-            message = f"supervisor {name!r} has two children of one id: {', '.join(ids)}"
-            raise SpecError(message)
-        if intensity < 0 or period <= 0:
-            message = f"supervisor {name!r} has {intensity=} and {period=}; give >= 0 and > 0"
-            raise SpecError(message)
-        self._strategy: Strategy = strategy
-        self._limit = (intensity, period)
-        self._name = name
+        self._policy = Policy(name, strategy, intensity, period, auto_shutdown)
+        self._policy.check(self._specs)
+        self.auto_shutdown = auto_shutdown
+        for spec in self._specs:
+            _check_end(spec)
         self._notify = notify
         self._state: State = "new"
         self._keeper = Keeper(name, self._specs, notify)
-        self._recent = Intensity(*self._limit)
+        self._recent = Intensity(intensity, period)
         self._due: dict[Cell, float] = {}
+        self._dismissed: deque[tuple[Cell, anyio.Event]] = deque()
 
     async def run(self, child: Child | None = None) -> None:
         """Start the children and keep them up until `stop` is called.
@@ -93,29 +102,32 @@ class Supervisor:
             child: Its own place in the supervisor above it, which hears when all are up.
 
         Raises:
-            GaveUp: There were too many restarts.
+            GaveUp: There were too many restarts, or a child has escalated.
             Unkillable: A child that had to be replaced lived on.
             BaseException: What a child raised at the first start. `SystemExit` and
                 `KeyboardInterrupt` of a child come out as themselves, after an orderly stop.
         """
-        self._begin(child.path if child is not None and child.path else self._name)
+        self._begin(child.path if child is not None and child.path else self._policy.name)
         if child is not None:
             child.describe = self.tree
             child.on_stop(lambda: self.stop(child.deadline))
         failure: BaseException | None = None
-        # Nothing may be raised inside the task group: it would come out wrapped in a group, or,
-        # if it is a native cancellation, not at all.
-        async with anyio.create_task_group() as self._tasks:
-            try:
-                await self._supervise(child)
-            except BaseException as error:  # noqa: BLE001 - raised again when all children are gone
-                failure = error
-            try:
-                self._state = "stopping"
-                await self._keeper.terminate_all()
-            except BaseException as error:  # noqa: BLE001 - as above
-                failure = failure or error
-        self._state = "stopped"
+        try:
+            # Nothing may be raised inside the task group: it would come out wrapped in a group, or,
+            # if it is a native cancellation, not at all.
+            async with anyio.create_task_group() as self._tasks:
+                try:
+                    await self._supervise(child)
+                except BaseException as error:  # noqa: BLE001 - raised again when all children are gone
+                    failure = error
+                try:
+                    await self._wind_down()
+                except BaseException as error:  # noqa: BLE001 - as above
+                    failure = failure or error
+        finally:
+            self._state = "stopped"
+            for _, gone in self._dismissed:
+                gone.set()
         failure, self._keeper.fatal = self._keeper.fatal or failure, None
         if failure is not None:
             raise failure
@@ -136,18 +148,18 @@ class Supervisor:
     async def start_child(self, spec: ChildSpec) -> None:
         """Add a child while `run` is running, after the others; return when it is ready.
 
-        It may be called from any task. The child is forgotten when it has ended for good, and
-        its id is free again.
+        It may be called from any task. Any spec serves as a template: `dataclasses.replace` gives
+        it another id. The child is forgotten, and its id free again, when it has ended for good;
+        where it could come back with its group, only if it is temporary.
 
         Raises:
-            SpecError: There is a child of this id.
+            SpecError: There is a child of this id, or this one cannot be here.
             SupervisorStopped: `run` is not running, or is about to stop.
             Exception: What the child raised instead of getting ready; it is then forgotten.
         """
-        keeper = self._keeper
-        if self._state != "running" or keeper.stop_at is not None:
-            message = f"supervisor {keeper.path!r} does not run; it cannot start {spec.id!r}"
-            raise SupervisorStopped(message)
+        keeper = self._running(f"start {spec.id!r}")
+        self._policy.check_child(spec)
+        _check_end(spec)
         if spec.id in keeper.cells:
             message = f"supervisor {keeper.path!r} has a child {spec.id!r}; choose another id"
             raise SpecError(message)
@@ -157,34 +169,63 @@ class Supervisor:
             failed = await keeper.start(self._tasks, cell)
         except BaseException:
             # Not its failure but our own: we were cancelled.
-            if cell.life is not None:
-                cell.life.scope.cancel()
-            del keeper.cells[spec.id]
+            with anyio.CancelScope(shield=True):
+                await keeper.kill([cell])
+            keeper.forget(cell)
             raise
         if failed is not None:
             if cell.life is None:
-                del keeper.cells[spec.id]
+                keeper.forget(cell)
             raise failed
+
+    async def stop_child(self, id: str) -> None:  # noqa: A002 - as in ChildSpec(id=...)
+        """Stop the child *id* in its time to drain, and forget it; return when it has ended.
+
+        That is no exit of its own accord: no restart, no shutdown for a significant child, and
+        the other children go on. If cancelled, the child is stopped nevertheless.
+
+        Raises:
+            SpecError: There is no such child.
+            SupervisorStopped: `run` is not running, or is about to stop.
+            Unkillable: The child lives on, and keeps its id.
+        """
+        keeper = self._running(f"stop {id!r}")
+        if (cell := keeper.cells.get(id)) is None:
+            known = ", ".join(keeper.cells)
+            raise SpecError(f"supervisor {keeper.path!r} has no child {id!r}; it has: {known}")
+        gone = anyio.Event()
+        self._dismissed.append((cell, gone))
+        keeper.wake()
+        await gone.wait()
+        keeper.require_end(cell)
 
     def tree(self) -> Node:
         """Return the supervisor and all below it as plain data. Call it in the event loop."""
         now = anyio.current_time()
         children = tuple(cell.node(now) for cell in self._keeper.cells.values())
-        return Node(self._name, "supervisor", self._state, children=children)
+        return Node(self._policy.name, "supervisor", self._state, children=children)
 
     def _begin(self, path: str) -> None:
         asked = self._keeper.stop_at if self._state == "new" else None
         self._keeper = Keeper(path, self._specs, self._notify)
-        self._recent = Intensity(*self._limit)
+        self._recent = Intensity(self._policy.intensity, self._policy.period)
         self._due.clear()
+        self._dismissed.clear()
         self._state = "starting"
         if asked is not None:
             self._keeper.stop(asked)
 
+    def _running(self, purpose: str) -> Keeper:
+        keeper = self._keeper
+        if self._state != "running" or keeper.stop_at is not None:
+            message = f"supervisor {keeper.path!r} does not run; it cannot {purpose}"
+            raise SupervisorStopped(message)
+        return keeper
+
     async def _supervise(self, child: Child | None) -> None:
         keeper = self._keeper
         for cell in list(keeper.cells.values()):
-            failed = await keeper.start(self._tasks, cell)
+            failed = await self._start(cell)
             if keeper.stop_at is not None:
                 return
             if failed is not None:
@@ -197,11 +238,18 @@ class Supervisor:
             await keeper.wait(lambda: self._has_work, self._next_due)
             while keeper.exits:
                 self._judge(*keeper.exits.popleft())
+            await self._dismiss()
             await self._restart_next()
+
+    async def _wind_down(self) -> None:
+        self._state = "stopping"
+        self._keeper.stop()  # whoever is adding a child has come too late
+        await self._keeper.terminate_all(at_once=self._policy.strategy == "dynamic")
 
     @property
     def _has_work(self) -> bool:
-        return bool(self._keeper.exits) or self._keeper.stop_at is not None
+        keeper = self._keeper
+        return bool(keeper.exits or self._dismissed) or keeper.stop_at is not None
 
     def _next_due(self) -> float:
         return min(self._due.values(), default=math.inf)
@@ -211,60 +259,103 @@ class Supervisor:
         # A stale exit says nothing; a failed start is for whoever waits for it.
         if cell.life is not life or cell.state == "starting" or life.exit is None:
             return
-        uptime = anyio.current_time() - life.began
-        self._keeper.record(cell, life.exit)
-        if life.exit.is_fatal:
+        end = life.exit
+        verdict = cell.verdict(end)
+        self._keeper.record(cell, life, end, verdict)
+        if end.is_fatal:
             return
-        if restarts(cell.spec.restart, life.exit.reason):
-            self._schedule(cell, uptime, life.exit.error)
-        elif cell.is_extra:
-            del self._keeper.cells[cell.spec.id]
+        if verdict is Decision.STOP:
+            self._retire(cell)
+        else:
+            self._schedule(cell, end.error)
 
-    def _schedule(self, cell: Cell, uptime: float, cause: BaseException | None) -> None:
-        """Plan a restart of *cell*, unless there were too many."""
-        keeper, now = self._keeper, anyio.current_time()
+    def _retire(self, cell: Cell) -> None:
+        """Let it be that *cell* has ended for good."""
+        keeper = self._keeper
+        if self._policy.ends_with(cell, keeper.cells.values()):
+            self._report("auto_shutdown", cell)
+            keeper.stop()
+        if cell.spec.restart == "temporary" or (cell.is_extra and not self._policy.groups):
+            keeper.forget(cell)
+
+    def _schedule(self, cell: Cell, cause: BaseException | None) -> None:
+        """Plan a restart of *cell*, unless it escalates or there were too many."""
+        now = anyio.current_time()
+        if cause is not None and decision(cause, cell.spec.decide) is Decision.ESCALATE:
+            raise self._gave_up(cell, "it escalates") from cause
         if not self._recent.allows(now):
-            intensity, period = self._limit
-            keeper.report("supervisor.gave_up", keeper.path, child=cell.spec.id)
-            message = (
-                f"supervisor {keeper.path!r} gave up on {cell.spec.id!r}: "
-                f"more than {intensity} restarts within {period} s"
-            )
-            raise GaveUp(message) from cause
-        backoff = cell.spec.backoff
-        cell.streak = 0 if uptime >= backoff.reset_after else cell.streak
-        delay = backoff.delay(cell.streak, random.random)
+            intensity, period = self._policy.intensity, self._policy.period
+            self._report("intensity_exceeded", cell, intensity=intensity, period=period)
+            why = f"more than {intensity} restarts within {period} s"
+            raise self._gave_up(cell, why) from cause
+        delay = cell.spec.backoff.delay(cell.streak, random.random)
         cell.streak += 1
         cell.state = "restarting"
         self._due[cell] = now + delay
-        keeper.report("actor.restarting", cell.path, attempt=cell.streak, delay=delay)
+        self._keeper.report("actor.restarting", cell.path, attempt=cell.streak, delay=delay)
+
+    def _gave_up(self, cell: Cell, why: str) -> GaveUp:
+        self._report("gave_up", cell, reason=why)
+        return GaveUp(f"supervisor {self._keeper.path!r} gave up on {cell.spec.id!r}: {why}")
+
+    def _report(self, what: str, cell: Cell, **more: object) -> None:
+        path = self._keeper.path
+        self._keeper.report(f"supervisor.{what}", path, child=cell.spec.id, **more)
+
+    async def _dismiss(self) -> None:
+        """Stop and forget the children that somebody wants to be stopped."""
+        while self._dismissed and self._keeper.stop_at is None:
+            cell, gone = self._dismissed[0]
+            self._due.pop(cell, None)
+            await self._keeper.terminate([cell])
+            self._keeper.forget(cell)
+            self._dismissed.popleft()
+            gone.set()
 
     async def _restart_next(self) -> None:
         """Restart the child that is due, with its group."""
-        if self._keeper.stop_at is not None or self._next_due() > anyio.current_time():
+        keeper = self._keeper
+        if keeper.stop_at is not None or self._next_due() > anyio.current_time():
             return
-        group = self._group(min(self._due, key=self._due.__getitem__))
+        first = min(self._due, key=self._due.__getitem__)
+        group = self._policy.group(first, keeper.cells.values())
         for member in reversed(group):
             self._due.pop(member, None)
-            await self._keeper.terminate(member)
-            if member.state == "unkillable":
-                message = f"{member.path} lives on after it was cancelled; nothing can replace it"
-                raise Unkillable(message)
-        await self._start_group(group)
+            await keeper.terminate([member])
+            keeper.require_end(member)
+            if member.spec.restart == "temporary":
+                keeper.forget(member)
+        await self._start_group([cell for cell in group if cell.spec.restart != "temporary"])
 
     async def _start_group(self, group: Sequence[Cell]) -> None:
         for member in group:
-            if member.spec.restart == "temporary":
-                continue
-            failed = await self._keeper.start(self._tasks, member)
+            failed = await self._start(member)
             if self._keeper.stop_at is not None:
                 return
             if failed is not None:
-                self._schedule(member, 0.0, failed)
+                self._keeper.require_end(member)
+                self._schedule(member, failed)
                 return
 
-    def _group(self, cell: Cell) -> list[Cell]:
-        if self._strategy == "one_for_one":
-            return [cell]
-        cells = list(self._keeper.cells.values())
-        return cells if self._strategy == "one_for_all" else cells[cells.index(cell) :]
+    async def _start(self, cell: Cell) -> BaseException | None:
+        """Start *cell*; return what went wrong, unless that is a reason to do without it."""
+        failed = await self._keeper.start(self._tasks, cell)
+        if failed is None or self._keeper.stop_at is not None:
+            return failed
+        if decision(failed, cell.spec.decide) is not Decision.STOP:
+            return failed
+        self._retire(cell)
+        return None
+
+
+def _check_end(spec: ChildSpec) -> None:
+    """Refuse a supervisor that shuts down by itself only to be started again (OTP forbids it too)."""
+    inner = getattr(spec.run, "__self__", None)
+    if not isinstance(inner, Supervisor) or spec.restart != "permanent":
+        return
+    if inner.auto_shutdown != "never":
+        message = (
+            f"child {spec.id!r} is a supervisor with auto_shutdown="
+            f"{inner.auto_shutdown!r}, but permanent; make it transient or temporary"
+        )
+        raise SpecError(message)

@@ -2,90 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from functools import partial
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Any, Self, TypeVar
 
-import anyio
-
-from callboard_actors._actor import Actor, lifecycle, serve
-from callboard_actors._child import Child, ChildSpec
-from callboard_actors._errors import Abandoned, ActorCrash, AskTimeout
-from callboard_actors._events import Event, Notify
-from callboard_actors._mailbox import Mailbox
+from callboard_actors._beside import Beside
+from callboard_actors._child import ChildSpec
+from callboard_actors._errors import SpecError, SupervisorStopped, UnknownActor
+from callboard_actors._events import Notify
+from callboard_actors._factory import Factory, made_by
+from callboard_actors._policy import Strategy
+from callboard_actors._pool import Pool, Route, round_robin
+from callboard_actors._ref import ActorRef
+from callboard_actors._resident import Resident
 from callboard_actors._restarts import Supervision
-from callboard_actors._supervisor import Supervisor
+from callboard_actors._stage import DeadLetters, Stage
+from callboard_actors._team import Team
 from callboard_actors._tree import Node
 
-__all__ = ["ActorRef", "ActorSystem"]
+__all__ = ["ActorSystem"]
 
 M = TypeVar("M")
-
-
-class _Letter(Generic[M]):
-    """A message on its way, with the place for its answer if one is expected."""
-
-    __slots__ = ("answer", "answered", "failure", "message")
-
-    def __init__(self, message: M, answered: anyio.Event | None = None) -> None:
-        self.message = message
-        self.answered = answered
-        self.answer: object = None
-        self.failure: Exception | None = None
-
-    def reply(self, answer: object, failure: Exception | None = None) -> None:
-        if self.answered is not None and not self.answered.is_set():
-            self.answer = answer
-            self.failure = failure
-            self.answered.set()
-
-
-class ActorRef(Generic[M]):
-    """The address of an actor. It stays valid across restarts. Made by `ActorSystem.spawn`."""
-
-    __slots__ = ("_mailbox", "name")
-
-    def __init__(self, name: str, mailbox: Mailbox[_Letter[M]]) -> None:
-        self.name = name
-        self._mailbox = mailbox
-
-    def tell(self, message: M) -> None:
-        """Leave *message*, and do not wait. If the actor crashes on it, it is given it once more.
-
-        Raises:
-            MailboxClosed: The actor was stopped.
-            MailboxFull: There is no room in its mailbox.
-        """
-        self._mailbox.post(_Letter(message))
-
-    async def ask(self, message: M, timeout: float = 30.0) -> object:  # noqa: ASYNC109 - the question ends with it, too
-        """Leave *message* and wait for what `receive` returns.
-
-        What `receive` raises is raised here and the actor lives on, unless it is `ActorCrash`:
-        then the actor is restarted and given the message once more.
-
-        Raises:
-            AskTimeout: There was no answer in *timeout* seconds.
-            Abandoned: The actor stopped before it answered, or crashed twice on the message.
-            MailboxClosed: The actor was stopped.
-        """
-        answered = anyio.Event()
-        letter = _Letter(message, answered)
-        with anyio.move_on_after(timeout):
-            await self._mailbox.put(letter)
-            await answered.wait()
-        if letter.failure is not None:
-            raise letter.failure
-        if not answered.is_set():
-            problem = f"actor {self.name!r} did not answer {message!r:.80} within {timeout} s"
-            raise AskTimeout(problem)
-        return letter.answer
-
-    def stop(self) -> None:
-        """Let no more messages in. The actor handles those that it has, and ends."""
-        self._mailbox.close()
 
 
 class ActorSystem:
@@ -96,8 +34,9 @@ class ActorSystem:
 
     Args:
         name: The root of all paths.
-        supervision: How often the actors may crash, all together; when they do so more often,
-            the block is cancelled and `GaveUp` raised out of it.
+        supervision: How often the actors of one supervisor may crash, all together, and what
+            their exceptions mean. When those at the top crash more often, the block is cancelled
+            and `GaveUp` raised out of it.
         notify: Told of every start, exit, restart and lost message.
     """
 
@@ -108,19 +47,8 @@ class ActorSystem:
         supervision: Supervision | None = None,
         notify: Notify | None = None,
     ) -> None:
-        self._supervision = supervision or Supervision()
-        self._notify = notify
-        self._name = name
-        self._supervisor = Supervisor(
-            [],
-            intensity=self._supervision.intensity,
-            period=self._supervision.period,
-            name=name,
-            notify=notify,
-        )
-        self._abandon: dict[str, Callable[[], None]] = {}
-        self._ended = anyio.Event()
-        self._failure: BaseException | None = None
+        self._stage = Stage(self, notify)
+        self._team = Team(name, supervision or Supervision(), notify)
         self._block = self._running()
 
     async def __aenter__(self) -> Self:
@@ -136,110 +64,152 @@ class ActorSystem:
         return await self._block.__aexit__(kind, error, traceback)
 
     async def spawn(
-        self, factory: Callable[[], Actor[M]], name: str, *, capacity: int = 256
+        self,
+        factory: Factory[M],
+        name: str,
+        *,
+        parent: Team | ActorRef[Any] | None = None,
+        capacity: int = 256,
     ) -> ActorRef[M]:
         """Start an actor; return its address when its `on_start` is through.
 
         Args:
-            factory: Makes the actor, and makes it anew for every restart: a class, for example.
-            name: Unique among the actors that live.
+            factory: Makes the actor, and makes it anew for every restart: a class, for example,
+                or a function made an actor by `actor`. If it has a parameter without a default,
+                it is given an `ActorContext`.
+            name: Unique among the actors that live under this parent.
+            parent: The team that it joins; or the actor below which it lives, and with which it
+                ends. None: the system's own team.
             capacity: How many messages its mailbox holds.
 
         Raises:
-            SpecError: There is an actor of this name.
+            SpecError: There is an actor of this name, it has a slash, or the factory wants more
+                than a context.
+            SupervisorStopped: The parent does not run, or is ending.
+            Exception: What the factory or `on_start` raised.
+        """
+        team = await self._team_of(parent)
+        resident = Resident(made_by(factory), _path(team, name), team, self._stage, capacity)
+        try:
+            await team.admit(resident)
+        except BaseException:
+            resident.bury()
+            raise
+        return resident.ref
+
+    async def supervise(
+        self,
+        name: str,
+        strategy: Strategy = "one_for_one",
+        *,
+        parent: Team | ActorRef[Any] | None = None,
+        supervision: Supervision | None = None,
+    ) -> Team:
+        """Start a team, a supervisor for actors to be spawned under.
+
+        Args:
+            name: As of an actor.
+            strategy: Which actors are restarted with one that crashed.
+            parent: As of an actor.
+            supervision: How often its actors may crash. None: as often as the system's.
+
+        Raises:
+            SpecError: There is an actor or a team of this name.
+            SupervisorStopped: The parent does not run, or is ending.
+        """
+        above = await self._team_of(parent)
+        team = self._new_team(_path(above, name), strategy, supervision)
+        await above.start_child(ChildSpec(name, team.run, restart="transient"))
+        return team
+
+    async def pool(
+        self,
+        factory: Factory[M],
+        name: str,
+        size: int,
+        *,
+        route: Route[M] | None = None,
+        capacity: int = 256,
+    ) -> Pool[M]:
+        """Start *size* actors, named `worker-1` and so on, under a supervisor of their own.
+
+        Args:
+            factory: Makes each of them.
+            name: Of the supervisor.
+            size: How many.
+            route: Chooses the worker for a message. None: in turn.
+            capacity: How many messages each mailbox holds.
+
+        Raises:
+            SpecError: As `spawn`; or there is to be no worker.
             SupervisorStopped: The block has not begun, or is ending.
             Exception: What the factory or `on_start` raised.
         """
-        mailbox = Mailbox[_Letter[M]](
-            capacity, max_bytes=None, notify=self._notify, name=f"{self._name}/{name}"
-        )
-        resident = _Resident(factory, mailbox, partial(self._abandon.pop, name, None), self._notify)
-        spec = ChildSpec(name, resident.run, restart="transient", backoff=self._supervision.backoff)
-        await self._supervisor.start_child(spec)
-        self._abandon[name] = resident.abandon
-        return ActorRef(name, mailbox)
+        if size < 1:
+            raise SpecError(f"pool {name!r} has {size=}; give at least 1")
+        team, make = self._new_team(_path(self._team, name)), made_by(factory)
+        paths = (f"{team.path}/worker-{n}" for n in range(1, size + 1))
+        workers = [Resident(make, path, team, self._stage, capacity) for path in paths]
+        team.found(workers)
+        try:
+            await self._team.start_child(ChildSpec(name, team.run, restart="transient"))
+        except BaseException:
+            for worker in workers:
+                worker.bury()
+            raise
+        return Pool([worker.ref for worker in workers], route or round_robin(), team)
+
+    def get(self, path: str) -> ActorRef[Any]:
+        """Return the address of the actor at *path*, such as `orders/worker-1`.
+
+        Raises:
+            UnknownActor: Nobody lives there.
+        """
+        resident = self._stage.residents.get(f"{self._team.path}/{path}")
+        if resident is None:
+            raise UnknownActor(f"nobody lives at {path!r}; spawn it first, or look at tree()")
+        return resident.ref
+
+    @property
+    def dead_letters(self) -> DeadLetters:
+        """What was told to actors that had ended."""
+        return self._stage.dead_letters
 
     def tree(self) -> Node:
         """Return the system and its actors as plain data."""
-        return self._supervisor.tree()
+        return self._team.tree()
+
+    def _new_team(
+        self,
+        path: str,
+        strategy: Strategy = "one_for_one",
+        supervision: Supervision | None = None,
+    ) -> Team:
+        said = supervision or self._team.supervision
+        return Team(path, said, self._stage.notify, strategy=strategy)
+
+    async def _team_of(self, parent: Team | ActorRef[Any] | None) -> Team:
+        if parent is None:
+            return self._team
+        if isinstance(parent, Team):
+            return parent
+        resident = self._stage.residents.get(f"{self._team.path}/{parent.path}")
+        if resident is None or resident.household is None:
+            raise SupervisorStopped(f"{parent} does not live; nothing can be started below it")
+        return await resident.household()
 
     @asynccontextmanager
     async def _running(self) -> AsyncGenerator[None]:
-        failure: BaseException | None = None
-        ready = anyio.Event()
-        root = Child(self._name, ready.set)
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._supervise, root, tasks.cancel_scope)
-            try:
-                await ready.wait()
-                yield
-            except BaseException as error:  # noqa: BLE001 - raised again when all actors have ended
-                failure = error
-            root.stop()
-            await self._ended.wait()
-        for abandon in list(self._abandon.values()):
-            abandon()
-        if self._failure is not None:
-            raise self._failure
-        if failure is not None:
-            raise failure
-
-    async def _supervise(self, root: Child, block: anyio.CancelScope) -> None:
+        beside = Beside(self._team.path, self._team.run)
         try:
-            await self._supervisor.run(root)
-        except BaseException as error:  # noqa: BLE001 - raised out of the block, not into its task group
-            self._failure = error
-            block.cancel()
+            async with beside.block():
+                await beside.start()
+                yield
         finally:
-            self._ended.set()
+            self._stage.close()
 
 
-class _Resident(Generic[M]):
-    """An actor of a system, across its restarts."""
-
-    def __init__(
-        self,
-        factory: Callable[[], Actor[M]],
-        mailbox: Mailbox[_Letter[M]],
-        ended: Callable[[], object],
-        notify: Notify | None,
-    ) -> None:
-        self._factory = factory
-        self._mailbox = mailbox
-        self._reader = mailbox.reader()
-        self._ended = ended
-        self._notify = notify
-        self._path = ""
-
-    async def run(self, child: Child) -> None:
-        self._path = child.path
-        child.on_stop(self._mailbox.close)
-        actor = self._factory()
-        async with lifecycle(actor, child):
-            await serve(partial(_deliver, actor), self._reader, quarantine=self._set_aside)
-        self._ended()
-
-    async def _set_aside(self, letter: _Letter[M], reason: str) -> None:
-        letter.reply(None, Abandoned(f"the actor crashed twice on the message:\n{reason}"))
-        if self._notify is not None:
-            self._notify(Event("message.quarantined", self._path, {"reason": reason}))
-
-    def abandon(self) -> None:
-        """Answer the questions that nobody will."""
-        self._mailbox.close()
-        for letter in self._mailbox.drain():
-            letter.reply(None, Abandoned("the actor stopped before it answered"))
-
-
-async def _deliver(actor: Actor[M], letter: _Letter[M]) -> None:
-    if letter.answered is None:
-        await actor.receive(letter.message)
-        return
-    try:
-        answer = await actor.receive(letter.message)
-    except ActorCrash:
-        raise
-    except Exception as error:  # noqa: BLE001 - it belongs to the one who asked
-        letter.reply(None, error)
-    else:
-        letter.reply(answer)
+def _path(team: Team, name: str) -> str:
+    if not name or "/" in name:
+        raise SpecError(f"{name!r} cannot be a part of a path; give a name without a slash")
+    return f"{team.path}/{name}"

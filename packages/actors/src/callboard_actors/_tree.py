@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from callboard_actors._exits import ExitKind
@@ -28,6 +29,7 @@ class Node:
         last_error: The traceback of that, at most 8 KiB; empty if there is none.
         last_exit_at: When, as `anyio.current_time()` tells it.
         children: In the order in which they are started.
+        details: What the child says of itself, as plain data; see `Child.details`.
     """
 
     id: str
@@ -39,3 +41,4 @@ class Node:
     last_error: str = ""
     last_exit_at: float | None = None
     children: tuple[Node, ...] = ()
+    details: Mapping[str, object] = field(default_factory=dict[str, object], hash=False)

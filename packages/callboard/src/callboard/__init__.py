@@ -48,7 +48,7 @@ from ._takes import part, sends, takes
 from ._worker import Handle
 from .annotations import Logger
 from .memory import MemoryBroker, TestMemoryBroker
-from .testing import TestBroker
+from .testing import TestApp, TestBroker
 
 __all__ = [
     "AckMessage",
@@ -104,6 +104,7 @@ __all__ = [
     "Subscriber",
     "SubscriberOptions",
     "Supervision",
+    "TestApp",
     "TestBroker",
     "TestMemoryBroker",
     "ValidationError",

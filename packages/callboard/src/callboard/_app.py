@@ -7,12 +7,13 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final, NoReturn, TypeVar
 
 import anyio
 from anyio.abc import TaskStatus
 
-from callboard_actors import Event, Node
+from callboard_actors import ChildSpec, Event, Node
 from callboard_di import Overrides
 
 from ._broker import Broker
@@ -21,7 +22,9 @@ from ._errors import DeclarationError, NotRunning, StopApplication, StopTimedOut
 from ._handler import signature_of
 from ._hooks import Hook, Hooks, Lifespan
 from ._host import Host
+from ._inspect import Inspection
 from ._life import Life, Plot
+from ._observer import Observer
 
 __all__ = ["App", "abandon"]
 
@@ -53,6 +56,7 @@ class App:
         title: For the AsyncAPI document, like `version` and `description`.
         version: Of the application.
         description: Of the application; may be Markdown.
+        inspect: The Unix socket at which `callboard tree` and `callboard top` may look at it.
     """
 
     def __init__(  # noqa: PLR0913 - an application's options, by name
@@ -69,6 +73,7 @@ class App:
         title: str = "Callboard",
         version: str = "0.1.0",
         description: str | None = None,
+        inspect: str | Path | None = None,
     ) -> None:
         self.brokers: list[Broker[Any]] = []
         self.graceful_timeout = graceful_timeout
@@ -78,6 +83,7 @@ class App:
         self.title = title
         self.version = version
         self.description = description
+        self.inspect = inspect
         for key, value in {"app": self, "context": self.context, "logger": self.logger}.items():
             self.context.set_global(key, value)
         self.hard_stop: int | None = None
@@ -142,7 +148,7 @@ class App:
         if self._host is not None:
             raise DeclarationError("the application is running already; stop it first")
         hooks = Hooks(self.context, self.provider, self.logger)
-        self._life = Life(self._plot, hooks, self.brokers, self.graceful_timeout)
+        self._life = Life(self._plot, hooks, self.brokers, self.graceful_timeout, self._watchers())
         self._host = Host(self._life.run)
         try:
             await self._host.start()
@@ -170,7 +176,10 @@ class App:
             raise host.failure
 
     def exit(self) -> None:
-        """Begin to stop in good order, and return; called before `run`, that ends as soon as it is up."""
+        """Begin to stop in good order, and return. Called before `run`, it lets that only start.
+
+        It may be called from a worker thread too.
+        """
         if self._host is not None:
             self._host.ask(self.graceful_timeout)
         else:
@@ -212,9 +221,18 @@ class App:
             raise NotRunning("the application is not running, so that there is no tree")
         return node
 
+    def _watchers(self) -> list[ChildSpec]:
+        if self.inspect is None:
+            return []
+        observer = Observer(self.tree, {broker.name: broker.events for broker in self.brokers})
+        return [
+            ChildSpec("observer", observer.run),
+            ChildSpec("inspection", Inspection(Path(self.inspect), observer).run),
+        ]
+
     async def _run(self) -> None:
+        await self.start()
         try:
-            await self.start()
             if self._exits_at_once:
                 self.exit()
             if self._host is not None:

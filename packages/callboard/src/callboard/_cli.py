@@ -11,18 +11,24 @@ import logging
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 from typing import Annotated, NoReturn, Optional
 
 import anyio
 import typer
+from rich.console import Console
+from rich.live import Live
 
 from ._app import App, abandon
 from ._host import GRACE
+from ._inspect import View, look
 from ._locate import LocateError, explain, locate
+from ._top import screen
 from .specification import AsyncAPI
+from .tree import render
 
 __all__ = ["main"]
 
@@ -37,6 +43,7 @@ docs = typer.Typer(no_args_is_help=True, help="AsyncAPI documents.")
 cli.add_typer(docs, name="docs")
 
 Application = Annotated[str, typer.Argument(metavar="MODULE:APP", help="As in main:app.")]
+Socket = Annotated[Path, typer.Argument(metavar="PATH", help="As given to --inspect.")]
 AppDir = Annotated[Path, typer.Option("--app-dir", help="Where to import the module from.")]
 Factory = Annotated[bool, typer.Option("--factory", "-f", help="The attribute makes the app.")]
 LogLevel = Annotated[str, typer.Option("--log-level", "-l", help="A name or number, as in INFO.")]
@@ -68,10 +75,16 @@ def run(
     app_dir: AppDir = Path(),
     log_level: LogLevel = "INFO",
     factory: Factory = False,
+    inspect: Annotated[
+        Optional[Path],  # noqa: UP045 - Typer reads it
+        typer.Option("--inspect", help="A socket for callboard tree and callboard top."),
+    ] = None,
 ) -> None:
     """Run an application until SIGINT or SIGTERM; a second one stops hard."""
     _log(log_level)
     found = _found(app, app_dir, factory=factory)
+    if inspect is not None:
+        found.inspect = inspect
     try:
         anyio.run(found.run)
     except Exception as error:
@@ -119,6 +132,33 @@ def demo() -> None:
             play: Callable[[], int] = importlib.import_module("orders.demo").main
             raise typer.Exit(play())
     _fail("the example is not here; clone the repository and run make demo", status=1)
+
+
+@cli.command()
+def tree(socket: Socket) -> None:
+    """Print the supervision tree of a running application."""
+    Console().print(render(_look(socket).tree))
+
+
+@cli.command()
+def top(socket: Socket) -> None:
+    """Watch the subscriptions of a running application; Ctrl-C ends it."""
+    console = Console()
+    view = _look(socket)
+    if not console.is_terminal:
+        console.print(screen(view))
+        return
+    with suppress(KeyboardInterrupt), Live(screen(view), console=console, screen=True) as live:
+        while True:
+            sleep(1)
+            live.update(screen(_look(socket)), refresh=True)
+
+
+def _look(socket: Path) -> View:
+    try:
+        return look(socket)
+    except OSError as error:
+        _fail(f"no application answers at {socket}: {error.strerror or error}", status=1)
 
 
 def _found(path: str, directory: Path, *, factory: bool) -> App:

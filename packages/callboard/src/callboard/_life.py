@@ -47,12 +47,18 @@ class Life:
     """
 
     def __init__(
-        self, plot: Plot, hooks: Hooks, brokers: Sequence[Broker[Any]], graceful_timeout: float
+        self,
+        plot: Plot,
+        hooks: Hooks,
+        brokers: Sequence[Broker[Any]],
+        graceful_timeout: float,
+        beside: Sequence[ChildSpec] = (),
     ) -> None:
         self._plot = plot
         self._hooks = hooks
         self._brokers = brokers
         self._graceful_timeout = graceful_timeout
+        self._beside = beside
         self._attached: list[tuple[Broker[Any], Runtime]] = []
         self._failures: list[BaseException] = []
         self._risen = False
@@ -128,6 +134,7 @@ class Life:
             twins = names.count(broker.name)
             name = broker.name if twins == 1 else f"{broker.name}-{twins}"
             children.append(ChildSpec(name, runtime.scope.run, drain=inf))
+        children.extend(self._beside)
         self._tree = Supervisor(children, intensity=3, period=60.0, name="app")
         child.describe = self._tree.tree
         host = self._host = Host(self._tree.run)

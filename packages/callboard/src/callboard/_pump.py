@@ -10,10 +10,21 @@ import anyio
 from callboard_actors import Child, Mailbox, MailboxClosed
 from callboard_brokers import Delivery, Subscription
 
-__all__ = ["pump", "size"]
+__all__ = ["Meter", "pump", "size"]
 
 
-async def pump(subscription: Subscription, mailbox: Mailbox[Delivery[Any]], child: Child) -> None:
+class Meter:
+    """Counts what was taken from the broker, a bulk at a time."""
+
+    __slots__ = ("taken",)
+
+    def __init__(self) -> None:
+        self.taken = 0
+
+
+async def pump(
+    subscription: Subscription, mailbox: Mailbox[Delivery[Any]], child: Child, meter: Meter
+) -> None:
     """Fill *mailbox* from *subscription* until asked to stop.
 
     It asks for as many deliveries as there are free slots, hence never holds one that has no
@@ -28,6 +39,7 @@ async def pump(subscription: Subscription, mailbox: Mailbox[Delivery[Any]], chil
                 free = await mailbox.room()
                 taken = await subscription.receive(free)
                 mailbox.put_many(taken)
+                meter.taken += len(taken)
                 taken = ()
         except MailboxClosed:
             # The workers have given up, and drain. Whoever replaces them replaces the pump as well.

@@ -101,8 +101,11 @@ class Reporter:
     def unpublished(self, delivery: Delivery[Any], error: Exception) -> None:
         """Say that the outputs of a handled message are not out, so that it is not done."""
         self.logger.error(
-            "the outputs of %s can't be published; it will be delivered again: %s: %s",
+            "the outputs of %s can't be published; %s: %s: %s",
             coordinates(delivery.message),
+            "it is settled already, so that they are lost"
+            if delivery.settled
+            else "it will be delivered again",
             type(error).__name__,
             error,
         )

@@ -15,7 +15,7 @@ from callboard_brokers import Delivery, Subscription
 from ._assembly import Assembly
 from ._lanes import lane_of, shard_of
 from ._options import resolve
-from ._pump import pump, size
+from ._pump import Meter, pump, size
 from ._worker import Worker
 
 if TYPE_CHECKING:
@@ -42,10 +42,17 @@ class Running:
         self._runtime = runtime
         self._assembly = Assembly(declared, inherited, runtime)
         self._subscription: Subscription
+        self._meter = Meter()
         self._open_mailbox()
+        self._tree = self._plant()
 
-    def tree(self) -> Supervisor:
-        """Return the part of the supervision tree that the broker's supervisor runs.
+    async def run(self, child: Child) -> None:
+        """Be a child of the broker's supervisor."""
+        child.details = self._details
+        await self._tree.run(child)
+
+    def _plant(self) -> Supervisor:
+        """Make the part of the supervision tree that the broker's supervisor runs.
 
         A worker that stops for good stops the whole: what it would not handle, the source gives
         back to the broker.
@@ -99,7 +106,7 @@ class Running:
                     delivery.release()
 
     async def _pump(self, child: Child) -> None:
-        await pump(self._subscription, self._mailbox, child)
+        await pump(self._subscription, self._mailbox, child, self._meter)
 
     async def _work(self, number: int, child: Child) -> None:
         """Call the functions of the subscription."""
@@ -114,6 +121,7 @@ class Running:
     async def _serve(self, number: int, child: Child, worker: Worker) -> None:
         if self._mailbox.closed:
             self._open_mailbox()
+        child.details = partial(self._in_hand, number)
         # A closed mailbox is served until it is empty: that is how workers drain.
         child.on_stop(self._mailbox.close)
         await serve(
@@ -123,6 +131,24 @@ class Running:
             decide=self._supervision.decide,
             failed=worker.fail,
         )
+
+    def _details(self) -> dict[str, object]:
+        stats = self._mailbox.stats()
+        return {
+            "queued": stats.queued,
+            "in_flight": stats.held,
+            "bytes": stats.bytes,
+            "oldest_age": stats.oldest_age,
+            "taken": self._meter.taken,
+        }
+
+    def _in_hand(self, number: int) -> dict[str, object]:
+        """Say which message a worker is busy with; `token` tells it from the next one."""
+        delivery = self._readers[number].current
+        if delivery is None:
+            return {}
+        message = delivery.message
+        return {"address": message.address, "id": message.message_id, "token": id(delivery)}
 
     def _open_mailbox(self) -> None:
         """Make the mailbox; again, with what waits in it, when workers that gave up closed it."""

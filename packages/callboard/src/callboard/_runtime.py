@@ -96,7 +96,7 @@ class Runtime:
             names.append(declared.name)
             twins = names.count(declared.name)
             name = declared.name if twins == 1 else f"{declared.name}-{twins}"
-            run = Running(declared, self).tree().run
+            run = Running(declared, self).run
             specs.append(ChildSpec(name, run, restart="transient", drain=inf))
         supervisor = Supervisor(specs, intensity=1, period=60.0, notify=self.broker.events)
         return ChildSpec("subscriptions", supervisor.run, drain=inf)

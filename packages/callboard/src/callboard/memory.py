@@ -43,7 +43,7 @@ TestMemoryBroker = TestBroker
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class MemoryBrokerOptions(BrokerOptions):
     """What a `MemoryBroker` can be told."""
 
@@ -118,11 +118,17 @@ class MemoryBroker(Broker[MemoryTarget], MemoryRouter):
 
     def unread(self, address: str) -> int:
         """Return how many messages of *address* wait for their readers."""
-        return self._memory.unread(address)
+        return self._current.unread(address)
 
     def dead_letters(self, address: str | None = None) -> Sequence[DeadLetter]:
         """Return the last rejected messages without a dead letter address, the oldest first."""
-        return self._memory.dead_letters(address)
+        return self._current.dead_letters(address)
+
+    @property
+    def _current(self) -> Memory:
+        """The memory that messages go through: under a test broker, that one's."""
+        adapter = self.runtime.adapter if self.runtime is not None else self._memory
+        return adapter if isinstance(adapter, Memory) else self._memory
 
     def _report(self, name: str, attributes: Mapping[str, object]) -> None:
         self.events(Event(name, self.name, attributes))

@@ -1,0 +1,193 @@
+"""An actor of a system: what outlives its restarts, and each of its lives."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Generic, TypeAlias, TypeVar
+
+import anyio
+from anyio.lowlevel import checkpoint
+
+from callboard_actors._actor import lifecycle, serve
+from callboard_actors._beside import Beside
+from callboard_actors._child import Child, ChildSpec
+from callboard_actors._context import ActorContext
+from callboard_actors._decisions import Decision, concerns_actor, decision
+from callboard_actors._exits import ExitReason, describe
+from callboard_actors._factory import Make
+from callboard_actors._letter import Duty, Letter, Question, Signal, on_duty
+from callboard_actors._mailbox import Mailbox
+from callboard_actors._ref import ActorRef
+from callboard_actors._stage import Stage
+from callboard_actors._team import Team
+
+__all__ = ["Resident"]
+
+M = TypeVar("M")
+Receive: TypeAlias = Callable[[M], Awaitable[object]]
+
+
+class Resident(Generic[M]):
+    """An actor of a system, across its restarts.
+
+    Attributes:
+        path: The ids from the root of the tree, joined by slashes.
+        ref: Its address.
+        reader: What it is at work on.
+        household: Returns the team of its children; None while it does not live.
+    """
+
+    def __init__(self, make: Make[M], path: str, team: Team, stage: Stage, capacity: int) -> None:
+        self._make = make
+        self._team = team
+        self._rules = team.supervision.decide
+        self._stage = stage
+        self._mailbox = Mailbox[Letter[M]](capacity, max_bytes=None, notify=stage.notify, name=path)
+        # Never takes: what was stashed returns as what a reader holds does, closed or not.
+        self._returning = self._mailbox.reader()
+        self._reason: ExitReason | None = None
+        self.path = path
+        self.capacity = capacity
+        self.reader = self._mailbox.reader()
+        undeliverable = partial(stage.dead_letters.post, path)
+        self.ref = ActorRef[M](path.partition("/")[2], self._mailbox, self.reader, undeliverable)
+        self.household: Callable[[], Awaitable[Team]] | None = None
+
+    @property
+    def spec(self) -> ChildSpec:
+        backoff = self._team.supervision.backoff
+        return ChildSpec(
+            self.ref.name, self.run, restart="transient", backoff=backoff, decide=self._rules
+        )
+
+    async def run(self, child: Child) -> None:
+        self._stage.settle(self)
+        is_last = True
+        try:
+            await self._live(child)
+            self._reason = child.returned()
+        except BaseException as error:
+            self._reason = ExitReason.of(error)
+            is_last = decision(error, self._rules) is Decision.STOP
+            raise
+        finally:
+            self.household = None
+            # Who was asked to stop is buried by its team, unless it is restarted with its group.
+            if is_last and not child.stop_requested:
+                self.bury()
+
+    def post(self, signal: Signal) -> None:
+        """Leave *signal*, to be read first. Who is ending does not need it."""
+        if not self._mailbox.closed:
+            self._mailbox.put_system(signal)
+
+    def put_back(self, letter: Letter[M]) -> None:
+        """Return *letter* to the front of the mailbox."""
+        self._returning.current = letter
+        self._returning.put_back()
+
+    def bury(self) -> None:
+        """Say that it has ended for good, to all who wait for an answer or for its end."""
+        if self.ref.fate.reason is not None:
+            return
+        self._mailbox.close()
+        for letter in self._mailbox.drain():
+            if isinstance(letter, Question):
+                letter.abandon("ended before it answered")
+            elif not isinstance(letter, Signal):
+                self._stage.dead_letters.post(self.path, letter.message)
+        self._stage.leave(self)
+        self._team.dismiss(self)
+        self.ref.fate.seal(self._reason or ExitReason("killed"))
+
+    async def _live(self, child: Child) -> None:
+        children = Team(self.path, self._team.supervision, self._stage.notify)
+        beside = Beside(self.path, children.run)
+
+        async def household() -> Team:
+            await beside.start()
+            child.describe = children.tree
+            return children
+
+        self.household = household
+        async with beside.block() as tasks:
+            context = ActorContext(self, self._stage.system, tasks)
+            on_duty.set(Duty(self.ref))
+            try:
+                actor = self._make(context)
+                async with lifecycle(actor, child):
+                    try:
+                        await self._work(partial(self._deliver, actor.receive, context), child)
+                    finally:
+                        await beside.end(child.deadline)
+            finally:
+                context.close()
+
+    async def _work(self, deliver: Receive[Letter[M]], child: Child) -> None:
+        with anyio.CancelScope() as work:
+            child.on_stop(partial(self._wind_down, work))
+            await serve(
+                deliver,
+                self.reader,
+                quarantine=self._set_aside,
+                decide=self._rules,
+                failed=self._report_failure,
+            )
+
+    def _wind_down(self, work: anyio.CancelScope) -> None:
+        if self._team.is_closing:
+            self._mailbox.close()
+        else:
+            self.post(Signal(None, partial(_leave, work)))
+
+    async def _deliver(
+        self, receive: Receive[M], context: ActorContext[M], letter: Letter[M]
+    ) -> None:
+        try:
+            if type(letter) is Letter:
+                await receive(letter.message)
+            elif isinstance(letter, Question):
+                await self._answer(receive, context, letter)
+            elif isinstance(letter, Signal) and letter.accept():
+                await receive(letter.message)
+            else:
+                await checkpoint()
+        except BaseException:
+            context.failed(letter)
+            raise
+
+    async def _answer(
+        self, receive: Receive[M], context: ActorContext[M], question: Question[M]
+    ) -> None:
+        if question.is_over:
+            self._stage.report("message.expired", self.path, message=f"{question.message!r:.80}")
+            return
+        question.is_stashed = False
+        token = on_duty.set(question)
+        try:
+            answer = await receive(question.message)
+        except Exception as error:
+            if concerns_actor(error, self._rules):
+                raise
+            context.failed(question)
+            question.reply(None, error)
+        else:
+            if not question.is_stashed:
+                question.reply(answer)
+        finally:
+            on_duty.reset(token)
+
+    async def _set_aside(self, letter: Letter[M], reason: str) -> None:
+        if isinstance(letter, Question):
+            letter.abandon(f"crashed twice on {letter.message!r:.80}:\n{reason}")
+        self._stage.report("message.quarantined", self.path, reason=reason)
+
+    async def _report_failure(self, _: Letter[M], error: Exception) -> None:
+        self._stage.report("message.exception", self.path, error=describe(error))
+
+
+def _leave(work: anyio.CancelScope) -> bool:
+    """Go, but not in the midst of a message: a signal comes between two of them."""
+    work.cancel()
+    return False

@@ -1,0 +1,92 @@
+"""What the actors of one system share: who lives there, and the messages that reach nobody."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from callboard_actors._events import Event, Notify
+
+if TYPE_CHECKING:
+    from callboard_actors._resident import Resident
+    from callboard_actors._system import ActorSystem
+
+__all__ = ["DeadLetters", "Stage"]
+
+_log = logging.getLogger("callboard_actors")
+
+# A storm of dead letters is one fact, not a hundred thousand lines.
+_LOGGED = 10
+_PERIOD = 60.0
+
+
+class Stage:
+    """What the actors of one system share.
+
+    Attributes:
+        residents: Who lives there, by path.
+    """
+
+    def __init__(self, system: ActorSystem, notify: Notify | None) -> None:
+        self.system = system
+        self.notify = notify
+        self.dead_letters = DeadLetters(self)
+        self.residents: dict[str, Resident[Any]] = {}
+
+    def report(self, name: str, path: str, **attributes: object) -> None:
+        if self.notify is not None:
+            self.notify(Event(name, path, attributes))
+
+    def settle(self, resident: Resident[Any]) -> None:
+        """Let *resident* live at its path. Whoever lived there before has ended."""
+        former = self.residents.get(resident.path, resident)
+        if former is not resident:
+            former.bury()
+        self.residents[resident.path] = resident
+
+    def leave(self, resident: Resident[Any]) -> None:
+        if self.residents.get(resident.path) is resident:
+            del self.residents[resident.path]
+
+    def close(self) -> None:
+        for resident in list(self.residents.values()):
+            resident.bury()
+        self.dead_letters.flush()
+
+
+class DeadLetters:
+    """What was told to actors that had ended, or was not read when they ended.
+
+    Each is an event `deadletter`. The first ten of a minute are logged, and how many others there
+    were.
+
+    Attributes:
+        count: How many there were.
+    """
+
+    def __init__(self, stage: Stage) -> None:
+        self.count = 0
+        self._stage = stage
+        self._until = 0.0
+        self._recent = 0
+
+    def post(self, path: str, message: object) -> None:
+        """Note that *message* did not reach the actor at *path*."""
+        self.count += 1
+        text = f"{message!r:.80}"
+        self._stage.report("deadletter", path, message=text)
+        now = anyio.current_time()
+        if now >= self._until:
+            self.flush()
+            self._until = now + _PERIOD
+        self._recent += 1
+        if self._recent <= _LOGGED:
+            _log.warning("dead letter to %s, which takes no more: %s", path, text)
+
+    def flush(self) -> None:
+        """Log how many were not logged."""
+        if self._recent > _LOGGED:
+            _log.warning("%d more dead letters", self._recent - _LOGGED)
+        self._recent = 0

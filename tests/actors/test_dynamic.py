@@ -1,0 +1,259 @@
+"""Children that are started and stopped while their supervisor runs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import anyio
+import pytest
+from anyio import wait_all_tasks_blocked as idle
+
+from callboard_actors import (
+    Child,
+    ChildSpec,
+    SpecError,
+    Supervisor,
+    SupervisorStopped,
+    Unkillable,
+)
+
+from .parts import Part, crash, node, parts, running, steady, stubborn
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_child_can_be_added_to_a_running_supervisor() -> None:
+    log: list[str] = []
+    async with running(supervisor := Supervisor([Part("a", log).spec()])):
+        extra = Part("b", log)
+        await supervisor.start_child(extra.spec())
+        await crash(extra)
+
+    assert log == ["+a", "+b", "+b", "-b", "-a"]
+
+
+async def test_an_added_child_is_forgotten_when_it_has_ended() -> None:
+    extra = Part("b", [])
+    extra.error = None
+    async with running(supervisor := Supervisor([])):
+        await supervisor.start_child(extra.spec("transient"))
+        await crash(extra)
+        assert supervisor.tree().children == ()
+        await supervisor.start_child(extra.spec())
+        assert node(supervisor, "b").state == "running"
+
+
+async def test_an_added_child_that_cannot_start_raises_where_it_was_added() -> None:
+    extra = Part("b", [])
+    extra.failing_starts = 1
+    async with running(supervisor := Supervisor([])):
+        with pytest.raises(RuntimeError, match="broken"):
+            await supervisor.start_child(extra.spec())
+        assert supervisor.tree().children == ()
+
+
+async def test_a_child_that_was_being_added_by_a_cancelled_task_is_ended() -> None:
+    async def never(child: Child) -> None:
+        await anyio.sleep_forever()
+
+    async with running(supervisor := Supervisor([])):
+        with anyio.move_on_after(1):
+            await supervisor.start_child(ChildSpec("never", never))
+        await idle()
+        assert supervisor.tree().children == ()
+
+
+async def test_only_a_running_supervisor_takes_children() -> None:
+    part = Part("a", [])
+
+    with pytest.raises(SupervisorStopped, match="'supervisor' does not run"):
+        await Supervisor([]).start_child(part.spec())
+
+
+async def test_an_id_is_given_once() -> None:
+    part = Part("a", [])
+
+    with pytest.raises(SpecError, match="two children of one id"):
+        Supervisor([part.spec(), part.spec()])
+    async with running(supervisor := Supervisor([part.spec()])):
+        with pytest.raises(SpecError, match="has a child 'a'"):
+            await supervisor.start_child(part.spec())
+
+
+async def test_an_added_transient_child_that_has_ended_returns_with_its_group() -> None:
+    log: list[str] = []
+    first, extra = Part("a", log), Part("b", log)
+    extra.error = None
+    async with running(supervisor := Supervisor([first.spec()], "rest_for_one")):
+        await supervisor.start_child(extra.spec("transient"))
+        await crash(extra)
+        log.clear()
+        await crash(first)
+        assert log == ["+a", "+b"]
+
+
+async def test_a_child_that_is_being_added_is_not_part_of_a_group_restart() -> None:
+    log: list[str] = []
+    first, ready = Part("a", log), anyio.Event()
+
+    async def slow(child: Child) -> None:
+        log.append("+slow")
+        await ready.wait()
+        await steady(child)
+
+    async with (
+        running(supervisor := Supervisor([first.spec()], "one_for_all")),
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(supervisor.start_child, ChildSpec("slow", slow))
+        await idle()
+        await crash(first)
+        ready.set()
+        await idle()
+        assert log == ["+a", "+slow", "+a"]
+        assert node(supervisor, "slow").state == "running"
+
+
+async def test_who_adds_a_child_hears_that_the_supervisor_gave_up_meanwhile() -> None:
+    part = Part("a", [])
+    supervisor = Supervisor([part.spec()], intensity=0)
+    heard: list[BaseException] = []
+
+    async def never(child: Child) -> None:
+        await anyio.sleep_forever()
+
+    async def add() -> None:
+        try:
+            await supervisor.start_child(ChildSpec("never", never))
+        except SupervisorStopped as error:
+            heard.append(error)
+
+    async def run() -> None:
+        with pytest.raises(Exception, match="gave up on 'a'"):
+            await supervisor.run()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(run)
+        await idle()
+        tasks.start_soon(add)
+        await idle()
+        await crash(part)
+
+    assert len(heard) == 1
+
+
+async def test_one_spec_is_a_template_for_many_children() -> None:
+    log: list[str] = []
+    template = ChildSpec("template", steady, restart="temporary")
+    async with running(supervisor := Supervisor(strategy="dynamic")):
+        for n in range(3):
+            await supervisor.start_child(replace(template, id=f"session-{n}"))
+        log = [child.id for child in supervisor.tree().children]
+
+    assert log == ["session-0", "session-1", "session-2"]
+
+
+async def test_dynamic_children_stop_all_at_the_same_time_with_one_deadline() -> None:
+    children = parts([])
+    for n, part in enumerate(children):
+        part.drains_for = 10 * n
+    async with running(supervisor := Supervisor(strategy="dynamic")):
+        for part, drain in zip(children, (2, 3, 15), strict=True):
+            await supervisor.start_child(replace(part.spec(), drain=drain))
+        began = anyio.current_time()
+
+    assert anyio.current_time() - began == 15
+    reasons = [child.last_exit for child in supervisor.tree().children]
+    assert reasons == ["shutdown", "shutdown", "killed"]
+
+
+async def test_hundreds_of_dynamic_children_stop_in_the_time_of_one() -> None:
+    async def slow(child: Child) -> None:
+        await steady(child)
+        await anyio.sleep(5)
+
+    async with running(supervisor := Supervisor(strategy="dynamic")):
+        for n in range(300):
+            await supervisor.start_child(ChildSpec(str(n), slow))
+        began = anyio.current_time()
+
+    assert anyio.current_time() - began == 5
+
+
+async def test_a_dynamic_child_that_crashes_is_restarted_alone() -> None:
+    log: list[str] = []
+    children = parts(log)
+    async with running(supervisor := Supervisor(strategy="dynamic")):
+        for part in children:
+            await supervisor.start_child(part.spec())
+        log.clear()
+        await crash(children[1])
+        assert log == ["+b"]
+
+
+async def test_a_dynamic_supervisor_starts_without_children() -> None:
+    with pytest.raises(SpecError, match=r"is dynamic; give \['a'\] to its start_child"):
+        Supervisor([Part("a", []).spec()], "dynamic")
+
+
+async def test_a_child_can_be_stopped_alone_and_its_id_given_again() -> None:
+    log: list[str] = []
+    children = parts(log)
+    async with running(supervisor := Supervisor([part.spec() for part in children], "one_for_all")):
+        log.clear()
+        await supervisor.stop_child("b")
+        assert log == ["-b"]
+        assert [child.id for child in supervisor.tree().children] == ["a", "c"]
+        await supervisor.start_child(children[1].spec())
+
+    assert log == ["-b", "+b", "-b", "-c", "-a"]
+
+
+async def test_a_child_that_waits_to_be_restarted_can_be_stopped() -> None:
+    log: list[str] = []
+    part = Part("a", log)
+    async with running(supervisor := Supervisor([part.spec()])):
+        await crash(part)
+        await crash(part)
+        await supervisor.stop_child("a")
+        await anyio.sleep(10)
+
+    assert log == ["+a", "+a"]
+
+
+async def test_a_child_that_is_stopped_has_its_time_to_drain() -> None:
+    part = Part("a", [])
+    part.drains_for = 100
+    async with running(supervisor := Supervisor([replace(part.spec(), drain=5)])):
+        began = anyio.current_time()
+        await supervisor.stop_child("a")
+        assert anyio.current_time() - began == 5
+
+
+async def test_who_stops_a_child_hears_that_it_lives_on() -> None:
+    spec = ChildSpec("stubborn", stubborn, drain=1, cancel_grace=1)
+    async with running(supervisor := Supervisor([spec])):
+        with pytest.raises(Unkillable, match="supervisor/stubborn lives on"):
+            await supervisor.stop_child("stubborn")
+        assert node(supervisor, "stubborn").state == "unkillable"
+
+
+async def test_who_stops_a_child_while_the_supervisor_stops_waits_for_its_end() -> None:
+    children = parts([])
+    children[0].drains_for = children[1].drains_for = 3
+    async with (
+        running(supervisor := Supervisor([part.spec() for part in children])),
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(supervisor.stop_child, "b")
+        tasks.start_soon(supervisor.stop_child, "a")
+        await idle()
+        supervisor.stop()
+
+    assert [child.state for child in supervisor.tree().children] == ["stopped"] * 2
+
+
+async def test_only_a_child_that_is_there_can_be_stopped() -> None:
+    async with running(supervisor := Supervisor([Part("a", []).spec()])):
+        with pytest.raises(SpecError, match="has no child 'b'; it has: a"):
+            await supervisor.stop_child("b")

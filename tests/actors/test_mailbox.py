@@ -565,25 +565,6 @@ async def test_several_readers_of_a_closed_mailbox_end_with_the_last_parked_item
 
 
 @pytest.mark.parametrize("lanes", [False, True])
-async def test_readers_end_when_the_parked_rest_of_a_closed_mailbox_is_taken_out(
-    lanes: bool,
-) -> None:
-    mailbox = Mailbox[Item](lane=(lambda item: item.key) if lanes else None)
-    mailbox.put_many([A1, A2])
-    mailbox.close()
-    park(mailbox.reader(), 100)
-    diary = Diary()
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(diary.keep, mailbox.reader())
-        tasks.start_soon(diary.keep, mailbox.reader())
-        await idle()
-        assert mailbox.drain() == [A1, A2]
-
-    assert diary.entries == []
-    assert Diary()._start - diary._start < 5
-
-
-@pytest.mark.parametrize("lanes", [False, True])
 async def test_the_others_go_on_when_the_parked_one_is_purged(lanes: bool) -> None:
     mailbox = Mailbox[Item](lane=(lambda item: item.key) if lanes else None)
     mailbox.put_many([A1, A2])
@@ -619,18 +600,6 @@ async def test_what_is_parked_takes_room_and_is_counted() -> None:
 
     assert mailbox.free == 0
     assert (stats.parked, stats.queued, stats.bytes, stats.held) == (1, 2, 5, 0)
-
-
-async def test_what_is_parked_comes_back_although_there_is_always_something_ready() -> None:
-    mailbox, diary = keyed(A1, B1), Diary()
-    reader = mailbox.reader()
-    park(reader, 0.5)
-    while reader.take_nowait() != A1:
-        reader.done()
-        mailbox.put_nowait(B2)
-        await anyio.sleep(0.1)
-
-    assert round(anyio.current_time() - diary._start, 3) == 0.5
 
 
 async def test_a_system_item_that_is_parked_comes_back_as_an_ordinary_one() -> None:

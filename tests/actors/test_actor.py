@@ -171,6 +171,61 @@ async def test_two_loops_keep_the_order_of_each_key() -> None:
         assert of_key == sorted(of_key)
 
 
+async def test_an_item_that_its_receiver_parks_is_received_again_when_it_is_due() -> None:
+    mailbox = Mailbox[int](lane=lambda n: n % 2)
+    mailbox.put_many([0, 1, 2, 3])
+    mailbox.close()
+    reader, began = mailbox.reader(), anyio.current_time()
+    received: list[tuple[float, int]] = []
+
+    async def receive(item: int) -> None:
+        received.append((anyio.current_time() - began, item))
+        if len(received) == 1:
+            reader.park(5)
+
+    await serve(receive, reader)
+    assert received == [(0, 0), (0, 1), (0, 3), (5, 0), (5, 2)]
+
+
+async def test_what_is_parked_comes_back_to_a_loop_that_never_waits() -> None:
+    mailbox = Mailbox[int](lane=lambda _: None)
+    mailbox.put_nowait(0)
+    reader = mailbox.reader()
+    received: list[int] = []
+
+    async def receive(item: int) -> None:
+        received.append(item)
+        if len(received) == 1:
+            reader.park(0)
+        if received.count(0) < 2:
+            mailbox.put_nowait(len(received))
+        elif not mailbox.closed:
+            mailbox.close()
+
+    await serve(receive, reader)
+    assert received.count(0) == 2
+    assert len(received) <= 70  # a turn and a little
+
+
+async def test_a_parked_item_keeps_the_count_of_its_crashes() -> None:
+    mailbox, tries = closed([1]), list[int]()
+    reader = mailbox.reader()
+
+    async def receive(item: int) -> None:
+        tries.append(item)
+        if len(tries) == 2:
+            reader.park(5)
+            return
+        raise ActorCrash
+
+    for _ in range(2):
+        with pytest.raises(ActorCrash):
+            await serve(receive, reader)
+    await serve(receive, reader)
+    assert tries == [1, 1, 1]
+    assert mailbox.stats().dropped == 1
+
+
 async def test_what_a_crashed_reader_leaves_is_taken_by_another() -> None:
     mailbox, received = Mailbox[int](lane=lambda _: "one"), list[int]()
     poison = iter([True])

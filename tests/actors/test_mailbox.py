@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -8,6 +9,7 @@ import pytest
 from anyio import wait_all_tasks_blocked as idle
 
 from callboard_actors import Event, Mailbox, MailboxClosed, MailboxFull, Reader, SpecError
+from callboard_actors.testing import virtual_backend
 
 pytestmark = pytest.mark.anyio
 
@@ -627,3 +629,38 @@ async def test_an_item_that_is_given_back_already_is_neither_done_nor_given_back
 async def test_a_byte_bound_below_one_is_refused() -> None:
     with pytest.raises(SpecError, match="max_bytes=0"):
         Mailbox[int](max_bytes=0)
+
+
+@pytest.mark.parametrize("cancelled_first", [False, True])
+@pytest.mark.parametrize(
+    "anyio_backend", [virtual_backend("asyncio")], ids=["asyncio"], indirect=False
+)
+async def test_a_reader_that_is_cancelled_natively_in_the_same_step_takes_no_wake_along(
+    cancelled_first: bool,
+) -> None:
+    mailbox, diary = keyed(), Diary()
+    doomed = asyncio.ensure_future(mailbox.reader().take())
+    await idle()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(diary.keep, mailbox.reader())
+        await idle()
+        if cancelled_first:
+            doomed.cancel()
+        mailbox.put_nowait(A1)
+        doomed.cancel()
+        await idle()
+        assert [item for _, item in diary.entries] == [A1]
+        mailbox.close()
+
+    assert doomed.cancelled()
+
+
+async def test_a_purge_does_not_make_what_comes_after_it_old() -> None:
+    mailbox = Mailbox[int]()
+    mailbox.put_nowait(1)
+    await anyio.sleep(100)
+    mailbox.put_nowait(2)
+    mailbox.drain()
+    mailbox.put_nowait(3)
+
+    assert mailbox.stats().oldest_age == 0

@@ -382,6 +382,22 @@ async def test_nothing_takes_the_place_of_what_cannot_be_killed() -> None:
     assert log == ["+a"]
 
 
+async def test_nor_of_what_did_not_get_ready_and_cannot_be_killed() -> None:
+    lives: list[Child] = []
+
+    async def stuck(child: Child) -> None:
+        lives.append(child)
+        if len(lives) == 1:
+            child.ready()
+            raise RuntimeError("broken")
+        await stubborn(Child())
+
+    spec = ChildSpec("stuck", stuck, start_timeout=4)
+    with pytest.raises(Unkillable, match="top/stuck lives on"):
+        await Supervisor([spec], name="top").run()
+    assert len(lives) == 2
+
+
 async def test_a_supervisor_that_gave_up_is_restarted_by_the_one_above() -> None:
     log: list[str] = []
     part = Part("a", log)

@@ -90,6 +90,7 @@ async def serve(  # noqa: C901 - the loop is one piece: what it does for each it
                     await receive(item)
         except BaseException as error:
             if _is_end(error, reader):
+                reader.leave()
                 return
             # Once only: if `failed` fails in its turn, somebody else has to see to the item.
             failure = _survived(error, reader, decide) if failure is None else None

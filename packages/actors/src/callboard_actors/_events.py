@@ -1,6 +1,18 @@
 """What actors, mailboxes and supervisors report.
 
 Every part takes a plain callable, so that whoever composes them decides where reports go.
+
+What a supervisor reports, and with which attributes; the path is that of the child or its own:
+
+    actor.starting, actor.started, actor.stopping
+    actor.stopped, actor.crashed, actor.unkillable
+                                    reason, error (the traceback); if there was an exception
+                                    exc_type; if it ended of its own accord decision
+    actor.restarting                attempt, delay
+    supervisor.started
+    supervisor.auto_shutdown        child
+    supervisor.intensity_exceeded   child, intensity, period
+    supervisor.gave_up              child, reason
 """
 
 from __future__ import annotations

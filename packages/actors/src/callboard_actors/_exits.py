@@ -85,4 +85,6 @@ def is_foreign(error: BaseException) -> bool:
     An anyio task group takes such a cancellation for its own: it cancels every sibling and the
     host, and ends without an exception. It must therefore never reach one.
     """
+    if isinstance(error, Exception | GeneratorExit):  # the latter: the event loop is gone
+        return False
     return isinstance(error, anyio.get_cancelled_exc_class()) and not cancelled_from_outside()

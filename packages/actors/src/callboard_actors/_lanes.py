@@ -57,8 +57,6 @@ class Lanes(Generic[T]):
         watch: The wait of the one reader among them that minds the time.
     """
 
-    held = False  # what is parked holds nobody else
-
     __slots__ = ("_ends", "_parkings", "due", "parked", "ready", "sleepers", "watch")
 
     def __init__(self) -> None:
@@ -151,11 +149,8 @@ class Line(Generic[T]):
     """Items in the order in which they came: one lane for all.
 
     Attributes:
-        ready: What waits.
-        sizes: Their sizes; empty if nothing is weighed.
+        sizes: Those of `ready`; empty if nothing is weighed.
         due: The time before which nothing is to be taken; None if there is none.
-        sleepers: The readers that wait.
-        watch: The wait of the one reader among them that minds the time.
     """
 
     __slots__ = ("_stamp_from", "_stamps", "_total", "due", "ready", "sizes", "sleepers", "watch")
@@ -198,11 +193,6 @@ class Line(Generic[T]):
         if due is not None:
             self.due = due if self.due is None else max(due, self.due)
 
-    @property
-    def held(self) -> bool:
-        """Whether the head is parked, and all else behind it."""
-        return self.due is not None
-
     def take_out_oldest(self) -> list[tuple[T, int]]:
         """Remove the first item; return it and its size."""
         self.due = None
@@ -221,13 +211,14 @@ class Line(Generic[T]):
         if picks and picks[0]:
             self.due = None  # it was this one that waited
         kept = [pair for pair, picked in zip(sized, picks, strict=True) if not picked]
+        weighed = bool(self.sizes)
         self.ready.clear()
-        self.ready.extend(item for item, _ in kept)
-        if self.sizes:
-            self.sizes.clear()
-            self.sizes.extend(size for _, size in kept)
+        self.sizes.clear()
+        for item, size in kept:
+            self.ready.append(item)
+            self.sizes.extend([size] * weighed)
         # Which bulk each of the others came with is not known; they all age like the oldest.
-        self._stamps = deque([(0, oldest)] if oldest is not None else [])
+        self._stamps, self._stamp_from = deque([] if oldest is None else [(0, oldest)]), -inf
         return [*compress(sized, picks)]
 
     def oldest(self) -> float | None:

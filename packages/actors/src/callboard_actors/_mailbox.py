@@ -12,7 +12,7 @@ import anyio
 from callboard_actors._errors import MailboxClosed, MailboxFull, SpecError
 from callboard_actors._events import Notify
 from callboard_actors._lanes import Entry, Lanes, Line, rouse
-from callboard_actors._reader import LaneReader, LineReader, Reader
+from callboard_actors._reader import Reader
 from callboard_actors._stock import Stock
 
 __all__ = ["Mailbox", "MailboxStats", "Overflow"]
@@ -214,11 +214,7 @@ class Mailbox(Generic[T]):
 
     def reader(self, shard: int = 0) -> Reader[T]:
         """Return a new reader, of this *shard* if there are several."""
-        reader = (
-            LineReader(self._stock, self._lines[shard])
-            if self._lanes is None
-            else LaneReader(self._stock, self._lanes)
-        )
+        reader = Reader(self._stock, self._queues[shard])
         self._readers.append(reader)
         return reader
 
@@ -252,12 +248,10 @@ class Mailbox(Generic[T]):
 
     def stats(self) -> MailboxStats:
         """Return the figures of this moment."""
-        stock, lanes = self._stock, self._lanes
-        oldest = [line.oldest() for line in self._lines]
-        if lanes is not None:
-            oldest, parked = [lanes.oldest(self._held())], len(lanes.parked)
-        else:
-            parked = sum(line.held for line in self._lines)
+        stock, lanes, lines = self._stock, self._lanes, self._lines
+        oldest = (
+            [line.oldest() for line in lines] if lanes is None else [lanes.oldest(self._held())]
+        )
         ages = [at for at in oldest if at is not None]
         return MailboxStats(
             queued=stock.queued,
@@ -267,7 +261,7 @@ class Mailbox(Generic[T]):
             dropped=stock.dropped,
             capacity=stock.capacity,
             closed=stock.closed,
-            parked=parked,
+            parked=sum(line.due is not None for line in lines) + len(lanes.parked if lanes else ()),
         )
 
     @property
@@ -275,36 +269,24 @@ class Mailbox(Generic[T]):
         return self._lines if self._lanes is None else (self._lanes,)
 
     def _held(self) -> list[Entry[T]]:
-        readers = (reader for reader in self._readers if isinstance(reader, LaneReader))
-        return [reader.entry for reader in readers if reader.entry is not None]
+        return [reader.entry for reader in self._readers if reader.entry is not None]
 
     def _rouse_all(self) -> None:
         for queue in self._queues:
             rouse(queue.sleepers, len(queue.sleepers))
 
     def _distribute(
-        self,
-        items: Sequence[T],
-        shards: Sequence[Hashable | None],
-        sizes: Sequence[int],
-        at: float,
+        self, items: Sequence[T], shards: Sequence[Hashable], sizes: Sequence[int], at: float
     ) -> None:
-        parts: dict[Hashable | None, list[int]] = {}
-        for index, shard in enumerate(shards):
-            parts.setdefault(shard, []).append(index)
-        if unknown := parts.keys() - set(range(len(self._lines))):
+        lines: dict[Hashable, Line[T]] = dict(enumerate(self._lines))
+        if unknown := set(shards) - lines.keys():
             message = (
                 f"lane= of mailbox {self._stock.name!r} chose shard {unknown.pop()!r}; "
-                f"give a number below {len(self._lines)}"
+                f"give a number below {len(lines)}"
             )
             raise SpecError(message)
-        for shard, line in enumerate(self._lines):
-            if indices := parts.get(shard):
-                line.extend(
-                    [items[index] for index in indices],
-                    [sizes[index] for index in indices if sizes],
-                    at,
-                )
+        for index, shard in enumerate(shards):
+            lines[shard].extend(items[index : index + 1], sizes[index : index + 1], at)
 
     def _require_open(self) -> None:
         if self._stock.closed:

@@ -13,46 +13,33 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TypeAlias
 
-__all__ = ["Park", "Spent", "Wake", "clock", "parker"]
+__all__ = ["Park", "Spent", "Wake", "native"]
 
 Wake: TypeAlias = Callable[[], object]
 Park: TypeAlias = Callable[[], tuple[Awaitable[object], Wake]]
+"""Makes a wait: what to await, and what ends it."""
 
 Spent = asyncio.InvalidStateError
 """Raised by a `Wake` whose waiting task has been cancelled already."""
 
 
-def parker() -> Park:
-    """Return what makes waits in the running loop: what to await, and what ends it, called once."""
-    if _on_trio():
-        import trio  # noqa: PLC0415, TID251 - it is loaded, for it runs
+def native() -> tuple[Park, Callable[[], float]]:
+    """Return what makes waits in the running event loop, and its clock."""
+    # Trio may run as a guest of asyncio: whether there is an asyncio loop tells nothing.
+    if "trio" in sys.modules:
+        import trio  # noqa: PLC0415, TID251 - it is loaded already
 
-        event = trio.Event
+        if trio.lowlevel.in_trio_task():
 
-        def park() -> tuple[Awaitable[object], Wake]:
-            woken = event()
-            return woken.wait(), woken.set
+            def park_event() -> tuple[Awaitable[object], Wake]:
+                event = trio.Event()
+                return event.wait(), event.set
 
-        return park
-    create_future = asyncio.get_running_loop().create_future
+            return park_event, trio.current_time
+    loop = asyncio.get_running_loop()
 
     def park_future() -> tuple[Awaitable[object], Wake]:
-        future = create_future()
+        future = loop.create_future()
         return future, partial(future.set_result, None)
 
-    return park_future
-
-
-def clock() -> Callable[[], float]:
-    """Return what tells the time in the running loop, as `anyio.current_time` does."""
-    if _on_trio():
-        import trio  # noqa: PLC0415, TID251 - it is loaded, for it runs
-
-        return trio.current_time
-    return asyncio.get_running_loop().time
-
-
-def _on_trio() -> bool:
-    # Trio may run as a guest of asyncio: whether there is an asyncio loop tells nothing.
-    trio = sys.modules.get("trio")
-    return trio is not None and bool(trio.lowlevel.in_trio_task())
+    return park_future, loop.time

@@ -77,14 +77,11 @@ class Policy:
             raise SpecError(message)
 
     def group(self, cell: Cell, cells: Iterable[Cell]) -> list[Cell]:
-        """Return which of *cells* are to be restarted with *cell*, in the order of their start.
-
-        One that somebody is just adding is not: its first start comes after the restart.
-        """
+        """Return which of *cells* are to be restarted with *cell*, in the order of their start."""
         if not self.groups:
             return [cell]
-        settled = [other for other in cells if other is cell or other.state != "starting"]
-        return settled if self.strategy == "one_for_all" else settled[settled.index(cell) :]
+        all_cells = list(cells)
+        return all_cells if self.strategy == "one_for_all" else all_cells[all_cells.index(cell) :]
 
     def ends_with(self, cell: Cell, cells: Collection[Cell]) -> bool:
         """Whether the supervisor shuts down, now that *cell* has ended by itself for good."""

@@ -10,7 +10,6 @@ the next of it is due. It is the watch; when it ends, it rouses another one, whi
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Iterator, Mapping
 from time import perf_counter
 from typing import Generic, TypeVar
@@ -20,10 +19,10 @@ from anyio.lowlevel import checkpoint
 
 from callboard_actors._errors import MailboxClosed
 from callboard_actors._lanes import Entry, Lanes, Line, rouse
-from callboard_actors._parker import Park, clock, parker
+from callboard_actors._parker import Park, native
 from callboard_actors._stock import Crashes, Stock
 
-__all__ = ["LaneReader", "LineReader", "Reader"]
+__all__ = ["Reader"]
 
 T = TypeVar("T")
 
@@ -34,7 +33,7 @@ _TURN_SECONDS = 0.001
 _LOOKS = tuple(count > 0 and count & (count - 1) == 0 for count in range(64))
 
 
-class Reader(ABC, Generic[T]):
+class Reader(Generic[T]):
     """Takes items one at a time. Made by `Mailbox.reader`; one per worker.
 
     A worker loops over `items`. For one item there is `take`, and after it `done`, `put_back` or
@@ -45,22 +44,27 @@ class Reader(ABC, Generic[T]):
         crashes: For the few items that have crashed their actor, by `id`: how often.
     """
 
-    __slots__ = ("_is_system", "_park", "_queue", "_stock", "crashes", "current")
+    __slots__ = ("_is_system", "_park", "_queue", "_size", "_stock", "crashes", "current", "entry")
 
     def __init__(self, stock: Stock[T], queue: Lanes[T] | Line[T]) -> None:
         self._stock = stock
         self._queue = queue
         self._is_system = False
         self._park: Park | None = None
+        self._size = 0  # of `current`, out of a line
+        self.entry: Entry[T] | None = None  # of `current`, out of lanes
         self.current: T | None = None
         self.crashes: Mapping[int, Crashes] = stock.crashes
 
-    @abstractmethod
     def items(self) -> Iterator[T | None]:
         """Yield what is ready, without end; None when it is time to `pause`.
 
         An item is `current` while it is out, and done when the next one is asked for.
         """
+        queue = self._queue
+        if queue.due is not None:
+            queue.unpark(anyio.current_time())
+        return self._along(queue) if isinstance(queue, Line) else self._across(queue)
 
     def pause(self) -> Awaitable[None]:
         """Wait until others have run, and there may be something to take.
@@ -71,12 +75,13 @@ class Reader(ABC, Generic[T]):
         queue, stock = self._queue, self._stock
         if queue.due is not None:
             queue.unpark(anyio.current_time())
-        if stock.system or (queue.ready and not queue.held):
+        is_line = isinstance(queue, Line)
+        if stock.system or (queue.ready and not (is_line and queue.due is not None)):
             return checkpoint()
-        if stock.closed and self._is_empty():
+        # The entries of lanes are all in one queue; of several lines, each reader has its own.
+        if stock.closed and not (queue.ready if is_line else stock.queued):
             rouse(queue.sleepers, len(queue.sleepers))  # so that they find the same
-            message = f"mailbox {stock.name!r} is closed and empty"
-            raise MailboxClosed(message)
+            raise MailboxClosed(f"mailbox {stock.name!r} is closed and empty")
         if queue.due is None or queue.watch is not None:
             return self._doze()
         return self._watch(queue.due)
@@ -104,6 +109,8 @@ class Reader(ABC, Generic[T]):
 
     def done(self) -> None:
         """Say that the item is handled; its lane may go on."""
+        if self.entry is not None and isinstance(self._queue, Lanes):
+            self._finish(self._queue, self.entry)
         if self.crashes:
             self._stock.crashes.pop(id(self.current), None)
         self._is_system = False
@@ -149,8 +156,7 @@ class Reader(ABC, Generic[T]):
 
     def enter(self) -> None:
         """Say that this reader takes from now on, in this event loop, until it leaves."""
-        self._park = parker()
-        self._stock.now = clock()
+        self._park, self._stock.now = native()
 
     def leave(self) -> None:
         """Say that this reader takes no more for now: what is ready is for the others."""
@@ -163,11 +169,52 @@ class Reader(ABC, Generic[T]):
         self._stock.dropped += 1
         self._stock.report("message.dropped", {"reason": crashes.text if crashes else ""})
 
-    @abstractmethod
-    def _is_empty(self) -> bool: ...
+    def _along(self, line: Line[T]) -> Iterator[T | None]:
+        stock, crashes = self._stock, self.crashes
+        ready, sizes, system = line.ready, line.sizes, stock.system
+        while True:
+            until = perf_counter() + _TURN_SECONDS
+            for look in _LOOKS:
+                if system:
+                    yield from self._system_items()
+                if not ready or line.due is not None or (look and perf_counter() > until):
+                    break
+                self.current = item = ready.popleft()
+                if sizes:
+                    self._size = size = sizes.popleft()
+                    stock.bytes -= size
+                stock.queued = queued = stock.queued - 1
+                if queued <= stock.relief:
+                    stock.relieve()
+                yield item
+                if crashes:
+                    self.done()
+            self.current = None
+            yield None
 
-    @abstractmethod
-    def _return(self, item: T, due: float | None) -> None: ...
+    def _across(self, lanes: Lanes[T]) -> Iterator[T | None]:
+        stock, crashes = self._stock, self.crashes
+        ready, system = lanes.ready, stock.system
+        while True:
+            until = perf_counter() + _TURN_SECONDS
+            for look in _LOOKS:
+                if system:
+                    yield from self._system_items()
+                if not ready or (look and perf_counter() > until):
+                    break
+                self.entry = entry = ready.popleft()
+                self.current = entry.item
+                stock.bytes -= entry.size
+                stock.queued = queued = stock.queued - 1
+                if queued <= stock.relief:
+                    stock.relieve()
+                yield entry.item
+                if self.entry is entry:  # neither put back nor parked
+                    self._finish(lanes, entry)
+                if crashes:
+                    self.done()
+            self.current = None
+            yield None
 
     def _system_items(self) -> Iterator[T]:
         while self._stock.system:
@@ -176,10 +223,33 @@ class Reader(ABC, Generic[T]):
             yield item
             self.done()
 
+    def _finish(self, lanes: Lanes[T], entry: Entry[T]) -> None:
+        self.entry = None
+        lanes.finish(entry)
+        if not lanes.sleepers:
+            return
+        # For more than this one takes next itself, or to end.
+        if len(lanes.ready) > 1:
+            rouse(lanes.sleepers, 1)
+        elif self._stock.closed and not self._stock.queued:
+            rouse(lanes.sleepers, len(lanes.sleepers))
+
+    def _return(self, item: T, due: float | None) -> None:
+        stock, queue = self._stock, self._queue
+        if isinstance(queue, Lanes):
+            entry = self.entry or Entry(item, None, 0, anyio.current_time())
+            size, self.entry = entry.size, None
+            queue.put_back(entry, due)
+        else:
+            size = 0 if self._is_system else self._size
+            queue.put_back(item, None if stock.size is None else size, due)
+        stock.bytes += size
+        stock.queued += 1
+
     async def _doze(self) -> None:
         """Wait until there may be something to take."""
         queue = self._queue
-        wait, wake = (self._park or parker())()
+        wait, wake = (self._park or native()[0])()
         queue.sleepers.append(wake)
         try:
             await wait
@@ -202,116 +272,3 @@ class Reader(ABC, Generic[T]):
             queue.watch = None
             if queue.due is not None:
                 rouse(queue.sleepers, 1)
-
-
-class LineReader(Reader[T]):
-    """A reader of a line."""
-
-    __slots__ = ("_line", "_size")
-
-    def __init__(self, stock: Stock[T], line: Line[T]) -> None:
-        super().__init__(stock, line)
-        self._line = line
-        self._size = 0
-
-    def items(self) -> Iterator[T | None]:  # noqa: C901 - one loop, the hottest there is
-        """Yield what is ready; see `Reader.items`."""
-        stock, line, crashes = self._stock, self._line, self.crashes
-        ready, sizes, system = line.ready, line.sizes, stock.system
-        while True:
-            if line.due is not None:
-                line.unpark(anyio.current_time())
-            until = perf_counter() + _TURN_SECONDS
-            for look in _LOOKS:
-                if system:
-                    yield from self._system_items()
-                if not ready or line.due is not None or (look and perf_counter() > until):
-                    break
-                self.current = item = ready.popleft()
-                if sizes:
-                    self._size = size = sizes.popleft()
-                    stock.bytes -= size
-                stock.queued = queued = stock.queued - 1
-                if queued <= stock.relief:
-                    stock.relieve()
-                yield item
-                if crashes:
-                    self.done()
-            self.current = None
-            yield None
-
-    def _is_empty(self) -> bool:
-        return not self._line.ready
-
-    def _return(self, item: T, due: float | None) -> None:
-        size = 0 if self._is_system else self._size
-        self._line.put_back(item, size if self._stock.size is not None else None, due)
-        self._stock.bytes += size
-        self._stock.queued += 1
-
-
-class LaneReader(Reader[T]):
-    """A reader of lanes."""
-
-    __slots__ = ("_lanes", "entry")
-
-    def __init__(self, stock: Stock[T], lanes: Lanes[T]) -> None:
-        super().__init__(stock, lanes)
-        self._lanes = lanes
-        self.entry: Entry[T] | None = None  # that of `current`
-
-    def items(self) -> Iterator[T | None]:  # noqa: C901 - one loop, the hottest there is
-        """Yield what is ready; see `Reader.items`."""
-        stock, lanes, crashes = self._stock, self._lanes, self.crashes
-        ready, sleepers, system = lanes.ready, lanes.sleepers, stock.system
-        while True:
-            if lanes.due is not None:
-                lanes.unpark(anyio.current_time())
-            until = perf_counter() + _TURN_SECONDS
-            for look in _LOOKS:
-                if system:
-                    yield from self._system_items()
-                if not ready or (look and perf_counter() > until):
-                    break
-                self.entry = entry = ready.popleft()
-                self.current = entry.item
-                stock.bytes -= entry.size
-                stock.queued = queued = stock.queued - 1
-                if queued <= stock.relief:
-                    stock.relieve()
-                yield entry.item
-                if self.entry is entry:  # neither put back nor parked
-                    self.entry = None
-                    lanes.finish(entry)
-                    if sleepers:
-                        self._share()
-                if crashes:
-                    self.done()
-            self.current = None
-            yield None
-
-    def done(self) -> None:
-        """Say that the item is handled; its lane may go on."""
-        if self.entry is not None:
-            self._lanes.finish(self.entry)
-            self.entry = None
-            self._share()
-        super().done()
-
-    def _share(self) -> None:
-        """Rouse other readers: for more than this one takes next itself, or to end."""
-        lanes, stock = self._lanes, self._stock
-        if stock.closed and not stock.queued:
-            rouse(lanes.sleepers, len(lanes.sleepers))
-        elif len(lanes.ready) > 1:
-            rouse(lanes.sleepers, 1)
-
-    def _is_empty(self) -> bool:
-        return not self._stock.queued
-
-    def _return(self, item: T, due: float | None) -> None:
-        entry = self.entry or Entry(item, None, 0, anyio.current_time())
-        self.entry = None
-        self._lanes.put_back(entry, due)
-        self._stock.bytes += entry.size
-        self._stock.queued += 1

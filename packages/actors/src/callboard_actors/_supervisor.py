@@ -24,6 +24,7 @@ import math
 import random
 from collections import deque
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 
 import anyio
 
@@ -91,6 +92,7 @@ class Supervisor:
         self._recent = Intensity(intensity, period)
         self._due: dict[Cell, float] = {}
         self._dismissed: deque[tuple[Cell, anyio.Event]] = deque()
+        self._turn: AbstractAsyncContextManager[object] = nullcontext()
 
     async def run(self, child: Child | None = None) -> None:
         """Start the children and keep them up until `stop` is called.
@@ -157,26 +159,16 @@ class Supervisor:
             SupervisorStopped: `run` is not running, or is about to stop.
             Exception: What the child raised instead of getting ready; it is then forgotten.
         """
-        keeper = self._running(f"start {spec.id!r}")
         self._policy.check_child(spec)
         _check_end(spec)
-        if spec.id in keeper.cells:
-            message = f"supervisor {keeper.path!r} has a child {spec.id!r}; choose another id"
-            raise SpecError(message)
-        cell = keeper.cells[spec.id] = keeper.cell(spec)
-        cell.is_extra = True
-        try:
-            failed = await keeper.start(self._tasks, cell)
-        except BaseException:
-            # Not its failure but our own: we were cancelled.
-            with anyio.CancelScope(shield=True):
-                await keeper.kill([cell])
-            keeper.forget(cell)
-            raise
-        if failed is not None:
-            if cell.life is None:
-                keeper.forget(cell)
-            raise failed
+        async with self._turn:
+            keeper = self._running(f"start {spec.id!r}")
+            if spec.id in keeper.cells:
+                message = f"supervisor {keeper.path!r} has a child {spec.id!r}; choose another id"
+                raise SpecError(message)
+            cell = keeper.cells[spec.id] = keeper.cell(spec)
+            cell.is_extra = True
+            await self._start_extra(cell)
 
     async def stop_child(self, id: str) -> None:  # noqa: A002 - as in ChildSpec(id=...)
         """Stop the child *id* in its time to drain, and forget it; return when it has ended.
@@ -211,6 +203,8 @@ class Supervisor:
         self._recent = Intensity(self._policy.intensity, self._policy.period)
         self._due.clear()
         self._dismissed.clear()
+        # Where children go together, none is added while a group is restarted, nor the other way.
+        self._turn = anyio.Lock() if self._policy.groups else nullcontext()
         self._state = "starting"
         if asked is not None:
             self._keeper.stop(asked)
@@ -221,6 +215,21 @@ class Supervisor:
             message = f"supervisor {keeper.path!r} does not run; it cannot {purpose}"
             raise SupervisorStopped(message)
         return keeper
+
+    async def _start_extra(self, cell: Cell) -> None:
+        keeper = self._keeper
+        try:
+            failed = await keeper.start(self._tasks, cell)
+        except BaseException:
+            # Not its failure but our own: we were cancelled.
+            with anyio.CancelScope(shield=True):
+                await keeper.kill([cell])
+            keeper.forget(cell)
+            raise
+        if failed is not None:
+            if cell.life is None:
+                keeper.forget(cell)
+            raise failed
 
     async def _supervise(self, child: Child | None) -> None:
         keeper = self._keeper
@@ -239,7 +248,9 @@ class Supervisor:
             while keeper.exits:
                 self._judge(*keeper.exits.popleft())
             await self._dismiss()
-            await self._restart_next()
+            if self._next_due() <= anyio.current_time():
+                async with self._turn:
+                    await self._restart_next()
 
     async def _wind_down(self) -> None:
         self._state = "stopping"
@@ -270,7 +281,7 @@ class Supervisor:
             self._schedule(cell, end.error)
 
     def _retire(self, cell: Cell) -> None:
-        """Let it be that *cell* has ended for good."""
+        """Draw the consequences of the end of *cell*, which was of its own accord and for good."""
         keeper = self._keeper
         if self._policy.ends_with(cell, keeper.cells.values()):
             self._report("auto_shutdown", cell)
@@ -315,7 +326,7 @@ class Supervisor:
     async def _restart_next(self) -> None:
         """Restart the child that is due, with its group."""
         keeper = self._keeper
-        if keeper.stop_at is not None or self._next_due() > anyio.current_time():
+        if keeper.stop_at is not None:
             return
         first = min(self._due, key=self._due.__getitem__)
         group = self._policy.group(first, keeper.cells.values())
@@ -349,7 +360,7 @@ class Supervisor:
 
 
 def _check_end(spec: ChildSpec) -> None:
-    """Refuse a supervisor that shuts down by itself only to be started again (OTP forbids it too)."""
+    """Refuse a supervisor that shuts down by itself only to be started again."""
     inner = getattr(spec.run, "__self__", None)
     if not isinstance(inner, Supervisor) or spec.restart != "permanent":
         return

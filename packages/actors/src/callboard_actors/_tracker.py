@@ -1,12 +1,11 @@
 """Finds the position up to which all is done, while things are done in any order.
 
 Kafka commits a position, not a message, and AMQP acknowledges up to a tag: everything below counts
-as handled. So the position must not pass the oldest record that is not done, whatever was done
-after it. Since offsets come in order, a queue is enough for that, and no heap or sorted set: a
-completion is a flag, and the position moves when the head of the queue has it.
+as handled. So the position must not pass the oldest that is not done. Since offsets come in order,
+a queue of flags is enough for that, without a heap: the position moves when the head is done.
 
-    offsets 3 4 5 7 8      5 and 7 are done: the position is 3, and the span 6
-    window  3 4 ✓ ✓ 8      then 3 is: the position is 4; then 4 is: it is 8
+    window  3 4 ✓ ✓ 8      5 and 7 are done: the position is 3, and the span 6
+                           then 3 is: the position is 4; then 4 is: it is 8
 """
 
 from __future__ import annotations
@@ -18,13 +17,7 @@ __all__ = ["Tracked", "Tracker"]
 
 
 class Tracked:
-    """One offset in the window of a tracker. Made by `Tracker.add`.
-
-    Attributes:
-        offset: The offset.
-        epoch: That of the tracker to which it was added.
-        done: Whether it is done.
-    """
+    """An offset, the epoch of the tracker to which it was added, and whether it is `done`."""
 
     __slots__ = ("done", "epoch", "offset")
 
@@ -47,7 +40,6 @@ class Tracker:
         ahead: Offsets from *position* on that were done before, as `ahead` told them.
 
     Attributes:
-        epoch: As given.
         stale: How many completions of another epoch came, and were ignored.
     """
 

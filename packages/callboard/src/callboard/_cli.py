@@ -126,7 +126,10 @@ def demo() -> None:
     """Watch a pipeline work under supervision: some thousand orders, on the broker in memory."""
     here = Path(__file__).resolve()
     # In a wheel the examples lie beside this file; in the repository, where they are written.
-    for folder in (here.parent / "_examples", here.parents[4] / "apps" / "examples"):
+    for folder in (
+        here.parent / "_examples",
+        *(root / "apps" / "examples" for root in here.parents[4:5]),
+    ):
         if (folder / "orders").is_dir():
             sys.path.insert(0, str(folder))
             play: Callable[[], int] = importlib.import_module("orders.demo").main

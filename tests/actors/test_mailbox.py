@@ -409,7 +409,7 @@ class Diary:
     """What was taken, and how many seconds after the start."""
 
     def __init__(self) -> None:
-        self._start = anyio.current_time()
+        self.began = anyio.current_time()
         self.entries: list[tuple[float, Item]] = []
 
     async def keep(self, reader: Reader[Item]) -> None:
@@ -417,7 +417,7 @@ class Diary:
         with suppress(MailboxClosed):
             while True:
                 item = await reader.take()
-                self.entries.append((round(anyio.current_time() - self._start, 3), item))
+                self.entries.append((round(anyio.current_time() - self.began, 3), item))
                 reader.done()
 
 
@@ -664,3 +664,35 @@ async def test_a_purge_does_not_make_what_comes_after_it_old() -> None:
     mailbox.put_nowait(3)
 
     assert mailbox.stats().oldest_age == 0
+
+
+@pytest.mark.parametrize("lanes", [False, True])
+async def test_readers_end_when_the_parked_rest_of_a_closed_mailbox_is_taken_out(
+    lanes: bool,
+) -> None:
+    mailbox = Mailbox[Item](lane=(lambda item: item.key) if lanes else None)
+    mailbox.put_many([A1, A2])
+    mailbox.close()
+    park(mailbox.reader(), 100)
+    diary = Diary()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(diary.keep, mailbox.reader())
+        tasks.start_soon(diary.keep, mailbox.reader())
+        await idle()
+        assert mailbox.drain() == [A1, A2]
+
+    assert diary.entries == []
+    assert Diary().began - diary.began < 5
+
+
+async def test_what_is_parked_comes_back_in_its_turn_although_something_is_always_ready() -> None:
+    mailbox, diary = keyed(A1, B1), Diary()
+    reader = mailbox.reader()
+    park(reader, 0.5)
+    while reader.take_nowait() != A1:
+        reader.done()
+        mailbox.put_nowait(B2)
+        await anyio.sleep(0.1)
+
+    # Due after 0.5 seconds, it goes behind what was ready by then: keys take turns.
+    assert round(anyio.current_time() - diary.began, 3) == 0.6

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator
+from functools import cache
 from importlib.util import find_spec, module_from_spec
+from pathlib import Path
 
 import pytest
 from blockbuster import blockbuster_ctx
@@ -28,14 +31,36 @@ def _no_blocking_calls() -> Iterator[None]:  # pyright: ignore[reportUnusedFunct
         yield
 
 
+def pytest_configure() -> None:
+    """Read the addresses that `make brokers-up` has written; the environment comes first."""
+    written = Path(__file__).parent / ".brokers" / "env"
+    for line in written.read_text().split() if written.exists() else []:
+        name, _, address = line.partition("=")
+        os.environ.setdefault(name, address)
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip a test marked `broker("kafka")` where `CALLBOARD_KAFKA` is unset, or fail it where it must run."""
+    """Skip a test marked `broker("kafka")` where no such server is, or fail it where it must run."""
     names = [str(name) for marker in item.iter_markers("broker") for name in marker.args]
     for name in names:
-        variable = f"CALLBOARD_{name.upper()}"
-        if variable in os.environ:
+        reason = _missing(name)
+        if reason is None:
             continue
-        reason = f"{variable} names no {name} server; start one with: make brokers-up"
         if os.environ.get("CALLBOARD_REQUIRE_BROKERS") == "1":
             pytest.fail(reason, pytrace=False)
         pytest.skip(reason)
+
+
+@cache
+def _missing(name: str) -> str | None:
+    """Say why there is no server of this *name*; None if there is one."""
+    variable = f"CALLBOARD_{name.upper()}"
+    address = os.environ.get(variable)
+    if address is None:
+        return f"{variable} names no {name} server; start one with: make brokers-up"
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=2).close()
+    except OSError as error:
+        return f"no {name} server at {variable}={address} ({error}); start it with: make brokers-up"
+    return None

@@ -24,7 +24,8 @@ import anyio
 import pykka
 from anyio.lowlevel import checkpoint
 
-from callboard_actors import ActorSystem, Mailbox, Tracker, serve
+from callboard_actors import ActorSystem, Mailbox, serve
+from callboard_brokers import Tracker
 
 Receive: TypeAlias = Callable[[Any], Awaitable[object]]
 Measured: TypeAlias = Callable[[], float]

@@ -41,6 +41,8 @@ PUBLIC_MODULES = [
     "callboard_actors.testing",
     "callboard_asyncapi",
     "callboard_brokers.conformance",
+    "callboard_brokers.kafka",
+    "callboard_brokers.kafka.connection",
     "callboard_brokers.memory",
     "callboard_brokers",
     "callboard_di",

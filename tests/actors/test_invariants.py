@@ -20,9 +20,9 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
-from callboard_actors import ActorCrash, Mailbox, Reader, Tracked, Tracker, serve
+from callboard_actors import ActorCrash, Mailbox, Reader, serve
 from callboard_actors.testing import virtual_backend
-from callboard_brokers import Message
+from callboard_brokers import Message, Tracked, Tracker
 from callboard_brokers.memory import Memory, MemoryRecord, MemorySource, MemoryTarget
 
 from .virtual import examples, run

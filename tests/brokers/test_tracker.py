@@ -13,7 +13,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from callboard_actors import Tracked, Tracker
+from callboard_brokers import Tracked, Tracker
 
 
 def add(tracker: Tracker, *offsets: int) -> list[Tracked]:

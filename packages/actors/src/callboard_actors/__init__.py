@@ -39,7 +39,6 @@ from callboard_actors._supervisor import Supervisor
 from callboard_actors._system import ActorSystem
 from callboard_actors._team import Team
 from callboard_actors._timers import Timers
-from callboard_actors._tracker import Tracked, Tracker
 from callboard_actors._tree import Node, State
 
 __all__ = [
@@ -92,8 +91,6 @@ __all__ = [
     "Team",
     "Terminated",
     "Timers",
-    "Tracked",
-    "Tracker",
     "Unkillable",
     "UnknownActor",
     "actor",

@@ -23,6 +23,7 @@ from callboard_brokers._port import (
     can_request,
 )
 from callboard_brokers._settlement import Settlement, Settles
+from callboard_brokers._tracker import Tracked, Tracker
 from callboard_brokers.memory import (
     DeadLetter,
     Memory,
@@ -63,5 +64,7 @@ __all__ = [
     "Settlement",
     "Settles",
     "Subscription",
+    "Tracked",
+    "Tracker",
     "can_request",
 ]

@@ -1,0 +1,31 @@
+"""Apache Kafka behind the port of `callboard_brokers`.
+
+`pip install "callboard-brokers[kafka]"` brings the client; the records do without it.
+"""
+
+from callboard_brokers.kafka._adapter import Kafka
+from callboard_brokers.kafka._journal import Notify
+from callboard_brokers.kafka._message import KafkaMessage, Record
+from callboard_brokers.kafka._records import (
+    KafkaOptions,
+    KafkaSource,
+    KafkaTarget,
+    RebalanceListener,
+    Topic,
+    TopicPartition,
+)
+from callboard_brokers.kafka._routing import KafkaRouting
+
+__all__ = [
+    "Kafka",
+    "KafkaMessage",
+    "KafkaOptions",
+    "KafkaRouting",
+    "KafkaSource",
+    "KafkaTarget",
+    "Notify",
+    "RebalanceListener",
+    "Record",
+    "Topic",
+    "TopicPartition",
+]

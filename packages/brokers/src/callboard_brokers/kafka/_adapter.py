@@ -1,0 +1,75 @@
+"""Kafka behind the port."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from callboard_brokers._port import Features
+from callboard_brokers.kafka._journal import Journal, Notify
+from callboard_brokers.kafka._records import KafkaOptions
+
+if TYPE_CHECKING:
+    from callboard_brokers.kafka._connection import KafkaConnection
+
+__all__ = ["Kafka"]
+
+
+class Kafka:
+    """Apache Kafka at *servers*, each `host:port`; on asyncio, as its client is.
+
+    *notify* gets what happens, by name and with attributes: `connection.lost` and `.restored`,
+    `partitions.assigned`, `.revoked` and `.lost`, `fetch.failed`, `commit.failed`,
+    `publish.failed`,
+    `settle.stale`, `settle.double`. It may not raise.
+    """
+
+    features = Features(
+        redelivers=True,
+        delays=True,
+        groups=True,
+        fans_out=True,
+        persistent=True,
+        ordered_by_key=True,
+        keys=True,
+        headers=True,
+        binary_headers=True,
+        requests=True,
+    )
+
+    def __init__(
+        self,
+        servers: str | Sequence[str] = "localhost:9092",
+        options: KafkaOptions | None = None,
+        *,
+        notify: Notify | None = None,
+    ) -> None:
+        self._addresses = servers.split(",") if isinstance(servers, str) else list(servers)
+        self._options = options or KafkaOptions()
+        self._journal = Journal(notify)
+
+    @property
+    def counts(self) -> Counter[str]:
+        """How often each event was told."""
+        return self._journal.counts.copy()
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncGenerator[KafkaConnection]:
+        """Open a connection; while no server can be reached, try again.
+
+        Raises:
+            BrokerError: A server was reached and turned us away.
+            ImportError: The client is not installed.
+            RuntimeError: The event loop is not asyncio's.
+        """
+        # Here, since sources and targets, and the double of a broker under test, need no client.
+        try:
+            from callboard_brokers.kafka._connection import connected  # noqa: PLC0415 - see above
+        except ModuleNotFoundError as error:
+            raise ImportError(
+                f'{error}: the client of Kafka comes with pip install "callboard-brokers[kafka]"'
+            ) from error
+        async with connected(self._addresses, self._options, self._journal) as opened:
+            yield opened

@@ -1,0 +1,247 @@
+"""A connection to Kafka: publishing, reading, asking."""
+
+from __future__ import annotations
+
+from asyncio import Future, gather, get_running_loop
+from collections.abc import AsyncGenerator, Awaitable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
+from uuid import uuid4
+
+from anyio import move_on_after
+from anyio.abc import TaskGroup
+
+from callboard_brokers._errors import (
+    ConnectionClosed,
+    ConnectionLost,
+    DestinationError,
+    PublishFailed,
+    RequestTimeout,
+)
+from callboard_brokers._message import Message
+from callboard_brokers.kafka._client import Consumer, Producer, make_consumer, make_producer, stop
+from callboard_brokers.kafka._journal import Journal
+from callboard_brokers.kafka._member import Member
+from callboard_brokers.kafka._message import wire_headers
+from callboard_brokers.kafka._quiet import quiet
+from callboard_brokers.kafka._records import KafkaOptions, KafkaSource, KafkaTarget, Topic
+from callboard_brokers.kafka._replies import Replies
+from callboard_brokers.kafka._servers import Servers
+from callboard_brokers.kafka._subscription import KafkaSubscription
+from callboard_brokers.kafka._tasks import background
+from callboard_brokers.kafka._translate import CLIENT_ERRORS, brief, translated
+from callboard_brokers.kafka._window import Window
+
+__all__ = ["KafkaConnection", "connected"]
+
+JOIN = 10.0
+"""Seconds to wait for the first assignment; it may take longer, behind members that are busy."""
+
+PING, CLOSE = 5.0, 5.0
+
+
+class KafkaConnection:
+    """Publishes through one producer; each subscription has a consumer of its own.
+
+    While Kafka is away, publishing waits: the producer tries again by itself, and cannot duplicate
+    what it sends again.
+    """
+
+    def __init__(self, servers: Servers, producer: Producer, tasks: TaskGroup) -> None:
+        self._servers = servers
+        self._producer = producer
+        self._tasks = tasks
+        self._open = True
+        self._subscriptions: set[KafkaSubscription] = set()
+        self._replies = Replies(self._read_replies)
+
+    @asynccontextmanager
+    async def subscribe(
+        self, source: KafkaSource, capacity: int, /
+    ) -> AsyncGenerator[KafkaSubscription]:
+        """Read *source*, for a reader that can hold *capacity* deliveries.
+
+        Raises:
+            ConnectionClosed: The connection has been left.
+            DestinationError: A topic is missing and may not be created.
+        """
+        self._check_open()
+        if capacity < 1:
+            raise ValueError(f"cannot subscribe with a capacity of {capacity}: give at least one")
+        servers = self._servers
+        window = Window(source, capacity, servers.journal)
+        make = partial(make_consumer, servers.addresses, servers.options, source)
+        member = Member(source, window, servers.journal, make)
+        subscription = KafkaSubscription(source, window, member)
+        self._subscriptions.add(subscription)
+        try:
+            async with background() as tasks:
+                tasks.start_soon(subscription.run, self._begin, tasks.cancel_scope)
+                tasks.start_soon(member.run)
+                with move_on_after(JOIN):
+                    await subscription.started.wait()
+                yield subscription
+        finally:
+            self._subscriptions.discard(subscription)
+            await subscription.leave()
+        if subscription.failure is not None:
+            raise subscription.failure
+
+    async def publish(self, message: Message, target: KafkaTarget, /) -> None:
+        """Return when Kafka has *message*; wait while it is away.
+
+        Raises:
+            ConnectionClosed: The connection has been left.
+            DestinationError: The topic is missing and may not be created, or has no such partition.
+            PublishFailed: Kafka did not take it.
+        """
+        await self._confirmed(await self._send(message, target), target)
+
+    async def publish_batch(self, messages: Sequence[Message], target: KafkaTarget, /) -> None:
+        """Return when Kafka has all of *messages*; those of a partition keep their order.
+
+        Raises:
+            PublishFailed: Kafka did not take one of them; it may have the others.
+        """
+        sent = [await self._send(message, target) for message in messages]
+        await self._confirmed(gather(*sent), target)
+
+    async def send(self, message: Message, target: KafkaTarget, /) -> Future[object]:
+        """Hand *message* over to be sent in the background; `flush` waits for it.
+
+        The future is done when Kafka has it. Whether somebody waits for that or not, a failure is
+        told as `publish.failed`.
+        """
+        future = await self._send(message, target)
+        future.add_done_callback(partial(self._look_at, target.topic))
+        return future
+
+    async def flush(self) -> None:
+        """Return when everything that was sent has arrived, or failed."""
+        self._check_open()
+        await self._producer.flush()
+
+    async def request(self, message: Message, target: KafkaTarget, timeout: float, /) -> Message:  # noqa: ASYNC109 - the port's
+        """Publish *message* with the reply topic as its `reply_to`, and return the reply.
+
+        Raises:
+            ConnectionClosed: The connection has been left.
+            RequestTimeout: No reply within *timeout* seconds.
+        """
+        self._check_open()
+        correlation = message.correlation_id
+        if correlation is None or self._replies.expects(correlation):
+            correlation = uuid4().hex
+        asking = _asking(message, self._servers.options.reply_topic, correlation)
+        with move_on_after(timeout), self._replies.expect(correlation) as reply:
+            await self._replies.open(self._tasks)
+            await self.publish(asking, target)
+            return await reply
+        raise RequestTimeout(f"no reply from {target.topic!r} within {timeout} s")
+
+    async def ping(self) -> None:
+        """Return once a server has answered.
+
+        Raises:
+            ConnectionLost: None has, within five seconds.
+            ConnectionClosed: The connection has been left.
+        """
+        self._check_open()
+        with move_on_after(PING):
+            if await self._producer.client.force_metadata_update():
+                return
+        raise ConnectionLost(f"no Kafka answers at {', '.join(self._servers.addresses)}")
+
+    def close(self) -> None:
+        """End what reads through it; called once, by the adapter."""
+        self._open = False
+        for subscription in self._subscriptions:
+            subscription.close()
+
+    def _check_open(self) -> None:
+        if not self._open:
+            raise ConnectionClosed("this connection to Kafka was left; connect again")
+
+    async def _begin(self, source: KafkaSource, consumer: Consumer) -> None:
+        topics = [Topic(name) for name in source.topics]
+        topics += [Topic(each.topic) for each in source.partitions]
+        link = self._producer.client
+        await self._servers.patiently(partial(self._servers.ensure, link, topics))
+        await self._servers.start(consumer)
+
+    def _read_replies(self, capacity: int) -> AbstractAsyncContextManager[KafkaSubscription]:
+        return self.subscribe(KafkaSource(topics=(self._servers.options.reply_topic,)), capacity)
+
+    async def _send(self, message: Message, target: KafkaTarget) -> Future[object]:
+        self._check_open()
+        topic, partition = target.topic, target.partition
+        key = message.key if target.key is None else target.key
+        if target.tombstone and key is None:
+            raise DestinationError(f"a tombstone for {topic!r} says no key to remove: give one")
+        try:
+            if topic not in self._servers.known:
+                await self._servers.ensure(self._producer.client, [Topic(topic)])
+            if partition is not None and partition not in await self._producer.partitions_for(
+                topic
+            ):
+                raise DestinationError(f"the topic {topic!r} has no partition {partition}")
+            return await self._producer.send(
+                topic,
+                None if target.tombstone else message.body,
+                key.encode() if isinstance(key, str) else key,
+                partition,
+                target.timestamp_ms,
+                wire_headers(message),
+            )
+        except CLIENT_ERRORS as error:
+            raise translated(error, f"cannot publish to {topic!r}", PublishFailed) from error
+
+    async def _confirmed(self, sent: Awaitable[object], target: KafkaTarget) -> None:
+        try:
+            await sent
+        except CLIENT_ERRORS as error:
+            raise translated(error, f"not published to {target.topic!r}", PublishFailed) from error
+
+    def _look_at(self, topic: str, sent: Future[object]) -> None:
+        if not sent.cancelled() and (error := sent.exception()) is not None:
+            self._servers.journal.tell("publish.failed", topic, error=brief(error))
+
+
+def _asking(message: Message, reply_to: str, correlation: str) -> Message:
+    return Message(
+        message.body,
+        key=message.key,
+        headers=message.headers,
+        content_type=message.content_type,
+        message_id=message.message_id,
+        correlation_id=correlation,
+        reply_to=reply_to,
+    )
+
+
+@asynccontextmanager
+async def connected(
+    addresses: Sequence[str], options: KafkaOptions, journal: Journal
+) -> AsyncGenerator[KafkaConnection]:
+    """Open a connection to the servers at *addresses*."""
+    try:
+        get_running_loop()
+    except RuntimeError as error:
+        raise RuntimeError(
+            'the client of Kafka runs on asyncio only: anyio.run(main, backend="asyncio")'
+        ) from error
+    servers = Servers(addresses, options, journal)
+    producer = make_producer(addresses, options)
+    with quiet():
+        try:
+            await servers.start(producer)
+            declare = partial(servers.ensure, producer.client, options.topics, declared=True)
+            await servers.patiently(declare)
+            async with background() as tasks:
+                connection = KafkaConnection(servers, producer, tasks)
+                try:
+                    yield connection
+                finally:
+                    connection.close()
+        finally:
+            await stop(producer, CLOSE)

@@ -1,0 +1,146 @@
+"""One assigned partition, for as long as it is assigned: what waits, and what is being handled."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from operator import attrgetter
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from callboard_brokers._delivery import Delivery
+from callboard_brokers._message import Metadata
+from callboard_brokers._settlement import Settlement
+from callboard_brokers._tracker import Tracked, Tracker
+from callboard_brokers.kafka._message import KafkaMessage, Record
+from callboard_brokers.kafka._records import TopicPartition
+
+if TYPE_CHECKING:
+    from callboard_brokers.kafka._window import Window
+
+__all__ = ["Partition", "Waiting"]
+
+Waiting: TypeAlias = tuple[Record, object]
+"""A record, and by what the tracker knows it."""
+
+_offset: Final[Callable[[Record], int]] = attrgetter("offset")
+
+
+class Partition:
+    """Hands out records, and is the ledger of their deliveries.
+
+    It lives for one assignment. Once it has ended, whatever is settled is stale: by then the
+    position may be somebody else's.
+    """
+
+    __slots__ = (
+        "_epoch",
+        "_load",
+        "_nacks",
+        "_tracker",
+        "_window",
+        "committed",
+        "held",
+        "in_flight",
+        "live",
+        "name",
+        "waiting",
+    )
+
+    def __init__(
+        self, name: TopicPartition, epoch: int, window: Window, load: Callable[[Record], Metadata]
+    ) -> None:
+        self.name = name
+        self.live = True
+        self.held = False
+        self.in_flight = 0
+        self.committed: int | None = None
+        self.waiting: deque[Waiting] = deque()
+        self._epoch = epoch
+        self._window = window
+        self._load = load
+        self._tracker: Tracker | None = None
+        self._nacks: dict[object, int] = {}
+
+    @property
+    def position(self) -> int | None:
+        """Everything below this offset is done with; None before the first record."""
+        return None if self._tracker is None else self._tracker.position
+
+    @property
+    def reached(self) -> int:
+        """One after the newest record; 0 before the first."""
+        return 0 if self._tracker is None else self._tracker.position + self._tracker.span
+
+    @property
+    def span(self) -> int:
+        """How far the oldest record that is not done with is behind the newest."""
+        return 0 if self._tracker is None else self._tracker.span
+
+    def store(self, records: Sequence[Record]) -> None:
+        """Keep what was fetched; offsets ascend, and may have gaps where the log was compacted."""
+        if self._tracker is None:
+            self._tracker = Tracker(records[0].offset)
+        self.waiting.extend(
+            zip(records, map(self._tracker.add, map(_offset, records)), strict=True)
+        )
+
+    def reach(self, position: int) -> None:
+        """Take notice that the log goes on at *position*.
+
+        A group begins there; or markers of transactions, which are no records, lie before it.
+        """
+        if self._tracker is None:
+            self._tracker = Tracker(position)
+        else:
+            self._tracker.skip(position)
+
+    def take(self, limit: int, into: list[Delivery[Record]]) -> None:
+        """Deliver up to *limit* records, oldest first."""
+        load, epoch, waiting = self._load, self._epoch, self.waiting
+        count = min(limit, len(waiting))
+        for _ in range(count):
+            record, tracked = waiting.popleft()
+            message = KafkaMessage(
+                record.value or b"",
+                address=record.topic,
+                key=record.key,
+                raw_message=record,
+                load=load,
+            )
+            into.append(Delivery(message, self, epoch, None, tracked))
+        self.in_flight += count
+
+    def settle(self, delivery: Delivery, settlement: Settlement, delay: float | None, /) -> None:
+        """Take *delivery* off what is in flight; without an ack or reject it comes again."""
+        if not self.live:
+            self._window.dropped("settle.stale", self)
+            return
+        self.in_flight -= 1
+        if settlement is Settlement.ACK or settlement is Settlement.REJECT:
+            self._finish(delivery.token)
+        elif isinstance(delivery.message, KafkaMessage):
+            if settlement is Settlement.RELEASE:
+                delay = 0.0
+            elif delay is None:
+                delay = self._back_off(delivery.token)
+            waiting = delivery.message.raw_message, delivery.token
+            self._window.again(self, waiting, delay)
+        if not self._window.delivering:
+            self._window.look()
+
+    def settled_twice(self, delivery: Delivery, /) -> None:
+        """Count it."""
+        del delivery
+        self._window.dropped("settle.double", self)
+
+    def _finish(self, token: object) -> None:
+        if self._tracker is not None and isinstance(token, Tracked):
+            self._tracker.done(token)
+        if self._nacks:
+            self._nacks.pop(token, None)
+        self._window.done()
+
+    def _back_off(self, token: object) -> float:
+        """Double from 0.1 s up to 30 s."""
+        nacks = self._nacks[token] = self._nacks.get(token, -1) + 1
+        return min(30.0, 0.1 * 2.0 ** min(nacks, 16))

@@ -1,0 +1,173 @@
+"""Where to read, where to write, and what a topic is like; no client is needed for these."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple, Protocol
+
+from callboard_brokers._errors import DestinationError
+from callboard_brokers.kafka._pattern import compile_pattern
+
+__all__ = [
+    "KafkaOptions",
+    "KafkaSource",
+    "KafkaTarget",
+    "RebalanceListener",
+    "Topic",
+    "TopicPartition",
+]
+
+_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
+
+
+class TopicPartition(NamedTuple):
+    """One partition of a topic."""
+
+    topic: str
+    partition: int
+
+
+class RebalanceListener(Protocol):
+    """Told which partitions come and go; while it is, nothing is delivered."""
+
+    async def on_partitions_assigned(self, assigned: Sequence[TopicPartition], /) -> None:
+        """Before the first delivery from *assigned*."""
+        ...
+
+    async def on_partitions_revoked(self, revoked: Sequence[TopicPartition], /) -> None:
+        """After the last settlement for *revoked* has been committed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KafkaSource:
+    """Topics, a pattern of topics, or explicit partitions; one of the three.
+
+    A *pattern* is a regular expression for the whole name of a topic. `{name}` in it matches one
+    segment, without dots, and becomes a parameter of the path.
+    Members of a *group_id* share the partitions and the positions in them; without a group, each
+    reader reads everything, and commits nothing. Times that end in `_ms` are milliseconds.
+    """
+
+    topics: Sequence[str] = ()
+    pattern: str | None = None
+    partitions: Sequence[TopicPartition] = ()
+    group_id: str | None = None
+    group_instance_id: str | None = None
+    """Static membership: a member that is back within its session keeps its partitions."""
+    auto_offset_reset: Literal["latest", "earliest", "none"] = "latest"
+    """Where to begin without a valid position; "none" makes that an error."""
+    isolation_level: Literal["read_uncommitted", "read_committed"] = "read_uncommitted"
+    client_rack: str | None = None
+    partition_assignment_strategy: Literal["roundrobin", "range", "sticky"] = "roundrobin"
+    session_timeout_ms: int = 30_000
+    heartbeat_interval_ms: int = 3_000
+    rebalance_timeout_ms: int = 60_000
+    """How long the group waits for a member; half of it is for finishing what is in flight."""
+    max_poll_interval_ms: int = 300_000
+    fetch_min_bytes: int = 1
+    fetch_max_bytes: int = 50 * 2**20
+    fetch_max_wait_ms: int = 500
+    max_partition_fetch_bytes: int = 2**20
+    check_crcs: bool = True
+    commit_interval_ms: int = 1000
+    commit_every: int = 1000
+    """Commit after so many settlements, if they come before the interval has passed."""
+    max_span: int = 10_000
+    """A partition is held while its oldest unsettled record is so far behind the newest."""
+    batch: bool = False
+    max_records: int | None = None
+    batch_timeout_ms: int = 200
+    listener: RebalanceListener | None = None
+
+    def __post_init__(self) -> None:
+        given = [bool(each) for each in (self.topics, self.pattern, self.partitions)]
+        if sum(given) != 1:
+            raise DestinationError(
+                f"a Kafka source has topics={list(self.topics)}, pattern={self.pattern!r} and"
+                f" partitions={list(self.partitions)}; give exactly one of the three"
+            )
+        for topic in self.topics:
+            check_topic(topic)
+        if self.pattern is not None:
+            compile_pattern(self.pattern)
+        if self.group_instance_id is not None and self.group_id is None:
+            raise DestinationError(
+                f"group_instance_id={self.group_instance_id!r} names a member of no group;"
+                " give group_id too"
+            )
+
+    @property
+    def address(self) -> str:
+        """What the log and the documents call it."""
+        return self.pattern or ",".join(
+            self.topics or [f"{topic}:{number}" for topic, number in self.partitions]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaTarget:
+    """A topic to publish to; *key* replaces the message's own.
+
+    Without a *partition*, the key decides on it. A *tombstone* is a null in place of the body:
+    compaction removes the key.
+    """
+
+    topic: str
+    key: str | bytes | None = field(default=None, kw_only=True)
+    partition: int | None = field(default=None, kw_only=True)
+    timestamp_ms: int | None = field(default=None, kw_only=True)
+    tombstone: bool = field(default=False, kw_only=True)
+
+    @property
+    def address(self) -> str:
+        """What the log and the documents call it."""
+        return self.topic
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic to create if it is missing; -1 leaves a number to the server."""
+
+    name: str
+    partitions: int = -1
+    replication_factor: int = -1
+    config: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KafkaOptions:
+    """How to speak to the servers; names and units are those of the client.
+
+    *security* is handed to every client as it is: `security_protocol`, `ssl_context`, `sasl_...`.
+    """
+
+    client_id: str = "callboard"
+    request_timeout_ms: int = 40_000
+    retry_backoff_ms: int = 100
+    metadata_max_age_ms: int = 300_000
+    connections_max_idle_ms: int = 540_000
+    security: Mapping[str, object] = field(default_factory=dict[str, object])
+    acks: Literal["all", 0, 1] = "all"
+    enable_idempotence: bool = True
+    compression_type: Literal["gzip", "snappy", "lz4", "zstd"] | None = None
+    max_batch_size: int = 16_384
+    max_request_size: int = 2**20
+    linger_ms: int = 0
+    partitioner: Callable[[bytes | None, list[int], list[int]], int] | None = None
+    topics: Sequence[Topic] = ()
+    """Created while connecting, if they are missing."""
+    allow_auto_create_topics: bool = True
+    """Create a missing topic when it is first used, as the server would make it."""
+    reply_topic: str = "callboard.replies"
+    """Where answers to requests go. Processes may share it: each takes its own."""
+
+
+def check_topic(name: str) -> None:
+    """Raise `DestinationError` unless Kafka allows *name*."""
+    if not _TOPIC.fullmatch(name) or name in {".", ".."}:
+        raise DestinationError(
+            f"{name!r} cannot be the name of a topic: give up to 249 of a-z, A-Z, 0-9, '.', '_', '-'"
+        )

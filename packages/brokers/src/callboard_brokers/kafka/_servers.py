@@ -1,0 +1,111 @@
+"""The servers: reaching them, however long it takes, and the topics that they have."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Protocol
+
+from anyio import Lock, sleep
+
+from callboard_brokers._errors import BrokerError, ConnectionLost, DestinationError
+from callboard_brokers.kafka._client import Link, create_topics, errors, refusal
+from callboard_brokers.kafka._journal import Journal
+from callboard_brokers.kafka._records import KafkaOptions, Topic, check_topic
+from callboard_brokers.kafka._translate import CLIENT_ERRORS, brief, translated
+
+__all__ = ["Servers"]
+
+SHORTEST, LONGEST = 0.5, 30.0
+"""Seconds between two attempts; doubled every time, with full jitter."""
+
+
+class Startable(Protocol):
+    """A consumer or a producer."""
+
+    async def start(self) -> None: ...
+
+
+class Servers:
+    """Where the servers are, and what of them is known to be there."""
+
+    def __init__(self, addresses: Sequence[str], options: KafkaOptions, journal: Journal) -> None:
+        self.addresses = addresses
+        self.options = options
+        self.journal = journal
+        self.known: set[str] = set()
+        self._looking = Lock()
+
+    async def start(self, client: Startable) -> None:
+        """Start *client*; while no server can be reached, try again.
+
+        Raises:
+            BrokerError: A server was reached and turned us away.
+        """
+
+        async def attempt() -> None:
+            try:
+                await client.start()
+            except errors.KafkaConnectionError as error:
+                reason = await refusal(self.addresses, self.options)
+                if reason is not None:
+                    raise BrokerError(
+                        f"Kafka does not let us in: {reason}; check `security` and the listener"
+                    ) from error
+                raise ConnectionLost(brief(error)) from error
+
+        await self.patiently(attempt)
+
+    async def patiently(self, attempt: Callable[[], Awaitable[None]]) -> None:
+        """Do *attempt* until it does not fail for want of a server; tell the loss once."""
+        delay, lost = SHORTEST, False
+        while True:
+            try:
+                await attempt()
+            except ConnectionLost as error:
+                if not lost:
+                    self._tell("connection.lost", error=str(error))
+                lost = True
+                await sleep(random.uniform(0, delay))  # noqa: S311 - jitter is no secret
+                delay = min(2 * delay, LONGEST)
+            else:
+                break
+        if lost:
+            self._tell("connection.restored")
+
+    async def ensure(self, link: Link, topics: Iterable[Topic], *, declared: bool = False) -> None:
+        """Have *topics*: create those that are missing, if they were *declared* or may be.
+
+        Raises:
+            DestinationError: One is missing, or has an impossible name.
+            ConnectionLost: The servers cannot be asked.
+        """
+        async with self._looking:
+            missing = [each for each in topics if each.name not in self.known]
+            for each in missing:
+                check_topic(each.name)
+            if not missing:
+                return
+            try:
+                there = (await link.fetch_all_metadata()).topics()
+                await self._create([each for each in missing if each.name not in there], declared)
+            except CLIENT_ERRORS as error:
+                raise translated(
+                    error, "cannot ask Kafka for its topics", ConnectionLost
+                ) from error
+            self.known.update(each.name for each in missing)
+
+    async def _create(self, missing: Sequence[Topic], declared: bool) -> None:
+        if not missing:
+            return
+        names = ", ".join(repr(each.name) for each in missing)
+        if not (declared or self.options.allow_auto_create_topics):
+            raise DestinationError(
+                f"Kafka has no topic {names}; create it, or allow it: allow_auto_create_topics=True"
+            )
+        failed = await create_topics(self.addresses, self.options, missing)
+        if failed:
+            raise DestinationError(f"Kafka does not create the topic {names}: {failed}")
+
+    def _tell(self, event: str, **attributes: object) -> None:
+        self.journal.tell(event, ",".join(self.addresses), **attributes)

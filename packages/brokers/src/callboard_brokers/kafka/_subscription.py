@@ -1,0 +1,193 @@
+"""A Kafka source that is being read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from typing import TypeAlias
+
+from anyio import (
+    CancelScope,
+    Event,
+    current_effective_deadline,
+    get_cancelled_exc_class,
+    move_on_after,
+    sleep,
+)
+
+from callboard_brokers._delivery import Delivery
+from callboard_brokers._errors import BrokerError, ConnectionClosed, ConnectionLost
+from callboard_brokers.kafka._client import NOWHERE, Consumer, errors
+from callboard_brokers.kafka._member import Member
+from callboard_brokers.kafka._message import Record
+from callboard_brokers.kafka._records import KafkaSource, TopicPartition
+from callboard_brokers.kafka._translate import CLIENT_ERRORS, brief, is_passing, translated
+from callboard_brokers.kafka._window import Window
+
+__all__ = ["KafkaSubscription"]
+
+POLL_MS = 200
+"""How long a fetch waits for records; also how soon a held partition is looked at again."""
+
+Fetched: TypeAlias = Mapping[TopicPartition, Sequence[Record]]
+
+FLUSH = 5.0
+"""Seconds for the last commit."""
+
+
+class KafkaSubscription:
+    """Reads topics. Deliveries whose `epoch` is not the subscription's are stale.
+
+    While nobody receives, its task keeps calling the client: a member that does not is expelled
+    from its group.
+    """
+
+    def __init__(self, source: KafkaSource, window: Window, member: Member) -> None:
+        self.started = Event()
+        self.failure: BrokerError | None = None
+        self._source = source
+        self._window = window
+        self._member = member
+        self._consumer = member.consumer
+        self._open = True
+        self._seen: object = None
+
+    @property
+    def epoch(self) -> int:
+        """Grows whenever the partitions are given up."""
+        return self._window.epoch
+
+    async def receive(self, limit: int, /) -> Sequence[Delivery[Record]]:
+        """Wait for at least one delivery, and return at most *limit*; by partition, in order.
+
+        Raises:
+            ConnectionClosed: The subscription has been left.
+        """
+        if limit < 1:
+            raise ValueError(f"cannot receive {limit} deliveries: ask for at least one")
+        while self._open:
+            taken = self._window.take(limit)
+            if taken:
+                return taken
+            await self._window.arrived.wait(self._window.idle)
+        raise ConnectionClosed(
+            f"the subscription of {self._source.address!r} has been left; subscribe again"
+        )
+
+    def hold(self, partitions: Sequence[int], /) -> None:
+        """Receive nothing from partitions of these numbers until the next call."""
+        self._window.hold(partitions)
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        """Read *partition* from *offset* on; what it has delivered before becomes stale.
+
+        Raises:
+            DestinationError: It is not assigned to this subscription.
+        """
+        try:
+            self._consumer.seek(partition, offset)
+        except CLIENT_ERRORS as error:
+            raise translated(error, f"cannot seek in {partition}") from error
+        self._window.forget(partition)
+
+    async def lag(self) -> int:
+        """Return how many records of the assigned partitions are not settled."""
+        try:
+            ends = await self._consumer.end_offsets(self._member.assigned)
+            behind = 0
+            for name, end in ends.items():
+                position = self._window.partition(name).position
+                behind += end - (
+                    await self._consumer.position(name) if position is None else position
+                )
+        except CLIENT_ERRORS as error:
+            raise translated(error, f"cannot tell the lag of {self._source.address!r}") from error
+        return behind
+
+    async def run(
+        self, begin: Callable[[KafkaSource, Consumer], Awaitable[None]], scope: CancelScope
+    ) -> None:
+        """Fetch until cancelled; if that cannot go on, keep the reason and cancel *scope*."""
+        try:
+            await begin(self._source, self._consumer)
+            await self._settle_down()
+            self.started.set()
+            while True:
+                await self._poll_on()
+        except BrokerError as error:
+            self.failure = error
+        except CLIENT_ERRORS as error:
+            self.failure = translated(error, f"cannot read {self._source.address!r}")
+        except get_cancelled_exc_class():
+            if current_effective_deadline() == -math.inf:
+                raise
+            # The client has cancelled one of its own futures. A task group would take that for
+            # its own cancellation, and end without a word.
+            self.failure = ConnectionLost(f"the client has given up {self._source.address!r}")
+        scope.cancel()
+
+    def close(self) -> None:
+        """Deliver nothing more, and end what waits in `receive`."""
+        self._open = False
+        self._member.leaving = True
+        self._window.suspend()
+        self._window.arrived.set()
+        self._window.settled.set()
+
+    async def leave(self) -> None:
+        """Commit what is settled, give back the rest, and close; not to be interrupted."""
+        self.close()
+        with move_on_after(FLUSH, shield=True):
+            await self._member.commit()
+        self._window.end_epoch()
+        await self._member.close()
+
+    async def _settle_down(self) -> None:
+        """With "latest", what is published from now on is for us: find out where that is."""
+        if self._source.auto_offset_reset == "latest":
+            for name in self._member.assigned:
+                with suppress(errors.IllegalStateError):  # taken away again already
+                    await self._consumer.position(name)
+
+    async def _poll_on(self) -> None:
+        """Poll; what passes by itself is no reason to end."""
+        try:
+            await self._poll()
+        except CLIENT_ERRORS as error:
+            if not is_passing(error):
+                raise
+            self._member.tell("fetch.failed", error=brief(error))
+            await sleep(1.0)
+
+    async def _poll(self) -> None:
+        wanted, assigned = self._window.wanted, self._member.assigned
+        asked = self._window.open_to(assigned)
+        if not wanted or (assigned and not asked):
+            await self._window.room.wait(POLL_MS / 1000)
+            await self._consumer.getmany(NOWHERE, timeout_ms=0)
+            return
+        fetched = await self._consumer.getmany(
+            *(() if len(asked) == len(assigned) else asked),
+            timeout_ms=POLL_MS,
+            max_records=wanted,
+        )
+        # Nothing has been awaited since the client let go of them: they are of this assignment,
+        # and dropped if it has ended, since then they are fetched again, here or elsewhere.
+        assigned = self._member.assigned
+        if fetched and assigned:
+            self._window.store(self._follow(assigned, fetched))
+
+    def _follow(self, assigned: Collection[TopicPartition], fetched: Fetched) -> Fetched:
+        """Go on where we were: without a group the client forgets that when a topic grows."""
+        if assigned is self._seen or self._source.group_id is not None:
+            return fetched
+        self._seen = assigned
+        known = {
+            name: partition.reached
+            for name, partition in self._window.partitions.items()
+            if partition.position is not None
+        }
+        for name, reached in known.items():
+            self._consumer.seek(name, reached)
+        return {name: records for name, records in fetched.items() if name not in known}

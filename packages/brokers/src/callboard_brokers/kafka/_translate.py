@@ -1,0 +1,55 @@
+"""The client's errors become ours here, and nowhere else."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from callboard_brokers._errors import (
+    BrokerError,
+    ConnectionClosed,
+    ConnectionLost,
+    DestinationError,
+)
+from callboard_brokers.kafka._client import errors
+
+__all__ = ["CLIENT_ERRORS", "brief", "is_passing", "translated"]
+
+CLIENT_ERRORS: Final[tuple[type[Exception], ...]] = (
+    errors.KafkaError,
+    errors.ConsumerStoppedError,
+    errors.IllegalOperation,
+)
+_KINDS: Final = (
+    (
+        (
+            errors.UnknownTopicOrPartitionError,
+            errors.InvalidTopicError,
+            errors.TopicAuthorizationFailedError,
+        ),
+        DestinationError,
+    ),
+    ((errors.ProducerClosed, errors.ConsumerStoppedError), ConnectionClosed),
+    ((errors.KafkaTimeoutError,), ConnectionLost),
+)
+
+
+def is_passing(error: Exception) -> bool:
+    """Whether trying again may help."""
+    return bool(getattr(error, "retriable", False))
+
+
+def brief(error: BaseException) -> str:
+    """Return *error* in one line."""
+    return f"{type(error).__name__}: {error}".rstrip(": ")
+
+
+def translated(
+    error: Exception, doing: str, otherwise: type[BrokerError] | None = None
+) -> BrokerError:
+    """Return our error for the client's *error* while *doing*; *otherwise* if there is no closer."""
+    text = f"{doing}: {brief(error)}"
+    for kinds, ours in _KINDS:
+        if isinstance(error, kinds):
+            return ours(text)
+    passing = ConnectionLost if is_passing(error) else BrokerError
+    return (otherwise or passing)(text)

@@ -1,0 +1,195 @@
+"""What was fetched and is not done with; decides what to deliver, to fetch and to commit.
+
+No I/O and no waiting in here: tasks around it do what it decides, and are woken by its signals.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
+from heapq import heappop, heappush
+
+from anyio import current_time
+
+from callboard_brokers._delivery import Delivery
+from callboard_brokers.kafka._journal import Journal, Signal
+from callboard_brokers.kafka._message import Record, metadata_of
+from callboard_brokers.kafka._partition import Partition, Waiting
+from callboard_brokers.kafka._pattern import path_of
+from callboard_brokers.kafka._records import KafkaSource, TopicPartition
+
+__all__ = ["Window"]
+
+
+class Window:
+    """The assigned partitions, in one epoch after the other."""
+
+    def __init__(self, source: KafkaSource, capacity: int, journal: Journal) -> None:
+        self.partitions: dict[TopicPartition, Partition] = {}
+        self.epoch = 1
+        self.delivering = source.group_id is None or bool(source.partitions)
+        self.completed = 0
+        self.arrived = Signal()  # there may be something to deliver
+        self.room = Signal()  # there may be room to fetch for
+        self.due = Signal()  # enough is completed for a commit
+        self.settled = Signal()  # nothing is in flight any more
+        self._source = source
+        self._capacity = capacity
+        self._journal = journal
+        self._held: frozenset[int] = frozenset()
+        self._waiting = 0
+        self._turns: deque[Partition] = deque()
+        self._later: list[tuple[float, int, Partition, Waiting]] = []
+        self._sequence = 0
+
+    # What is fetched
+
+    @property
+    def wanted(self) -> int:
+        """How many records to fetch now; none until half of what the reader can hold is taken."""
+        return self._capacity - self._waiting if self._waiting <= self._capacity // 2 else 0
+
+    def open_to(self, assigned: Collection[TopicPartition]) -> Collection[TopicPartition]:
+        """Return those of *assigned* to fetch from: not held, and not too far ahead."""
+        return [name for name in assigned if not self._is_shut(name)]
+
+    def store(self, fetched: Mapping[TopicPartition, Sequence[Record]]) -> None:
+        """Keep what was fetched."""
+        for name, records in fetched.items():
+            partition = self.partition(name)
+            if records[0].offset < partition.reached:
+                # The topic was deleted and made again: its offsets begin anew.
+                self.forget(name)
+                partition = self.partition(name)
+            if not partition.waiting:
+                self._turns.append(partition)
+            partition.store(records)
+            self._waiting += len(records)
+        self.arrived.set()
+
+    def partition(self, name: TopicPartition) -> Partition:
+        """Return the partition, new if it was not known in this epoch."""
+        known = self.partitions.get(name)
+        if known is None:
+            path = path_of(self._source.pattern, name.topic) or {}
+            load = partial(metadata_of, path=path)
+            known = self.partitions[name] = Partition(name, self.epoch, self, load)
+        return known
+
+    # What is delivered
+
+    def take(self, limit: int) -> list[Delivery[Record]]:
+        """Deliver up to *limit* records, the partitions by turns, each in the order of its log."""
+        if self._later:
+            self._ripen()
+        taken: list[Delivery[Record]] = []
+        for _ in range(len(self._turns) if self.delivering else 0):
+            partition = self._turns.popleft()
+            if partition.name.partition not in self._held:
+                partition.take(limit - len(taken), taken)
+            if partition.waiting:
+                self._turns.append(partition)
+            if len(taken) == limit:
+                break
+        self._waiting -= len(taken)
+        if taken and self.wanted:
+            self.room.set()
+        return taken
+
+    @property
+    def idle(self) -> float | None:
+        """Seconds until a record is due that was to come later; None if there is none."""
+        return max(0.0, self._later[0][0] - current_time()) if self._later else None
+
+    def hold(self, numbers: Collection[int]) -> None:
+        """Neither fetch nor deliver from the partitions of these *numbers*."""
+        self._held = frozenset(numbers)
+        self.arrived.set()
+        self.room.set()
+
+    # What is settled
+
+    def done(self) -> None:
+        """Count a completion; enough of them are committed before the interval has passed."""
+        self.completed += 1
+        if self.completed == self._source.commit_every:
+            self.due.set()
+
+    def again(self, partition: Partition, waiting: Waiting, delay: float) -> None:
+        """Deliver it again after *delay* seconds, unless its partition is given up by then."""
+        self._sequence += 1
+        heappush(self._later, (current_time() + delay, self._sequence, partition, waiting))
+        self.arrived.set()
+
+    def look(self) -> None:
+        """See whether everything in flight is settled, for whoever waits to give it up."""
+        if not self.in_flight:
+            self.settled.set()
+
+    def dropped(self, event: str, partition: Partition) -> None:
+        """Count a settlement that changes nothing."""
+        self._journal.tell(event, partition.name.topic, partition=partition.name.partition)
+
+    # What becomes of an epoch
+
+    @property
+    def in_flight(self) -> int:
+        """How many deliveries are not settled."""
+        return sum(partition.in_flight for partition in self.partitions.values())
+
+    def suspend(self) -> None:
+        """Deliver nothing more, and forget what waits: it is fetched again by its next reader."""
+        self.delivering = False
+        self._turns.clear()
+        self._later.clear()
+        self._waiting = 0
+        self.room.set()
+
+    def end_epoch(self) -> int:
+        """Let go of all partitions; return how many deliveries are still in flight.
+
+        Only after the last commit of the epoch: from now on their settlements are stale.
+        """
+        unfinished = self.in_flight
+        self.suspend()
+        for partition in self.partitions.values():
+            partition.live = False
+        self.partitions.clear()
+        self.epoch += 1
+        return unfinished
+
+    def resume(self) -> None:
+        """Deliver again."""
+        self.delivering = True
+        self.arrived.set()
+
+    def forget(self, name: TopicPartition) -> None:
+        """Let go of one partition, to read it from elsewhere."""
+        gone = self.partitions.pop(name, None)
+        if gone is not None:
+            gone.live = False
+            self._waiting -= len(gone.waiting)
+            gone.waiting.clear()
+
+    def _is_shut(self, name: TopicPartition) -> bool:
+        partition = self.partitions.get(name)
+        if name.partition in self._held or partition is None:
+            return name.partition in self._held
+        # Held when its span is used up, until half of it is free again.
+        bound = self._source.max_span // (2 if partition.held else 1)
+        partition.held = partition.span > bound
+        return partition.held
+
+    def _ripen(self) -> None:
+        """Put what is due in front of what waits, in the order in which it was given back."""
+        now, ripe = current_time(), list[tuple[Partition, Waiting]]()
+        while self._later and self._later[0][0] <= now:
+            *_, partition, waiting = heappop(self._later)
+            ripe.append((partition, waiting))
+        for partition, waiting in reversed(ripe):
+            if partition.live:
+                if not partition.waiting:
+                    self._turns.appendleft(partition)
+                partition.waiting.appendleft(waiting)
+                self._waiting += 1

@@ -1,0 +1,135 @@
+"""A Kafka that is away: a state, told once, that mends itself; but not what mends never."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncGenerator, Mapping
+
+import pytest
+from anyio import create_task_group, fail_after, move_on_after, sleep
+
+from callboard_brokers import BrokerError, ConnectionLost, Message
+from callboard_brokers.kafka import Kafka, KafkaOptions, KafkaTarget
+
+from ...proxy import Proxy, proxy  # noqa: TID252 - the tests are no installed package
+from .cluster import Cluster, bodies, source, take
+
+pytestmark = [pytest.mark.anyio, pytest.mark.broker("kafka"), pytest.mark.slow]
+
+SOON = KafkaOptions(request_timeout_ms=1000, metadata_max_age_ms=1000)
+
+
+@pytest.fixture
+def through() -> str:
+    """Where the proxy listens."""
+    return os.environ["CALLBOARD_KAFKA_PROXY"]
+
+
+@pytest.fixture
+async def network(through: str) -> AsyncGenerator[Proxy]:
+    async with proxy(through, os.environ["CALLBOARD_KAFKA_PROXIED"]) as network:
+        yield network
+
+
+async def test_a_cut_connection_heals_without_loss(
+    network: Proxy, through: str, cluster: Cluster, topic: str
+) -> None:
+    kafka = Kafka(through, SOON)
+    read: set[bytes] = set()
+    async with (
+        kafka.connect() as connection,
+        connection.subscribe(source(topic), 10) as subscription,
+    ):
+        for n in range(30):
+            if n % 10 == 5:
+                network.cut()
+            await connection.publish(Message(b"%d" % n), KafkaTarget(topic))
+        with fail_after(10):
+            while len(read) < 30:
+                for delivery in await subscription.receive(10):
+                    read.add(delivery.message.body)
+                    delivery.ack()
+
+    assert read == {b"%d" % n for n in range(30)}
+    assert network.connections > 4
+    assert await cluster.committed(f"{topic}.readers") == {0: 30}
+
+
+async def test_publishing_waits_while_kafka_is_away(
+    network: Proxy, through: str, topic: str
+) -> None:
+    async with Kafka(through, SOON).connect() as connection:
+        await connection.publish(Message(b"before"), KafkaTarget(topic))
+        network.refuse = True
+        network.cut()
+        with move_on_after(0.5) as scope:
+            await connection.publish(Message(b"meanwhile"), KafkaTarget(topic))
+        assert scope.cancelled_caught
+        with pytest.raises(ConnectionLost, match=through):
+            await connection.ping()
+
+        network.restore()
+        await connection.publish(Message(b"after"), KafkaTarget(topic))
+        async with connection.subscribe(source(topic), 10) as subscription:
+            # Cancelling the wait does not call back what was handed over.
+            assert bodies(await take(subscription, 3)) == [b"before", b"meanwhile", b"after"]
+
+
+async def test_a_black_hole_is_left_in_time(network: Proxy, through: str, topic: str) -> None:
+    kafka = Kafka(through, SOON)
+    with fail_after(15):
+        async with kafka.connect() as connection, connection.subscribe(source(topic), 10):
+            await connection.publish(Message(b""), KafkaTarget(topic))
+            network.swallow()
+            with pytest.raises(ConnectionLost):
+                await connection.ping()
+
+
+async def test_an_unreachable_kafka_is_told_once_and_tried_again(
+    network: Proxy, through: str, topic: str
+) -> None:
+    told: list[tuple[str, object]] = []
+
+    def notify(event: str, attributes: Mapping[str, object]) -> None:
+        told.append((event, attributes["address"]))
+
+    network.refuse = True
+    async with create_task_group() as tasks:
+
+        async def open_up() -> None:
+            await sleep(1.2)
+            network.restore()
+
+        tasks.start_soon(open_up)
+        async with Kafka(through, notify=notify).connect() as connection:
+            await connection.ping()
+
+    assert told == [("connection.lost", through), ("connection.restored", through)]
+
+
+async def test_wrong_credentials_end_the_start(address: str) -> None:
+    options = KafkaOptions(
+        security={
+            "security_protocol": "SASL_PLAINTEXT",
+            "sasl_mechanism": "PLAIN",
+            "sasl_plain_username": "alice",
+            "sasl_plain_password": "wrong",
+        }
+    )
+    with pytest.raises(BrokerError, match=rf"does not let us in: {address}"), fail_after(5):
+        async with Kafka(address, options).connect():
+            pytest.fail("connected")
+
+
+async def test_a_subscription_to_a_kafka_that_went_away_can_be_left(
+    network: Proxy, through: str, topic: str
+) -> None:
+    async with Kafka(through, SOON).connect() as connection:
+        with fail_after(15):
+            async with connection.subscribe(source(topic), 10) as subscription:
+                await connection.publish(Message(b""), KafkaTarget(topic))
+                [delivery] = await take(subscription, 1)
+                network.refuse = True
+                network.cut()
+                delivery.ack()
+        network.restore()

@@ -1,0 +1,199 @@
+"""What goes to Kafka, and how its answer is waited for."""
+
+from __future__ import annotations
+
+import pytest
+from anyio import create_task_group, fail_after
+
+from callboard_brokers import (
+    BatchPublishing,
+    ConnectionClosed,
+    DestinationError,
+    Message,
+    PublishFailed,
+    Requesting,
+)
+from callboard_brokers.kafka import (
+    Kafka,
+    KafkaMessage,
+    KafkaOptions,
+    KafkaTarget,
+    Topic,
+)
+from callboard_brokers.kafka.connection import KafkaConnection
+
+from .cluster import Cluster, bodies, source, take
+
+pytestmark = [pytest.mark.anyio, pytest.mark.broker("kafka"), pytest.mark.slow]
+
+
+async def carried(connection: KafkaConnection, message: Message, target: KafkaTarget) -> Message:
+    async with connection.subscribe(source(target.topic), 10) as subscription:
+        await connection.publish(message, target)
+        [delivery] = await take(subscription, 1)
+        delivery.ack()
+        return delivery.message
+
+
+async def test_a_received_message_is_a_kafka_message_with_the_clients_record(
+    connection: KafkaConnection, topic: str
+) -> None:
+    received = await carried(connection, Message(b"x"), KafkaTarget(topic, timestamp_ms=1234))
+
+    assert isinstance(received, KafkaMessage)
+    assert (received.raw_message.offset, received.raw_message.timestamp) == (0, 1234)
+
+
+async def test_the_key_of_a_target_replaces_that_of_the_message(
+    connection: KafkaConnection, topic: str
+) -> None:
+    received = await carried(connection, Message(b"", key=b"old"), KafkaTarget(topic, key="new"))
+
+    assert received.key == b"new"
+
+
+async def test_messages_without_a_key_have_none(connection: KafkaConnection, topic: str) -> None:
+    assert (await carried(connection, Message(b"x"), KafkaTarget(topic))).key is None
+
+
+async def test_a_tombstone_arrives_as_a_null(connection: KafkaConnection, topic: str) -> None:
+    received = await carried(
+        connection, Message(b"ignored", key=b"k"), KafkaTarget(topic, tombstone=True)
+    )
+
+    assert isinstance(received, KafkaMessage)
+    assert received.raw_message.value is None
+    assert (received.body, received.key) == (b"", b"k")
+
+
+async def test_a_tombstone_needs_a_key(connection: KafkaConnection, topic: str) -> None:
+    with pytest.raises(DestinationError, match="key"):
+        await connection.publish(Message(b""), KafkaTarget(topic, tombstone=True))
+
+
+async def test_a_batch_keeps_its_order(connection: KafkaConnection, topic: str) -> None:
+    assert isinstance(connection, BatchPublishing)
+    messages = [Message(b"%d" % n) for n in range(500)]
+    await connection.publish_batch(messages, KafkaTarget(topic))
+
+    async with connection.subscribe(source(topic), 1000) as subscription:
+        assert bodies(await take(subscription, 500)) == [message.body for message in messages]
+
+
+async def test_a_flush_waits_for_what_was_sent(connection: KafkaConnection, topic: str) -> None:
+    sent = [await connection.send(Message(b"%d" % n), KafkaTarget(topic)) for n in range(100)]
+    await connection.flush()
+
+    assert all(future.done() and future.exception() is None for future in sent)
+
+
+async def test_a_record_beyond_the_limit_is_refused(
+    kafka: Kafka, connection: KafkaConnection, topic: str
+) -> None:
+    with pytest.raises(PublishFailed, match=rf"{topic}.*2000\d+ bytes"):
+        await connection.publish(Message(b"x" * 2_000_000), KafkaTarget(topic))
+
+
+async def test_a_record_beyond_the_servers_limit_is_refused(address: str, topic: str) -> None:
+    """Also where nobody waits for the answer: then it is told."""
+    kafka = Kafka(address, KafkaOptions(max_request_size=10_000_000))
+    async with kafka.connect() as connection:
+        big = Message(b"x" * 2_000_000)
+        with pytest.raises(PublishFailed, match=rf"{topic}.*MessageSizeTooLarge"):
+            await connection.publish(big, KafkaTarget(topic))
+        await connection.send(big, KafkaTarget(topic))
+        await connection.flush()
+        await connection.publish(Message(b"small"), KafkaTarget(topic))
+
+    assert kafka.counts["publish.failed"] == 1
+
+
+async def test_a_partition_that_is_not_there_is_named(
+    connection: KafkaConnection, topic: str
+) -> None:
+    with pytest.raises(DestinationError, match=rf"{topic}.*partition 7"):
+        await connection.publish(Message(b""), KafkaTarget(topic, partition=7))
+
+
+@pytest.mark.parametrize("name", ["", "with space", "x" * 250, ".."])
+async def test_an_impossible_topic_is_named(connection: KafkaConnection, name: str) -> None:
+    with pytest.raises(DestinationError, match="name of a topic"):
+        await connection.publish(Message(b""), KafkaTarget(name))
+
+
+async def test_a_missing_topic_that_may_not_be_created_is_an_error(
+    address: str, cluster: Cluster, topic: str
+) -> None:
+    kafka = Kafka(address, KafkaOptions(allow_auto_create_topics=False))
+    async with kafka.connect() as connection:
+        with pytest.raises(DestinationError, match=topic):
+            await connection.publish(Message(b""), KafkaTarget(topic))
+        with pytest.raises(DestinationError, match=topic):
+            async with connection.subscribe(source(topic), 1):
+                pytest.fail("subscribed to a topic that is not there")
+
+    assert topic not in await cluster.topics()
+
+
+async def test_a_declared_topic_is_created_as_declared(
+    address: str, cluster: Cluster, topic: str
+) -> None:
+    declared = Topic(topic, partitions=3, config={"cleanup.policy": "compact"})
+    kafka = Kafka(address, KafkaOptions(topics=[declared], allow_auto_create_topics=False))
+    for _ in range(2):  # the second time it is there already
+        async with kafka.connect() as connection:
+            await connection.publish(Message(b"", key=b"k"), KafkaTarget(topic, partition=2))
+
+
+async def test_a_reply_comes_with_what_was_asked_beside_others_that_overlap(
+    address: str, topic: str
+) -> None:
+    kafka = Kafka(address, KafkaOptions(reply_topic=f"{topic}.replies"))
+    async with kafka.connect() as connection, connection.subscribe(source(topic), 10) as reader:
+        assert isinstance(connection, Requesting)
+        replies: list[Message] = []
+
+        async def ask(body: bytes) -> None:
+            asking = Message(body, correlation_id="the same for all")
+            replies.append(await connection.request(asking, KafkaTarget(topic), 5))
+
+        async with create_task_group() as tasks:
+            for body in (b"1", b"2", b"3"):
+                tasks.start_soon(ask, body)
+            for delivery in reversed(await take(reader, 3)):
+                asked = delivery.message
+                answer = Message(b"re " + asked.body, correlation_id=asked.correlation_id)
+                await connection.publish(answer, KafkaTarget(asked.reply_to or ""))
+
+    assert sorted(reply.body for reply in replies) == [b"re 1", b"re 2", b"re 3"]
+
+
+async def test_a_reply_topic_that_may_not_be_created_fails_the_request(
+    address: str, cluster: Cluster, topic: str
+) -> None:
+    await cluster.create(topic)
+    options = KafkaOptions(reply_topic=f"{topic}.replies", allow_auto_create_topics=False)
+    async with Kafka(address, options).connect() as connection:
+        for _ in range(2):
+            with pytest.raises(DestinationError, match="replies"), fail_after(2):
+                await connection.request(Message(b""), KafkaTarget(topic), 5)
+
+
+async def test_a_request_that_waits_ends_with_its_connection(address: str, topic: str) -> None:
+    ended: list[Exception] = []
+
+    async def ask(connection: KafkaConnection) -> None:
+        try:
+            await connection.request(Message(b""), KafkaTarget(topic), 10)
+        except ConnectionClosed as error:
+            ended.append(error)
+
+    async with (
+        create_task_group() as tasks,
+        Kafka(address).connect() as connection,
+        connection.subscribe(source(topic), 1) as reader,
+    ):
+        tasks.start_soon(ask, connection)
+        await take(reader, 1)
+
+    assert len(ended) == 1

@@ -1,0 +1,150 @@
+"""The pure core: what may be committed, delivered and fetched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from callboard_brokers import Delivery
+from callboard_brokers.kafka import KafkaSource, Record, TopicPartition
+from callboard_brokers.kafka._journal import Journal
+from callboard_brokers.kafka._window import Window
+
+pytestmark = pytest.mark.anyio
+
+
+class Fetched(NamedTuple):
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int = 0
+    key: bytes | None = None
+    value: bytes | None = b""
+    headers: tuple[tuple[str, bytes | None], ...] = ()
+
+
+ZERO, ONE = TopicPartition("t", 0), TopicPartition("t", 1)
+
+
+def records(name: TopicPartition, *offsets: int) -> list[Record]:
+    return [Fetched(*name, offset) for offset in offsets]
+
+
+def window(capacity: int = 100, journal: Journal | None = None, **options: int) -> Window:
+    source = KafkaSource(topics=("t",), **options)  # type: ignore[arg-type] # numbers only
+    return Window(source, capacity, journal or Journal(None))
+
+
+def offsets(deliveries: list[Delivery[Record]]) -> list[int]:
+    return [delivery.message.raw_message.offset for delivery in deliveries]
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("fetch"), st.integers(1, 5)),
+        st.tuples(st.just("take"), st.integers(1, 5)),
+        st.tuples(st.sampled_from(["ack", "reject", "release", "nack"]), st.integers(0, 20)),
+    ),
+    max_size=60,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(STEPS)
+async def test_the_position_is_the_oldest_record_that_is_not_done_with(
+    steps: list[tuple[str, int]],
+) -> None:
+    view = window()
+    fetched, done, held = 0, set[int](), list[Delivery[Record]]()
+    for step, number in steps:
+        if step == "fetch":
+            view.store({ZERO: records(ZERO, *range(fetched, fetched + number))})
+            fetched += number
+        elif step == "take":
+            held += view.take(number)
+        elif number < len(held):
+            delivery = held.pop(number)
+            if step in {"ack", "reject"}:
+                done.add(delivery.message.raw_message.offset)
+            delivery.nack(delay=0) if step == "nack" else getattr(delivery, step)()
+
+    if fetched:
+        missing = [offset for offset in range(fetched) if offset not in done]
+        assert view.partition(ZERO).position == (missing or [fetched])[0]
+    # Nothing is lost: all that is not done with is held, or comes.
+    rest = held + view.take(1000)
+    assert sorted(offsets(rest)) == [offset for offset in range(fetched) if offset not in done]
+
+
+async def test_partitions_take_turns() -> None:
+    view = window()
+    view.store({ZERO: records(ZERO, 0, 1, 2, 3), ONE: records(ONE, 0, 1)})
+
+    taken = [view.take(2) for _ in range(3)]
+    names = [{each.message.raw_message.partition for each in batch} for batch in taken]
+    assert names == [{0}, {1}, {0}]
+
+
+async def test_fetching_stops_when_it_is_full_and_goes_on_at_half() -> None:
+    view = window(10)
+    assert view.wanted == 10
+    view.store({ZERO: records(ZERO, *range(10))})
+    wanted: list[int] = []
+    for _ in range(10):
+        view.take(1)
+        wanted.append(view.wanted)
+
+    assert wanted == [0, 0, 0, 0, 5, 6, 7, 8, 9, 10]
+
+
+async def test_a_partition_is_shut_at_its_span_and_open_again_at_half() -> None:
+    view = window(max_span=10)
+    view.store({ZERO: records(ZERO, *range(12)), ONE: records(ONE, 0)})
+    taken = view.take(12)
+    assert view.open_to([ZERO, ONE]) == [ONE]
+    for delivery in taken[:6]:
+        delivery.ack()
+    assert view.open_to([ZERO, ONE]) == [ONE]
+    taken[6].ack()
+    assert view.open_to([ZERO, ONE]) == [ZERO, ONE]
+
+
+async def test_released_records_come_first_and_in_their_order() -> None:
+    view = window()
+    view.store({ZERO: records(ZERO, *range(6))})
+    for delivery in view.take(3):
+        delivery.release()
+
+    assert offsets(view.take(10)) == [0, 1, 2, 3, 4, 5]
+
+
+async def test_settlements_of_an_ended_epoch_are_stale() -> None:
+    told: list[tuple[str, object]] = []
+
+    def notify(event: str, attributes: Mapping[str, object]) -> None:
+        told.append((event, attributes["partition"]))
+
+    view = window(journal=Journal(notify))
+    view.store({ONE: records(ONE, 5)})
+    [delivery] = view.take(1)
+    assert view.end_epoch() == 1
+    delivery.ack()
+    view.store({ONE: records(ONE, 5)})
+
+    assert told == [("settle.stale", 1)]
+    assert view.partition(ONE).position == 5
+
+
+async def test_a_log_that_begins_anew_is_read_from_its_new_beginning() -> None:
+    view = window()
+    view.store({ZERO: records(ZERO, 7, 8)})
+    [old, _] = view.take(2)
+    view.store({ZERO: records(ZERO, 0, 1)})
+    old.ack()
+
+    assert offsets(view.take(10)) == [0, 1]
+    assert view.partition(ZERO).position == 0

@@ -21,7 +21,7 @@ from ._finish import finishing
 from ._handler import publishers_of, where
 from ._layers import acknowledged_first, logged, recorded
 from ._options import Inherited
-from ._outcome import Conclude, Emit, concluding, deciding
+from ._outcome import Conclude, Way, concluding, deciding
 from ._pipeline import Choice, Scope, inject, plan_of, select, wrapped
 from ._policy import AckPolicy
 from ._resolver import HookResolver, MessageResolver
@@ -119,7 +119,7 @@ class Assembly:
             await self._bury(delivery, None)  # pyright: ignore[reportUnknownArgumentType] - isinstance can't say of what
 
     @property
-    def _way(self) -> Callable[[str], Emit] | None:
+    def _way(self) -> Callable[[str], Way] | None:
         """The way to whoever waits for an answer; None: nobody is answered."""
         return None if self._declared.options.no_reply else self._broker.way
 

@@ -19,7 +19,7 @@ from ._envelope import envelope, identities
 from ._errors import DeclarationError, NotRunning, RequestFailed
 from ._host import Host
 from ._options import Inherited, PublishOptions
-from ._outcome import FAILURE_HEADER, Emit
+from ._outcome import FAILURE_HEADER, Way
 from ._pipeline import Middleware
 from ._reporter import Reporter
 from ._router import Router
@@ -170,17 +170,13 @@ class Broker(Router, Generic[T]):
         answer.binding = _Plain(self.codec)
         return answer
 
-    def emitter(self, target: T) -> Emit:
-        """Return what publishes an encoded message to *target*, as the result of a handler."""
+    def to(self, target: T) -> Way:
+        """Return the way to *target*, for results of handlers."""
+        return Way(self, target)
 
-        async def emit(message: Message[Any]) -> None:
-            await self.connection.publish(message, target)
-
-        return emit
-
-    def way(self, address: str) -> Emit:
-        """Return what publishes to *address*, of an answer or a dead letter."""
-        return self.emitter(self.skin.target(address))
+    def way(self, address: str) -> Way:
+        """Return the way to *address*, for an answer or a dead letter."""
+        return self.to(self.skin.target(address))
 
     def tree(self) -> Node:
         """Return the supervision tree as plain data."""

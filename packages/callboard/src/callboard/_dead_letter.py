@@ -22,7 +22,7 @@ from callboard_brokers import Delivery, Message
 
 from ._errors import words
 from ._finish import Bury
-from ._outcome import Emit
+from ._outcome import Way
 
 __all__ = ["burying", "dead_letter", "last_words"]
 
@@ -34,7 +34,7 @@ _BACKOFF: Final = Backoff(min=0.2, max=30)
 def burying(
     subscriber: str,
     address: str | None,
-    way: Callable[[str], Emit],
+    way: Callable[[str], Way],
     report: Callable[[Delivery[Any], Exception], None],
 ) -> Bury:
     """Compose what a rejection does, given the dead letter *address*, a template, and ways there.
@@ -54,7 +54,7 @@ def burying(
         failures = 0
         while not delivery.settled:
             try:
-                await way(grave)(letter)
+                await way(grave).publish(letter)
             except Exception as failure:  # noqa: BLE001 - nothing may lose the letter
                 failures += 1
                 report(delivery, failure)

@@ -20,9 +20,13 @@ Wrap: TypeAlias = Callable[[object, Message[Any]], Message[Any]]
 
 
 class Response:
-    """What a handler returns to say more than a body: headers, or a correlation id of its own."""
+    """What a handler returns to say more than a body.
 
-    __slots__ = ("body", "correlation_id", "headers")
+    Headers, a correlation id of its own, a *key* where brokers have them (None: that of the message
+    it follows from).
+    """
+
+    __slots__ = ("body", "correlation_id", "headers", "key")
 
     def __init__(
         self,
@@ -30,10 +34,16 @@ class Response:
         *,
         headers: Mapping[str, str | bytes] | None = None,
         correlation_id: str | None = None,
+        key: str | bytes | None = None,
     ) -> None:
         self.body = body
         self.headers = headers
         self.correlation_id = correlation_id
+        self.key = key.encode() if isinstance(key, str) else key
+
+    def aim(self, target: Any) -> Any:
+        """Return where it goes, given where the results of its handler go."""
+        return target
 
 
 def identities() -> Callable[[], str]:
@@ -69,7 +79,10 @@ def result_encoder(annotation: object, codec: Codec) -> Encode:
 
     One that may return a `Response` has no type that its body could be validated by.
     """
-    if Response in (annotation, *get_args(annotation)) or isinstance(annotation, str):
+    if isinstance(annotation, str) or any(
+        isinstance(each, type) and issubclass(each, Response)
+        for each in (annotation, *get_args(annotation))
+    ):
         return codec.encode
     return encoder(annotation, codec)
 
@@ -81,14 +94,15 @@ def wrapping(encode: Encode, identify: Callable[[], str]) -> Wrap:
     """
 
     def wrap(result: object, cause: Message[Any]) -> Message[Any]:
-        headers, correlation_id = None, cause.correlation_id
+        headers, key, correlation_id = None, cause.key, cause.correlation_id
         if isinstance(result, Response):
             headers, correlation_id = result.headers, result.correlation_id or correlation_id
+            key = result.key if result.key is not None else key
             result = result.body
         body, content_type = encode(result)
         return Message(
             body,
-            key=cause.key,
+            key=key,
             headers=headers,
             content_type=content_type,
             message_id=identify(),

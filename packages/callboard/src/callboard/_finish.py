@@ -29,7 +29,7 @@ def finishing(bury: Bury, reporter: Reporter) -> Finish:
         if outcome.outputs:
             try:
                 for output in outcome.outputs:
-                    await output.emit(output.message)
+                    await output.way.publish(output.message)
             except Exception as error:  # noqa: BLE001 - whatever the broker says, the outputs are not out
                 reporter.unpublished(delivery, error)
                 settlement = Settlement.NACK

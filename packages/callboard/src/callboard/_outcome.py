@@ -6,34 +6,49 @@ composed once, when the subscription starts.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from callboard_actors import Rule, concerns_actor
 from callboard_brokers import Message, Settlement
 
-from ._envelope import Wrap
+from ._envelope import Response, Wrap
 from ._errors import NackMessage, words
 from ._policy import AckPolicy, settlement_of
 
-__all__ = ["FAILURE_HEADER", "Conclude", "Emit", "Outcome", "Output", "concluding", "deciding"]
+if TYPE_CHECKING:
+    from ._broker import Broker
+
+__all__ = ["FAILURE_HEADER", "Conclude", "Outcome", "Output", "Way", "concluding", "deciding"]
 
 FAILURE_HEADER: Final = "x-callboard-failure"
 """Marks an answer that is a failure; its value is the type of the exception."""
 
-Emit: TypeAlias = Callable[[Message[Any]], Awaitable[None]]
-"""Publishes a message to a destination that was fixed before."""
 Conclude: TypeAlias = "Callable[[Message[Any], object], Outcome]"
 """Says what follows from a message and the result of its handler."""
+
+
+class Way:
+    """A target of a broker, known before there is a message for it."""
+
+    __slots__ = ("broker", "target")
+
+    def __init__(self, broker: Broker[Any], target: Any) -> None:
+        self.broker = broker
+        self.target = target
+
+    async def publish(self, message: Message[Any]) -> None:
+        """Return when the broker has *message*, which is encoded already."""
+        await self.broker.connection.publish(message, self.target)
 
 
 class Output:
     """A message that is to be published before its cause is settled."""
 
-    __slots__ = ("emit", "message")
+    __slots__ = ("message", "way")
 
-    def __init__(self, emit: Emit, message: Message[Any]) -> None:
-        self.emit = emit
+    def __init__(self, way: Way, result: object, message: Message[Any]) -> None:
+        self.way = Way(way.broker, result.aim(way.target)) if isinstance(result, Response) else way
         self.message = message
 
 
@@ -56,8 +71,8 @@ class Outcome:
 
 def concluding(
     policy: AckPolicy,
-    publishers: Sequence[tuple[Wrap, Emit]],
-    answer: tuple[Wrap, Callable[[str], Emit]] | None,
+    publishers: Sequence[tuple[Wrap, Way]],
+    answer: tuple[Wrap, Callable[[str], Way]] | None,
 ) -> Conclude:
     """Compose what follows a handler's return: first the answer, then each of *publishers*.
 
@@ -70,10 +85,10 @@ def concluding(
         reply_to = message.reply_to if answer is not None else None
         if not publishers and reply_to is None:
             return plain
-        outputs = [Output(emit, wrap(result, message)) for wrap, emit in publishers]
+        outputs = [Output(way, result, wrap(result, message)) for wrap, way in publishers]
         if answer is not None and reply_to is not None:
-            wrap, way = answer
-            outputs.insert(0, Output(way(reply_to), wrap(result, message)))
+            wrap, find = answer
+            outputs.insert(0, Output(find(reply_to), result, wrap(result, message)))
         return Outcome(settlement, outputs)
 
     return conclude
@@ -81,7 +96,7 @@ def concluding(
 
 def deciding(
     policy: AckPolicy,
-    way: Callable[[str], Emit] | None,
+    find: Callable[[str], Way] | None,
     report: Callable[[Message[Any], Exception, Settlement | None], None],
     rules: Sequence[Rule] = (),
 ) -> Callable[[Message[Any], Exception], Outcome]:
@@ -97,8 +112,8 @@ def deciding(
         report(message, error, settlement)
         outputs: list[Output] = []
         final = settlement in (Settlement.ACK, Settlement.REJECT)
-        if final and way is not None and message.reply_to is not None:
-            outputs.append(Output(way(message.reply_to), _failure(error, message)))
+        if final and find is not None and message.reply_to is not None:
+            outputs.append(Output(find(message.reply_to), error, _failure(error, message)))
         return Outcome(settlement, outputs, error)
 
     return decide

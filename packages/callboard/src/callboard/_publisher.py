@@ -12,7 +12,7 @@ from ._envelope import Wrap, result_encoder, wrapping
 from ._errors import DeclarationError
 from ._handler import Handler, handler_of, publishers_of, receive_of, where
 from ._options import PublisherOptions, PublishOptions
-from ._outcome import Emit
+from ._outcome import Way
 from ._takes import sends
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ class Outlet(Protocol):
         """Encode *message* and publish it to *target*."""
         ...
 
-    def emitter(self, target: Any) -> Emit:
-        """Return what publishes an encoded message to *target*."""
+    def to(self, target: Any) -> Way:
+        """Return the way to *target*."""
         ...
 
 
@@ -86,11 +86,11 @@ class Publisher(Generic[T]):
         """Send *message* to this destination; return when the broker has it."""
         await self.outlet.send(message, self.target, options)
 
-    def ways(self, returns: object) -> tuple[Wrap, Emit]:
-        """Return what makes a message of a handler's result, and what publishes it."""
+    def ways(self, returns: object) -> tuple[Wrap, Way]:
+        """Return what makes a message of a handler's result, and the way it goes."""
         annotation = returns if self.options.schema is None else self.options.schema
         wrap = wrapping(result_encoder(annotation, self.outlet.codec), self.outlet.identify)
-        return wrap, self.outlet.emitter(self.target)
+        return wrap, self.outlet.to(self.target)
 
     @property
     def mock(self) -> MagicMock:

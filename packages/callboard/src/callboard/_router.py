@@ -9,7 +9,7 @@ from typing import Any
 from callboard_validation import Codec
 
 from ._options import PublisherOptions, PublishOptions, SubscriberOptions
-from ._outcome import Emit
+from ._outcome import Way
 from ._publisher import Publisher
 from ._subscriber import Subscriber
 
@@ -45,5 +45,5 @@ class Router(ABC):
         """Encode *message* and publish it to *target*."""
 
     @abstractmethod
-    def emitter(self, target: Any) -> Emit:
-        """Return what publishes an encoded message to *target*."""
+    def to(self, target: Any) -> Way:
+        """Return the way to *target*."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from blockbuster import blockbuster_ctx
+from pydantic import TypeAdapter
 
 _PACKAGES = [
     "callboard",
@@ -25,6 +26,7 @@ _PACKAGES = [
 @pytest.fixture(scope="session", autouse=True)
 def _no_blocking_calls() -> Iterator[None]:  # pyright: ignore[reportUnusedFunction] - pytest uses it
     """Fail what our packages, or handlers called by them, block an asyncio loop with."""
+    TypeAdapter(int)  # pydantic looks for its plugins on disk at its first validator
     # Given by name they would be imported here, and one broken package would fail every test.
     specs = [spec for name in _PACKAGES if (spec := find_spec(name))]
     with blockbuster_ctx([module_from_spec(spec) for spec in specs]):

@@ -34,6 +34,7 @@ nitpick_ignore_regex = [("py:.*", r"(?!callboard).*"), ("py:.*", r"callboard[\w.
 # A name that is public in two places is documented at the later one.
 PUBLIC_MODULES = [
     "callboard",
+    "callboard.kafka",
     "callboard.memory",
     "callboard.specification",
     "callboard.testing",

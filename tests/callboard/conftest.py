@@ -5,19 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pydantic import TypeAdapter
 
 from callboard import MemoryBroker
 
 from ..asyncapi.conftest import official  # noqa: TID252 - tests is no package that could be named
 
 __all__ = ["official"]
-
-
-@pytest.fixture(scope="session", autouse=True)
-def plugins() -> None:
-    """Let pydantic look for its plugins on disk now: it does at its first validator, in a loop."""
-    TypeAdapter(int)
 
 
 @pytest.fixture

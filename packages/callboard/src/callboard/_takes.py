@@ -7,15 +7,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import Field, fields
 from difflib import get_close_matches
 from functools import wraps
-from typing import Any, ClassVar, Concatenate, ParamSpec, Protocol, TypeVar
+from types import MethodType
+from typing import Any, ClassVar, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
 
 from ._errors import DeclarationError
 
-__all__ = ["part", "sends", "takes"]
+__all__ = ["Named", "part", "sends", "takes", "takes_names"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
 V = TypeVar("V")
+R_co = TypeVar("R_co", covariant=True)
 X = TypeVar("X")
 
 
@@ -44,6 +46,115 @@ def takes(
 
         _show(call, method, record, keep=1)
         return call
+
+    return decorate
+
+
+class Named(Protocol[P, R_co]):
+    """Is called with any number of names, then what *P* says; checkers see up to eight names."""
+
+    @overload
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
+    @overload
+    def __call__(self, _1: str, /, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
+    @overload
+    def __call__(self, _1: str, _2: str, /, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
+    @overload
+    def __call__(self, _1: str, _2: str, _3: str, /, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
+    @overload
+    def __call__(
+        self, _1: str, _2: str, _3: str, _4: str, /, *args: P.args, **kwargs: P.kwargs
+    ) -> R_co: ...
+    @overload
+    def __call__(
+        self, _1: str, _2: str, _3: str, _4: str, _5: str, /, *args: P.args, **kwargs: P.kwargs
+    ) -> R_co: ...
+    @overload
+    def __call__(
+        self,
+        _1: str,
+        _2: str,
+        _3: str,
+        _4: str,
+        _5: str,
+        _6: str,
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R_co: ...
+    @overload
+    def __call__(
+        self,
+        _1: str,
+        _2: str,
+        _3: str,
+        _4: str,
+        _5: str,
+        _6: str,
+        _7: str,
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R_co: ...
+    @overload
+    def __call__(
+        self,
+        _1: str,
+        _2: str,
+        _3: str,
+        _4: str,
+        _5: str,
+        _6: str,
+        _7: str,
+        _8: str,
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R_co: ...
+
+
+class NamedMethod(Generic[P, R]):
+    """A method whose positional arguments are the names of a field of its record."""
+
+    def __init__(self, call: Callable[..., R]) -> None:
+        self.call = call
+        self.__doc__ = call.__doc__
+        self.__name__ = call.__name__
+        self.__wrapped__ = call
+
+    def __get__(self, owner: object, kind: type | None = None) -> Named[P, R]:
+        """Bind it; of the class, `help()` gets the plain function."""
+        del kind
+        # No checker can follow names in front of a ParamSpec; `Named` says what results.
+        bound: Any = self.call if owner is None else MethodType(self.call, owner)
+        return bound  # type: ignore[no-any-return] # see above
+
+
+def takes_names(
+    field: str, record: Callable[P, V]
+) -> Callable[[Callable[[X, V], R]], NamedMethod[P, R]]:
+    """Do what `takes` does for a keyword-only record whose *field* may be given by position.
+
+    `subscriber("a", "b", group_id="g")` is `subscriber(topics=("a", "b"), group_id="g")`.
+    """
+
+    def decorate(method: Callable[[X, V], R]) -> NamedMethod[P, R]:
+        made: Callable[..., V] = _made(record, method)
+
+        @wraps(method)
+        def call(self: X, /, *names: str, **options: Any) -> R:
+            if names:
+                if field in options:
+                    raise DeclarationError(
+                        f"{type(self).__name__}.{method.__name__}(): {field} are given twice, as"
+                        f" {names} and as {field}={options[field]!r}"
+                    )
+                options[field] = names
+            return method(self, made(self, **options))
+
+        names = inspect.Parameter(field, inspect.Parameter.VAR_POSITIONAL, annotation="str")
+        _show(call, method, record, keep=1, names=names)
+        return NamedMethod(call)
 
     return decorate
 
@@ -111,6 +222,7 @@ def _show(
     record: Callable[..., Any],
     *,
     keep: int,
+    names: inspect.Parameter | None = None,
 ) -> None:
     """Make *call* show the fields of *record* behind the first *keep* parameters of *method*."""
     signature = inspect.signature(method)
@@ -118,6 +230,7 @@ def _show(
         parameter.replace(kind=inspect.Parameter.POSITIONAL_ONLY)
         for parameter in list(signature.parameters.values())[:keep]
     ]
-    fields = inspect.signature(record).parameters.values()
-    shown = signature.replace(parameters=[*kept, *fields])
-    call.__signature__ = shown  # type: ignore[attr-defined] # functions take any attribute
+    shown = [*inspect.signature(record).parameters.values()]
+    if names is not None:
+        shown = [names, *(each for each in shown if each.name != names.name)]
+    call.__signature__ = signature.replace(parameters=[*kept, *shown])  # type: ignore[attr-defined] # functions take any attribute

@@ -2,13 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from time import time
 
+from callboard_brokers._message import Message
+from callboard_brokers.kafka._message import KafkaMessage, wire_headers
 from callboard_brokers.kafka._pattern import path_of
 from callboard_brokers.kafka._records import KafkaSource, KafkaTarget, check_topic
-from callboard_brokers.memory import MemoryTarget, Route
+from callboard_brokers.memory import MemoryRecord, MemoryTarget, Route
 
 __all__ = ["KafkaRouting"]
+
+
+class KafkaRecord(MemoryRecord):
+    """Looks like what Kafka's client makes of a record; its partition is the only one, 0."""
+
+    __slots__ = ("_published", "timestamp")
+
+    def __init__(
+        self, published: Message, address: str, key: bytes | None, path: Mapping[str, str]
+    ) -> None:
+        super().__init__(published, address, key, path)
+        self._published = published
+        self.timestamp = int(time() * 1000)
+
+    def message(self) -> KafkaMessage:
+        """Make a message as a reader gets it."""
+        return KafkaMessage(
+            self.body, address=self.address, key=self.key, raw_message=self, metadata=self.metadata
+        )
+
+    @property
+    def topic(self) -> str:
+        """The topic."""
+        return self.address
+
+    @property
+    def partition(self) -> int:
+        """The partition."""
+        return 0
+
+    @property
+    def offset(self) -> int:
+        """The place in the queue of the group."""
+        return self.sequence
+
+    @property
+    def value(self) -> bytes | None:
+        """The body."""
+        return self.body
+
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes | None]]:
+        """The headers as they would be on the wire."""
+        return wire_headers(self._published)
 
 
 class KafkaRouting:
@@ -24,6 +71,12 @@ class KafkaRouting:
             return path_of(source.pattern, topic)
 
         return Route(source.group_id, (source.group_id, source.address), match)
+
+    def record(
+        self, published: Message, address: str, key: bytes | None, path: Mapping[str, str], /
+    ) -> KafkaRecord:
+        """Make what is stored in the queue of a group."""
+        return KafkaRecord(published, address, key, path)
 
     def target(self, target: KafkaTarget, /) -> MemoryTarget:
         """Say where *target* is.

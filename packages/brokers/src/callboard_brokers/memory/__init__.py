@@ -9,7 +9,7 @@ from callboard_brokers.memory._records import (
     MemoryStats,
     MemoryTarget,
 )
-from callboard_brokers.memory._routing import Match, Route, Routing, Templates
+from callboard_brokers.memory._routing import Match, Recording, Route, Routing, Templates
 
 __all__ = [
     "DeadLetter",
@@ -20,6 +20,7 @@ __all__ = [
     "MemorySource",
     "MemoryStats",
     "MemoryTarget",
+    "Recording",
     "Route",
     "Routing",
     "Templates",

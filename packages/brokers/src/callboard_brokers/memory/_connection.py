@@ -13,7 +13,7 @@ from callboard_brokers._errors import ConnectionClosed, DestinationError, Reques
 from callboard_brokers._message import Message
 from callboard_brokers.memory._exchange import Exchange, Inbox, Routes
 from callboard_brokers.memory._records import MemoryRecord, MemoryTarget
-from callboard_brokers.memory._routing import Routing
+from callboard_brokers.memory._routing import Recording, Routing
 from callboard_brokers.memory._subscription import FAIR, MemorySubscription
 
 __all__ = ["MemoryConnection"]
@@ -25,11 +25,12 @@ T = TypeVar("T")
 class MemoryConnection(Generic[S, T]):
     """Speaks to a broker in memory by the rules of *routing*; can wait for replies."""
 
-    __slots__ = ("_exchange", "_inboxes", "_open", "_routing", "_subscriptions", "_turn")
+    __slots__ = ("_exchange", "_inboxes", "_open", "_record", "_routing", "_subscriptions", "_turn")
 
     def __init__(self, exchange: Exchange, routing: Routing[S, T]) -> None:
         self._exchange = exchange
         self._routing = routing
+        self._record = routing.record if isinstance(routing, Recording) else MemoryRecord
         self._open = True
         self._turn = 0
         self._subscriptions: set[MemorySubscription] = set()
@@ -140,9 +141,9 @@ class MemoryConnection(Generic[S, T]):
             key = key.encode()
         self._exchange.published += 1
         for group, path in routes:
-            group.put(MemoryRecord(message, where.address, key, path), where.delay)
+            group.put(self._record(message, where.address, key, path), where.delay)
         if not routes:
-            self._exchange.put_apart(MemoryRecord(message, where.address, key, {}))
+            self._exchange.put_apart(self._record(message, where.address, key, {}))
 
 
 def _asking(message: Message, reply_to: str) -> Message:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from callboard_brokers._message import Message, Metadata
 
@@ -47,7 +48,7 @@ class MemoryRecord:
         self.sequence = 0
         self.metadata = _along(published.metadata, path)
 
-    def message(self) -> Message[MemoryRecord]:
+    def message(self) -> Message[Any]:
         """Make a message as a reader gets it: one of its own for every delivery."""
         return Message(
             self.body,

@@ -8,12 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias, TypeVar
+from typing import Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from callboard_brokers._errors import DestinationError
-from callboard_brokers.memory._records import MemorySource, MemoryTarget
+from callboard_brokers._message import Message
+from callboard_brokers.memory._records import MemoryRecord, MemorySource, MemoryTarget
 
-__all__ = ["Match", "Route", "Routing", "Templates"]
+__all__ = ["Match", "Recording", "Route", "Routing", "Templates"]
 
 S_contra = TypeVar("S_contra", contravariant=True)
 T_contra = TypeVar("T_contra", contravariant=True)
@@ -51,6 +52,17 @@ class Routing(Protocol[S_contra, T_contra]):
         Raises:
             DestinationError: It cannot be published to.
         """
+        ...
+
+
+@runtime_checkable
+class Recording(Protocol):
+    """Rules that also say what a record looks like, for handlers that look at `raw_message`."""
+
+    def record(
+        self, published: Message, address: str, key: bytes | None, path: Mapping[str, str], /
+    ) -> MemoryRecord:
+        """Make what is stored in the queue of a group."""
         ...
 
 

@@ -1,0 +1,170 @@
+"""Apache Kafka: `pip install "callboard[kafka]"`.
+
+Members of a `group_id` share the partitions of what they read; without a group, each subscriber
+reads everything and commits nothing. Records of a key are handled in their order, whatever
+`max_workers` says, and a position is committed when everything before it is settled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from callboard_actors import Event
+from callboard_brokers import DestinationError, Message
+from callboard_brokers.kafka import (
+    Kafka,
+    KafkaMessage,
+    KafkaOptions,
+    KafkaRouting,
+    KafkaSource,
+    KafkaTarget,
+    RebalanceListener,
+    Record,
+    Topic,
+    TopicPartition,
+)
+
+from ._broker import Broker, BrokerOptions, Skin
+from ._envelope import Response
+from ._errors import DeclarationError
+from ._options import PublisherOptions, PublishOptions, SubscriberOptions
+from ._publisher import Publisher
+from ._router import Router
+from ._subscriber import Subscriber
+from ._takes import part, sends, takes, takes_names
+from .testing import TestApp, TestBroker
+
+__all__ = [
+    "KafkaBroker",
+    "KafkaMessage",
+    "KafkaResponse",
+    "KafkaRouter",
+    "RebalanceListener",
+    "TestApp",
+    "TestKafkaBroker",
+    "Topic",
+    "TopicPartition",
+]
+
+TestKafkaBroker = TestBroker
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class KafkaBrokerOptions(BrokerOptions, KafkaOptions):
+    """What a `KafkaBroker` can be told."""
+
+    bootstrap_servers: str | Sequence[str] = "localhost:9092"
+    """One or more `host:port`, also with commas between them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class KafkaSubscription(SubscriberOptions, KafkaSource):
+    """Topics, a pattern or partitions, and how their records are handled."""
+
+
+@dataclass(frozen=True)
+class KafkaPublication(PublisherOptions, KafkaTarget):
+    """A topic that results are published to."""
+
+
+@dataclass(frozen=True)
+class KafkaPublish(PublishOptions, KafkaTarget):
+    """A topic, and what travels beside the body."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class KafkaRequest(KafkaPublish):
+    """A topic, and how long to wait for an answer from there."""
+
+    timeout: float = 30.0
+
+
+class KafkaResponse(Response):
+    """What a handler returns to say more of the record that its result becomes."""
+
+    __slots__ = ("partition", "timestamp_ms")
+
+    def __init__(  # noqa: PLR0913 - each may be said, by name
+        self,
+        body: object,
+        *,
+        headers: Mapping[str, str | bytes] | None = None,
+        correlation_id: str | None = None,
+        key: str | bytes | None = None,
+        partition: int | None = None,
+        timestamp_ms: int | None = None,
+    ) -> None:
+        super().__init__(body, headers=headers, correlation_id=correlation_id, key=key)
+        self.partition = partition
+        self.timestamp_ms = timestamp_ms
+
+    def aim(self, target: KafkaTarget) -> KafkaTarget:
+        """Return *target* with what this says of it."""
+        return replace(
+            target,
+            key=target.key if self.key is None else self.key,
+            partition=target.partition if self.partition is None else self.partition,
+            timestamp_ms=target.timestamp_ms if self.timestamp_ms is None else self.timestamp_ms,
+        )
+
+
+class KafkaRouter(Router):
+    """Subscribers and publishers of Kafka."""
+
+    @takes_names("topics", KafkaSubscription)
+    def subscriber(self, subscription: KafkaSubscription) -> Subscriber:
+        """Handle the records of topics by the function or actor class below."""
+        return self.add_subscriber(_checked(part, subscription, KafkaSource), subscription)
+
+    @takes(KafkaPublication)
+    def publisher(self, publication: KafkaPublication) -> Publisher[KafkaTarget]:
+        """Publish to a topic what the function or actor class below returns."""
+        target = part(publication, KafkaTarget)
+        _checked(KafkaRouting().target, target)
+        return self.add_publisher(target, publication)
+
+
+class KafkaBroker(Broker[KafkaTarget], KafkaRouter):
+    """Apache Kafka, with everything that is declared on it; on asyncio, as its client is."""
+
+    @takes(KafkaBrokerOptions)
+    def __init__(self, options: KafkaBrokerOptions) -> None:
+        servers = options.bootstrap_servers
+        addresses = servers.split(",") if isinstance(servers, str) else [*servers]
+        skin = Skin(
+            name="kafka",
+            target=KafkaTarget,
+            routing=KafkaRouting,
+            url=addresses[0],
+            protocol="kafka-secure" if options.security else "kafka",
+        )
+        kafka = Kafka(addresses, part(options, KafkaOptions), notify=self._report)
+        super().__init__(kafka, skin, options)
+
+    @sends(KafkaPublish)
+    async def publish(self, message: object, options: KafkaPublish) -> None:
+        """Send *message*; return when Kafka has it, in all replicas that are in sync."""
+        await self.send(message, part(options, KafkaTarget), options)
+
+    @sends(KafkaRequest)
+    async def request(self, message: object, options: KafkaRequest) -> Message[Record]:
+        """Send *message* and return the answer, its body by `await answer.decode()`.
+
+        Raises:
+            RequestTimeout: None came in time.
+            RequestFailed: The handler has failed.
+        """
+        return await self.ask(message, part(options, KafkaTarget), options, options.timeout)
+
+    def _report(self, name: str, attributes: Mapping[str, object]) -> None:
+        self.events(Event(name, self.name, attributes))
+
+
+def _checked(make: Callable[..., T], *arguments: Any) -> T:
+    try:
+        return make(*arguments)
+    except DestinationError as error:
+        raise DeclarationError(str(error)) from error

@@ -1,0 +1,145 @@
+"""`callboard.kafka` as it is declared and tested; on a real server: tests/e2e/test_kafka.py."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+from callboard import DeclarationError, Header, Path, SetupError
+from callboard.kafka import (
+    KafkaBroker,
+    KafkaMessage,
+    KafkaResponse,
+    TestKafkaBroker,
+    TopicPartition,
+)
+from callboard.specification import AsyncAPI
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def kafka() -> KafkaBroker:
+    return KafkaBroker()
+
+
+async def test_a_handler_of_several_topics_gets_the_records_of_each(kafka: KafkaBroker) -> None:
+    heard: list[tuple[str, int]] = []
+
+    @kafka.subscriber("orders", "parcels", group_id="clerks")
+    async def handle(number: int, message: KafkaMessage) -> None:
+        heard.append((message.raw_message.topic, number))
+
+    async with TestKafkaBroker(kafka):
+        await kafka.publish(1, "orders")
+        await kafka.publish(2, topic="parcels", key="k")
+
+    assert heard == [("orders", 1), ("parcels", 2)]
+
+
+async def test_members_of_a_group_share_and_groups_each_get_all(kafka: KafkaBroker) -> None:
+    heard: list[str] = []
+
+    def listen(name: str, group: str | None) -> None:
+        @kafka.subscriber("orders", group_id=group)
+        async def handle(number: int) -> None:
+            heard.append(name)
+
+    for name, group in (("a", "one"), ("b", "one"), ("c", "two"), ("d", None)):
+        listen(name, group)
+    async with TestKafkaBroker(kafka):
+        await kafka.publish(1, "orders")
+
+    assert len(heard) == 3
+    assert {"c", "d"} < set(heard)
+
+
+async def test_the_parameters_of_a_pattern_are_the_path(kafka: KafkaBroker) -> None:
+    heard: list[str] = []
+
+    @kafka.subscriber(pattern=r"logs\.{level}")
+    async def handle(line: str, level: str = Path()) -> None:
+        heard.append(f"{level}: {line}")
+
+    async with TestKafkaBroker(kafka):
+        await kafka.publish("broken", "logs.error")
+        await kafka.publish("unread", "logs.error.disk")
+
+    assert heard == ["error: broken"]
+
+
+async def test_a_result_says_its_key_headers_and_time(kafka: KafkaBroker) -> None:
+    heard: list[tuple[bytes | None, str | bytes, int]] = []
+
+    @kafka.publisher("invoices", key="of the publisher")
+    @kafka.subscriber("orders")
+    async def bill(number: int) -> KafkaResponse:
+        return KafkaResponse(number, key="k", headers={"kind": b"\x01"}, timestamp_ms=5)
+
+    @kafka.subscriber("invoices")
+    async def read(number: int, message: KafkaMessage, kind: bytes = Header()) -> None:
+        heard.append((message.key, kind, number))
+
+    async with TestKafkaBroker(kafka):
+        await kafka.publish(1, "orders")
+
+    assert heard == [(b"k", b"\x01", 1)]
+
+
+async def test_a_request_is_answered(kafka: KafkaBroker) -> None:
+    @kafka.subscriber("double")
+    async def double(number: int) -> int:
+        return 2 * number
+
+    async with TestKafkaBroker(kafka):
+        answer = await kafka.request(4, "double")
+
+    assert await answer.decode() == 8
+
+
+def test_the_signature_shows_topics_and_options(kafka: KafkaBroker) -> None:
+    signature = inspect.signature(KafkaBroker.subscriber)
+
+    assert [*signature.parameters][:4] == ["self", "topics", "pattern", "partitions"]
+    assert signature.parameters["group_id"].default is None
+    assert "topics" in str(inspect.signature(kafka.subscriber))
+
+
+@pytest.mark.parametrize(
+    ("topics", "options", "message"),
+    [
+        ((), {}, "give exactly one of the three"),
+        (("orders",), {"pattern": "o.*"}, "give exactly one of the three"),
+        (("orders",), {"partitions": [TopicPartition("orders", 0)]}, "exactly one of the three"),
+        (("orders",), {"topics": ("parcels",)}, "topics are given twice"),
+        (("no spaces",), {}, "'no spaces' cannot be the name of a topic"),
+        ((), {"pattern": "("}, "is no pattern of topics"),
+        (("orders",), {"group_instance_id": "a"}, "names a member of no group"),
+        (("orders",), {"group": "a"}, "do you mean 'group_id'"),
+        (("orders",), {"max_workers": 0}, "max_workers=0 of a subscriber"),
+    ],
+)
+def test_what_cannot_work_is_refused_at_the_declaration(
+    kafka: KafkaBroker, topics: tuple[str, ...], options: dict[str, object], message: str
+) -> None:
+    subscriber: object = kafka.subscriber
+
+    with pytest.raises(SetupError, match=message):
+        subscriber(*topics, **options)  # type: ignore[operator] # pyright: ignore[reportCallIssue] - wrong on purpose
+
+
+def test_a_topic_that_cannot_be_is_refused_by_a_publisher(kafka: KafkaBroker) -> None:
+    with pytest.raises(DeclarationError, match="cannot be the name of a topic"):
+        kafka.publisher("")
+
+
+def test_the_document_names_the_server_and_the_protocol(kafka: KafkaBroker) -> None:
+    @kafka.subscriber("orders", group_id="clerks")
+    async def handle(number: int) -> None: ...
+
+    document = AsyncAPI(kafka).to_specification().to_jsonable()
+
+    assert document["servers"]["development"]["protocol"] == "kafka"
+    assert document["servers"]["development"]["host"] == "localhost:9092"
+    assert [each["address"] for each in document["channels"].values()] == ["orders"]

@@ -1,0 +1,177 @@
+"""Services on a real Kafka."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import pytest
+from anyio import Event, fail_after
+
+from callboard import AckPolicy, Header, RequestFailed
+from callboard.kafka import KafkaBroker, KafkaMessage, KafkaResponse, TopicPartition
+
+pytestmark = [pytest.mark.anyio, pytest.mark.broker("kafka"), pytest.mark.slow]
+
+
+T = TypeVar("T")
+
+
+class Heard(list[T]):
+    """What was handled, and when it is complete."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._complete = Event()
+
+    def hear(self, what: T) -> None:
+        self.append(what)
+        if len(self) == self._count:
+            self._complete.set()
+
+    async def complete(self) -> None:
+        with fail_after(10):
+            await self._complete.wait()
+
+
+async def test_a_pipeline_keeps_the_order_of_a_key_through_many_workers(
+    kafka: KafkaBroker, topic: str
+) -> None:
+    heard = Heard[tuple[bytes | None, int]](200)
+
+    @kafka.publisher(f"{topic}.out")
+    @kafka.subscriber(topic, group_id=topic, max_workers=8, auto_offset_reset="earliest")
+    async def double(number: int) -> int:
+        return 2 * number
+
+    @kafka.subscriber(
+        f"{topic}.out", group_id=f"{topic}.out", max_workers=8, auto_offset_reset="earliest"
+    )
+    async def hear(number: int, message: KafkaMessage) -> None:
+        heard.hear((message.key, number))
+
+    async with kafka:
+        await kafka.start()
+        for number in range(200):
+            await kafka.publish(number, topic, key=str(number % 7))
+        await heard.complete()
+
+    for key in range(7):
+        mine = [number for name, number in heard if name == str(key).encode()]
+        assert mine == [2 * number for number in range(key, 200, 7)]
+
+
+async def test_what_fails_goes_to_the_dead_letters_and_the_others_go_on(
+    kafka: KafkaBroker, topic: str
+) -> None:
+    heard, buried = Heard[int](2), Heard[tuple[int, str]](1)
+
+    @kafka.subscriber(topic, group_id=topic, auto_offset_reset="earliest")
+    async def handle(number: int) -> None:
+        if number == 2:
+            raise ValueError("no twos")
+        heard.hear(number)
+
+    @kafka.subscriber(f"{topic}.dead", auto_offset_reset="earliest")
+    async def bury(number: int, reason: str = Header("x-exception-message")) -> None:
+        buried.hear((number, reason))
+
+    async with kafka:
+        await kafka.start()
+        for number in (1, 2, 3):
+            await kafka.publish(number, topic)
+        await heard.complete()
+        await buried.complete()
+
+    assert heard == [1, 3]
+    assert buried == [(2, "no twos")]
+
+
+async def test_a_graceful_stop_duplicates_nothing(kafka: KafkaBroker, topic: str) -> None:
+    first, second = Heard[int](50), Heard[int](50)
+    now = first
+
+    @kafka.subscriber(topic, group_id=topic, max_workers=4, auto_offset_reset="earliest")
+    async def handle(number: int) -> None:
+        now.hear(number)
+
+    async with kafka:
+        await kafka.start()
+        for number in range(50):
+            await kafka.publish(number, topic)
+        await first.complete()
+    now = second
+    async with kafka:
+        await kafka.start()
+        for number in range(50, 100):
+            await kafka.publish(number, topic)
+        await second.complete()
+
+    assert sorted(first) == [*range(50)]
+    assert sorted(second) == [*range(50, 100)]
+
+
+async def test_a_request_is_answered_and_so_is_one_that_fails(
+    kafka: KafkaBroker, topic: str
+) -> None:
+    @kafka.subscriber(topic, group_id=topic, auto_offset_reset="earliest")
+    async def invert(number: int) -> float:
+        return 1 / number
+
+    async with kafka:
+        await kafka.start()
+        assert await (await kafka.request(4, topic)).decode() == 0.25
+        with pytest.raises(RequestFailed, match="ZeroDivisionError"):
+            await kafka.request(0, topic)
+
+
+async def test_a_response_chooses_its_partition_key_and_time(
+    kafka: KafkaBroker, topic: str
+) -> None:
+    heard = Heard[tuple[bytes | None, int, int, int]](1)
+
+    @kafka.publisher(f"{topic}.out")
+    @kafka.subscriber(topic, auto_offset_reset="earliest")
+    async def answer(number: int) -> KafkaResponse:
+        return KafkaResponse(number, key="k", partition=0, timestamp_ms=1_000)
+
+    @kafka.subscriber(partitions=[TopicPartition(f"{topic}.out", 0)], auto_offset_reset="earliest")
+    async def hear(number: int, message: KafkaMessage) -> None:
+        record = message.raw_message
+        heard.hear((record.key, record.partition, record.timestamp, number))
+
+    async with kafka:
+        await kafka.start()
+        await kafka.publish(5, topic)
+        await heard.complete()
+
+    assert heard == [(b"k", 0, 1_000, 5)]
+
+
+async def test_a_nacked_record_comes_again_while_other_keys_go_on(
+    kafka: KafkaBroker, topic: str
+) -> None:
+    heard = Heard[int](4)
+    tries = 0
+
+    @kafka.subscriber(
+        topic,
+        group_id=topic,
+        max_workers=2,
+        auto_offset_reset="earliest",
+        ack_policy=AckPolicy.NACK_ON_ERROR,
+    )
+    async def handle(number: int) -> None:
+        nonlocal tries
+        heard.hear(number)
+        if number == 1:
+            tries += 1
+            if tries == 1:
+                raise ConnectionError("not yet")
+
+    async with kafka:
+        await kafka.start()
+        for number in (1, 2, 3):
+            await kafka.publish(number, topic, key=str(number))
+        await heard.complete()
+
+    assert sorted(heard) == [1, 1, 2, 3]

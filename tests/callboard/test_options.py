@@ -52,7 +52,7 @@ def test_what_is_not_set_says_so() -> None:
         ),
         (
             {"ordered_by": "keys"},
-            "ordered_by='keys' of a subscriber must be 'key', 'none' or a function of the message",
+            "ordered_by='keys' of a subscriber must be 'key', 'partition', 'none' or a function of the message",
         ),
         (
             {"ack_policy": "nack"},

@@ -2,15 +2,17 @@
 
 from callboard_brokers._delivery import BatchDelivery, Delivery, Ledger
 from callboard_brokers._errors import (
+    BatchFailed,
     BrokerError,
     ConnectionClosed,
     ConnectionLost,
     DestinationError,
+    MessageTooLarge,
     NotReceived,
     PublishFailed,
     RequestTimeout,
 )
-from callboard_brokers._message import Binding, Headers, Message, Metadata
+from callboard_brokers._message import BatchMessage, Binding, Headers, Message, Metadata
 from callboard_brokers._port import (
     Adapter,
     BatchPublishing,
@@ -19,6 +21,7 @@ from callboard_brokers._port import (
     Holding,
     Lagging,
     Requesting,
+    Staging,
     Subscription,
     can_request,
 )
@@ -36,6 +39,8 @@ from callboard_brokers.memory import (
 __all__ = [
     "Adapter",
     "BatchDelivery",
+    "BatchFailed",
+    "BatchMessage",
     "BatchPublishing",
     "Binding",
     "BrokerError",
@@ -56,6 +61,7 @@ __all__ = [
     "MemoryStats",
     "MemoryTarget",
     "Message",
+    "MessageTooLarge",
     "Metadata",
     "NotReceived",
     "PublishFailed",
@@ -63,6 +69,7 @@ __all__ = [
     "Requesting",
     "Settlement",
     "Settles",
+    "Staging",
     "Subscription",
     "Tracked",
     "Tracker",

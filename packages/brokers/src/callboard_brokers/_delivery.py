@@ -7,7 +7,7 @@ from typing import Final, Generic, Protocol
 
 from typing_extensions import TypeVar
 
-from callboard_brokers._message import Message
+from callboard_brokers._message import BatchMessage, Message
 from callboard_brokers._settlement import Settlement
 
 __all__ = ["BatchDelivery", "Delivery", "Ledger"]
@@ -98,20 +98,17 @@ class Delivery(Generic[R_co]):
 class BatchDelivery(Delivery[tuple[object, ...]]):
     """Deliveries that are handled, and hence settled, as one.
 
-    Its `message` stands for all of them: the body is empty and `raw_message` holds theirs. Parts
-    that were settled one by one keep their own settlement.
+    Its `message` stands for all of them. Parts that were settled one by one keep their own
+    settlement.
     """
 
     __slots__ = ("parts",)
+    message: BatchMessage
 
     def __init__(self, parts: Sequence[Delivery]) -> None:
         if not parts:
             raise ValueError("a batch of no deliveries cannot be settled: give at least one")
-        message = Message(
-            b"",
-            address=parts[0].message.address,
-            raw_message=tuple(part.message.raw_message for part in parts),
-        )
+        message = BatchMessage([part.message for part in parts])
         super().__init__(message, _Parts(parts), parts[0].epoch, parts[0].deliveries)
         self.parts = parts
 

@@ -5,6 +5,8 @@ BrokerError
 ├── ConnectionClosed     a connection or subscription was used after it had been left
 ├── DestinationError     an address that cannot be used, or from which nobody receives
 ├── PublishFailed        the broker did not take a message
+│   ├── BatchFailed      or some of several
+│   └── MessageTooLarge  and never will: it is beyond a limit
 ├── RequestTimeout       no reply in time
 └── NotReceived          a message of one's own making was to be settled
 
@@ -13,11 +15,15 @@ An adapter translates its client's errors into these, at one place.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 __all__ = [
+    "BatchFailed",
     "BrokerError",
     "ConnectionClosed",
     "ConnectionLost",
     "DestinationError",
+    "MessageTooLarge",
     "NotReceived",
     "PublishFailed",
     "RequestTimeout",
@@ -42,6 +48,18 @@ class DestinationError(BrokerError):
 
 class PublishFailed(BrokerError):
     """The broker did not take a message; it may be published again."""
+
+
+class BatchFailed(PublishFailed):
+    """The broker did not take some of a batch; `failures` says which, by number, and why."""
+
+    def __init__(self, text: str, failures: Mapping[int, BrokerError]) -> None:
+        super().__init__(text)
+        self.failures = failures
+
+
+class MessageTooLarge(PublishFailed):
+    """A message is beyond a limit of the broker or of its client; trying again is no use."""
 
 
 class RequestTimeout(BrokerError):

@@ -6,7 +6,7 @@ headers or none.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, Generic, Protocol, TypeAlias
 
@@ -15,7 +15,7 @@ from typing_extensions import TypeVar
 from callboard_brokers._errors import NotReceived
 from callboard_brokers._settlement import Settlement, Settles
 
-__all__ = ["Binding", "Headers", "Message", "Metadata"]
+__all__ = ["BatchMessage", "Binding", "Headers", "Message", "Metadata"]
 
 R_co = TypeVar("R_co", covariant=True, default=object)
 Headers: TypeAlias = Mapping[str, str | bytes]
@@ -206,3 +206,28 @@ class Message(Generic[R_co]):
                 " so there is nothing to settle"
             )
         return self.delivery
+
+
+class BatchMessage(Message[tuple[R_co, ...]]):
+    """Several messages that are handled as one; never empty.
+
+    The address, the headers and the ids are those of the first; `raw_message` holds the records of
+    all. The body is empty: the bodies are those of the *parts*.
+    """
+
+    __slots__ = ("parts",)
+
+    def __init__(self, parts: Sequence[Message[R_co]]) -> None:
+        super().__init__(
+            b"",
+            address=parts[0].address,
+            key=parts[0].key,
+            raw_message=tuple(part.raw_message for part in parts),
+            load=lambda _: parts[0].metadata,
+        )
+        self.parts = parts
+
+    @property
+    def batch_headers(self) -> Sequence[Headers]:
+        """The headers of each part."""
+        return [part.headers for part in self.parts]

@@ -22,6 +22,7 @@ __all__ = [
     "Holding",
     "Lagging",
     "Requesting",
+    "Staging",
     "Subscription",
     "can_request",
 ]
@@ -166,4 +167,22 @@ class Lagging(Protocol):
 
     async def lag(self) -> int:
         """Return how many messages wait for this reader's group."""
+        ...
+
+
+@runtime_checkable
+class Staging(Protocol[T_contra]):
+    """A subscription whose outputs are published with the settlement of what they came from."""
+
+    def stage(self, delivery: Delivery, message: Message, target: T_contra, /) -> None:
+        """Publish *message* if, when, and only if *delivery* is done with for good.
+
+        Both happen at once, or neither does. A nack or a release forgets what was staged, and so
+        does whatever makes the delivery stale.
+
+        Raises:
+            BrokerError: *delivery* is settled already.
+            DestinationError: *target* can never be published to.
+            MessageTooLarge: *message* can never be published.
+        """
         ...

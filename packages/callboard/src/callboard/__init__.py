@@ -25,6 +25,7 @@ from ._context import ContextRepo
 from ._envelope import Response
 from ._errors import (
     AckMessage,
+    BatchError,
     CallboardError,
     DeclarationError,
     NackMessage,
@@ -57,6 +58,7 @@ __all__ = [
     "ActorError",
     "App",
     "Backoff",
+    "BatchError",
     "Broker",
     "BrokerError",
     "BrokerOptions",

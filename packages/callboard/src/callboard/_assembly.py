@@ -11,9 +11,11 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from callboard_brokers import Delivery, Message, Settlement
+from callboard_actors import concerns_actor
+from callboard_brokers import BatchMessage, Delivery, Message, Settlement
 from callboard_validation import DefinitionError
 
+from ._batch import BatchWorker, parts_of
 from ._dead_letter import burying, last_words
 from ._envelope import result_encoder, wrapping
 from ._errors import DeclarationError, Quarantined
@@ -23,7 +25,7 @@ from ._layers import acknowledged_first, logged, recorded
 from ._options import Inherited
 from ._outcome import Conclude, Way, concluding, deciding
 from ._pipeline import Choice, Scope, inject, plan_of, select, wrapped
-from ._policy import AckPolicy
+from ._policy import AckPolicy, settlement_of
 from ._resolver import HookResolver, MessageResolver
 from ._worker import Handle, Worker
 
@@ -57,6 +59,7 @@ class Assembly:
             codec=broker.codec,
             overrides=broker.provider,
             dependencies=(*broker.options.dependencies, *declared.options.dependencies),
+            batch=declared.options.batch,
         )
         self._bury = burying(
             declared.name, inherited.dead_letter, broker.way, broker.reporter.unburied
@@ -81,7 +84,8 @@ class Assembly:
         handle, conclude = self._chosen_of(handles)
         reporter, way = self._broker.reporter, self._way
         report = partial(reporter.failed, self._declared.name)
-        return Worker(
+        make = partial(BatchWorker, self._settles) if self._declared.options.batch else Worker
+        return make(
             handle=self._around(handle),
             conclude=conclude,
             decide=deciding(self._policy, way, report, self._rules),
@@ -106,22 +110,34 @@ class Assembly:
         # Whatever the policy says of failures, this one is final; who waits for an answer is told.
         decide = deciding(AckPolicy.REJECT_ON_ERROR, self._way, _unreported)
         finish = finishing(self._bury, self._broker.reporter)
-        await finish(delivery, decide(delivery.message, error))
+        for part in parts_of(delivery):
+            await finish(part, decide(part.message, error))
 
     def decode(self, message: Message[Any], /) -> object:
-        """Return the plain value of a body."""
+        """Return the plain value of a body; of a batch, a list of them."""
+        if isinstance(message, BatchMessage):
+            batch: BatchMessage[Any] = message  # pyright: ignore[reportUnknownVariableType] - isinstance can't say of what
+            return [self.decode(part) for part in batch.parts]
         return self._scope.codec.decode(message.body, message.content_type)
 
     async def reject(self, message: Message[Any], /) -> None:
         """Bury what a handler rejects by hand."""
         delivery = message.delivery
         if isinstance(delivery, Delivery):
-            await self._bury(delivery, None)  # pyright: ignore[reportUnknownArgumentType] - isinstance can't say of what
+            for part in parts_of(delivery):  # pyright: ignore[reportUnknownArgumentType] - isinstance can't say of what
+                await self._bury(part, None)
 
     @property
     def _way(self) -> Callable[[str], Way] | None:
         """The way to whoever waits for an answer; None: nobody is answered."""
-        return None if self._declared.options.no_reply else self._broker.way
+        options = self._declared.options
+        return None if options.no_reply or options.batch else self._broker.way
+
+    def _settles(self, error: Exception | None) -> Settlement | None:
+        """Say what the policy does for *error*; None also for what only the actor can answer."""
+        if error is not None and concerns_actor(error, self._rules):
+            return None
+        return settlement_of(self._policy, error)
 
     @property
     def _first(self) -> Call:
@@ -147,7 +163,9 @@ class Assembly:
 
     def _concluding(self, call: Call) -> Conclude:
         """Compose what becomes of results: they are published in the order of the decorators."""
-        returns, way, broker = call.callee.returns, self._way, self._broker
+        way, broker = self._way, self._broker
+        # A list of results may hold exceptions, of which no encoder can be made.
+        returns = Any if self._scope.batch else call.callee.returns
         try:
             publishers = [publisher.ways(returns) for publisher in publishers_of(call.target)]
         except DefinitionError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
@@ -60,6 +60,8 @@ class Skin(Generic[T]):
     """Turns an address, of an answer or a dead letter, into a target."""
     routing: Callable[[], Any]
     """The rules by which the broker in memory stands in for it under test."""
+    partition: Callable[[Message[Any]], Hashable] | None = None
+    """Tells the partition of a received message; None: the broker has none."""
     url: str = ""
     protocol: str = ""
 

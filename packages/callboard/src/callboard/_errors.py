@@ -4,6 +4,7 @@ The leaves raise their own trees (`ActorError`, `BrokerError`, `InjectionError`,
 `ValidationError`), which the package re-exports.
 
 CallboardError
+├── BatchError              raised by a handler: which messages of its batch have failed
 ├── DeclarationError        a mistake in a declaration, raised where it is made (alias SetupError)
 ├── NotRunning              published before the start or after the stop
 ├── Quarantined             a message has crashed its actor twice; only in its dead letter
@@ -18,8 +19,11 @@ ControlFlow                 raised in a handler on purpose: never logged as an e
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 __all__ = [
     "AckMessage",
+    "BatchError",
     "CallboardError",
     "ControlFlow",
     "DeclarationError",
@@ -45,6 +49,18 @@ class DeclarationError(CallboardError):
 
 
 SetupError = DeclarationError
+
+
+class BatchError(CallboardError):
+    """Raised by a handler of batches: those messages have failed, the others have not.
+
+    Args:
+        failures: By the places of the messages in the batch, from 0.
+    """
+
+    def __init__(self, failures: Mapping[int, Exception]) -> None:
+        super().__init__(f"{len(failures)} messages of the batch have failed")
+        self.failures = failures
 
 
 class NotRunning(CallboardError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, fields
 from enum import Enum
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 from callboard_actors import Supervision
 from callboard_brokers import Message
@@ -36,7 +36,7 @@ class Unset(Enum):
 
 UNSET: Final = Unset.UNSET
 _BRACES: Final = frozenset("{}")
-OrderedBy: TypeAlias = Literal["key", "none"] | Callable[[Message[Any]], Hashable]
+OrderedBy: TypeAlias = Literal["key", "partition", "none"] | Callable[[Message[Any]], Hashable]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,14 +65,21 @@ class SubscriberOptions:
     max_workers: int = 1
     """How many messages are handled at a time."""
     ordered_by: OrderedBy = "key"
-    """Which messages are handled one after another: those of a key, none, or those for which a
-    function of the message gives the same. With one worker, all are, in order of arrival."""
+    """Which messages are handled one after another: those of a key, of a partition, none, or those
+    for which a function of the message gives the same. With one worker, all are, in order of
+    arrival; batches are ordered by partition at best."""
     mailbox: int = 256
     """How many messages may wait here; with them 16 MiB. The broker keeps the rest."""
     dead_letter: str | Unset | None = UNSET
     supervision: Supervision | Unset = UNSET
     dependencies: Sequence[Any] = ()
     """`Depends(...)` that run before the handler, for their effect."""
+    batch: bool = False
+    """Handle several messages at once: the handler takes `list[T]`."""
+    max_records: int | None = None
+    """How many a batch holds at most; None: as many as the mailbox."""
+    batch_timeout_ms: int = 0
+    """How long a batch that has begun waits to be filled; 0 takes what is there."""
     no_reply: bool = False
     """Do not answer, even a message that says where to."""
     title: str | None = None
@@ -87,11 +94,19 @@ class SubscriberOptions:
                 raise DeclarationError(
                     f"{name}={value!r} of a subscriber must be a whole number, at least 1"
                 )
-        if not callable(self.ordered_by) and self.ordered_by not in ("key", "none"):
+        if not callable(self.ordered_by) and self.ordered_by not in get_args(
+            get_args(OrderedBy)[0]
+        ):
             raise DeclarationError(
-                f"ordered_by={self.ordered_by!r} of a subscriber must be 'key', 'none' or a function"
-                " of the message"
+                f"ordered_by={self.ordered_by!r} of a subscriber must be 'key', 'partition', 'none'"
+                " or a function of the message"
             )
+        _check_batch(self)
+
+    @property
+    def batch_size(self) -> int:
+        """How many messages a batch holds at most."""
+        return self.max_records or self.mailbox
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +132,23 @@ class PublishOptions:
     """The address that the handler's result is sent to."""
     content_type: str | None = None
     """How the body is encoded; None: as its type asks for."""
+
+
+def _check_batch(options: SubscriberOptions) -> None:
+    if not options.batch and (options.max_records is not None or options.batch_timeout_ms):
+        raise DeclarationError(
+            "max_records and batch_timeout_ms of a subscriber say how batches are made; give"
+            " batch=True too"
+        )
+    if options.batch and callable(options.ordered_by):
+        raise DeclarationError(
+            "batches hold messages of several keys, so that ordered_by= of a subscriber with"
+            " batch=True is 'partition' or 'none'"
+        )
+    if options.max_records is not None and options.max_records < 1:
+        raise DeclarationError(
+            f"max_records={options.max_records!r} of a subscriber must be at least 1"
+        )
 
 
 def _check_inherited(owner: str, options: Any) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from callboard_brokers import Message
+from callboard_brokers import BatchMessage, Message
 from callboard_di import BodyParameter, Callee, Overrides, Plan, PlanError, Resolver, plan
 from callboard_validation import (
     Codec,
@@ -18,6 +18,7 @@ from callboard_validation import (
     spread_decoder,
 )
 
+from ._batch import element_of
 from ._errors import DeclarationError, RejectMessage
 from ._handler import where
 from ._outcome import Conclude
@@ -39,6 +40,8 @@ class Scope:
     codec: Codec
     overrides: Overrides
     dependencies: Sequence[Any] = ()
+    batch: bool = False
+    """Whether they take lists of messages."""
 
 
 @dataclass(frozen=True)
@@ -72,17 +75,20 @@ def plan_of(callee: Callee, scope: Scope) -> Plan[Any]:
 def inject(callee: Callee, scope: Scope) -> Handle:
     """Return what calls *callee* for a message: the body decoded, the rest injected."""
     planned = plan_of(callee, scope)
-    return planned.bind(body_of(planned, scope.codec))
+    return planned.bind(body_of(planned, scope))
 
 
-def body_of(planned: Plan[Any], codec: Codec) -> Read | None:
+def body_of(planned: Plan[Any], scope: Scope) -> Read | None:
     """Return what reads the body for a plan; None: it has no use for one.
 
     JSON is validated from the bytes in one step, whatever was decoded before.
     """
     if not planned.body:
         return None
+    codec = scope.codec
     try:
+        if scope.batch:
+            return _batch_reader(decoder(element_of(planned), codec))
         decode: Callable[[bytes, str | None], Any] = (
             spread_decoder([_parameter(each) for each in planned.body], codec)
             if planned.spread
@@ -98,6 +104,14 @@ def body_of(planned: Plan[Any], codec: Codec) -> Read | None:
         return decode(message.body, message.content_type)
 
     return read_body
+
+
+def _batch_reader(decode: Callable[[bytes, str | None], Any]) -> Read:
+    def read_bodies(message: Any) -> Any:
+        batch: BatchMessage[Any] = message
+        return [decode(part.body, part.content_type) for part in batch.parts]
+
+    return read_bodies
 
 
 def select(choices: Sequence[Choice]) -> tuple[Handle, Conclude]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
 import anyio
 
 from callboard_actors import Child, Mailbox, MailboxClosed
-from callboard_brokers import Delivery, Subscription
+from callboard_brokers import BatchDelivery, Delivery, Subscription
 
-__all__ = ["Meter", "pump", "size"]
+from ._batch import Batcher
+
+__all__ = ["Meter", "pump", "pump_batches", "size"]
 
 
 class Meter:
@@ -48,6 +51,54 @@ async def pump(
             await anyio.sleep_forever()
 
 
+async def pump_batches(
+    subscription: Subscription,
+    mailbox: Mailbox[Delivery[Any]],
+    child: Child,
+    meter: Meter,
+    batcher: Batcher,
+) -> None:
+    """Fill *mailbox* with batches, until asked to stop; see `pump`."""
+    child.ready()
+    ready: deque[Delivery[Any]] = deque()
+    with anyio.CancelScope() as intake:
+        child.on_stop(intake.cancel)
+        try:
+            while True:
+                await mailbox.room()
+                await _collect(subscription, batcher, ready, meter)
+                while ready:
+                    await mailbox.put(ready[0])
+                    ready.popleft()
+        except MailboxClosed:
+            _release(batcher, ready)
+            await anyio.sleep_forever()
+    _release(batcher, ready)
+
+
+async def _collect(
+    subscription: Subscription, batcher: Batcher, ready: deque[Delivery[Any]], meter: Meter
+) -> None:
+    """Take until a batch is full, or the first that has begun has waited long enough."""
+    wait = batcher.patience
+    with anyio.CancelScope() as waiting:
+        while not ready:
+            taken = await subscription.receive(batcher.missing)
+            meter.taken += len(taken)
+            ready.extend(batcher.add(taken))
+            waiting.deadline = min(waiting.deadline, anyio.current_time() + wait)
+            if not wait:
+                break
+    ready.extend(batcher.flush())
+
+
+def _release(batcher: Batcher, ready: deque[Delivery[Any]]) -> None:
+    for delivery in (*ready, *batcher.flush()):
+        delivery.release()
+
+
 def size(delivery: Delivery[Any]) -> int:
     """Return the bytes by which a delivery counts against the bound of its mailbox."""
+    if isinstance(delivery, BatchDelivery):
+        return sum(len(part.message.body) for part in delivery.parts)
     return len(delivery.message.body)

@@ -13,9 +13,10 @@ from callboard_actors import Child, ChildSpec, Mailbox, Supervisor, lifecycle, s
 from callboard_brokers import Delivery, Subscription
 
 from ._assembly import Assembly
-from ._lanes import lane_of, shard_of
+from ._batch import Batcher
+from ._lanes import Lane, lane_of, shard_of
 from ._options import resolve
-from ._pump import Meter, pump, size
+from ._pump import Meter, pump, pump_batches, size
 from ._worker import Worker
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ class Running:
         self._assembly = Assembly(declared, inherited, runtime)
         self._subscription: Subscription
         self._meter = Meter()
+        report = partial(runtime.broker.reporter.unordered, declared.name)
+        self._lane = lane_of(declared.options, runtime.broker.skin.partition, report)
         self._open_mailbox()
         self._tree = self._plant()
 
@@ -94,7 +97,9 @@ class Running:
 
     async def _read(self, child: Child) -> None:
         """Hold the subscription open; give back what nobody has handled by the end."""
-        capacity = self._options.mailbox + self._options.max_workers
+        options = self._options
+        in_hand = options.batch_size if options.batch else 1
+        capacity = options.mailbox + options.max_workers * in_hand
         connection = self._runtime.connection
         async with connection.subscribe(self._declared.source, capacity) as subscription:
             self._subscription = subscription
@@ -106,7 +111,14 @@ class Running:
                     delivery.release()
 
     async def _pump(self, child: Child) -> None:
-        await pump(self._subscription, self._mailbox, child, self._meter)
+        options = self._options
+        if not options.batch:
+            await pump(self._subscription, self._mailbox, child, self._meter)
+            return
+        # Batches that are handled side by side hold what may be: the messages of a partition.
+        group: Lane = self._lane or (lambda _delivery: None)
+        batcher = Batcher(options.batch_size, options.batch_timeout_ms / 1000, group)
+        await pump_batches(self._subscription, self._mailbox, child, self._meter, batcher)
 
     async def _work(self, number: int, child: Child) -> None:
         """Call the functions of the subscription."""
@@ -153,15 +165,16 @@ class Running:
     def _open_mailbox(self) -> None:
         """Make the mailbox; again, with what waits in it, when workers that gave up closed it."""
         waiting = self._mailbox.drain() if hasattr(self, "_mailbox") else []
-        ordered_by, workers = self._options.ordered_by, self._options.max_workers
+        options, workers = self._options, self._options.max_workers
         sharded = self._assembly.stateful and workers > 1
-        report = partial(self._runtime.broker.reporter.unordered, self._declared.name)
-        choose = shard_of if sharded else lane_of
+        capacity = (
+            max(1, options.mailbox // options.batch_size) if options.batch else options.mailbox
+        )
         self._mailbox: Mailbox[Delivery[Any]] = Mailbox(
-            self._options.mailbox,
+            capacity,
             max_bytes=MAX_BYTES,
             size=size,
-            lane=choose(ordered_by, workers, report),
+            lane=shard_of(self._lane, workers) if sharded else self._lane,
             shards=workers if sharded else 1,
             notify=self._runtime.broker.events,
             name=self._declared.name,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar, overload
 from callboard_brokers import Message
 from callboard_di import Callee, PlanError, plan
 
+from ._batch import element_of
 from ._errors import DeclarationError
 from ._handler import Handler, handler_of, receive_of, signature_of, where
 from ._options import SubscriberOptions
@@ -123,9 +124,11 @@ class Subscriber:
         call = _read(target, condition)
         resolver = AnyResolver(self.source.address)
         try:
-            plan(call.callee, resolver=resolver, dependencies=self.options.dependencies)
+            planned = plan(call.callee, resolver=resolver, dependencies=self.options.dependencies)
             if call.constructor is not None:
                 plan(call.constructor, resolver=AnyResolver()).bind_scope()
+            if self.options.batch:
+                element_of(planned)
         except PlanError as error:
             raise DeclarationError(str(error)) from error
         return call

@@ -138,6 +138,7 @@ class KafkaBroker(Broker[KafkaTarget], KafkaRouter):
             name="kafka",
             target=KafkaTarget,
             routing=KafkaRouting,
+            partition=_partition,
             url=addresses[0],
             protocol="kafka-secure" if options.security else "kafka",
         )
@@ -161,6 +162,10 @@ class KafkaBroker(Broker[KafkaTarget], KafkaRouter):
 
     def _report(self, name: str, attributes: Mapping[str, object]) -> None:
         self.events(Event(name, self.name, attributes))
+
+
+def _partition(message: Message[Record]) -> TopicPartition:
+    return TopicPartition(message.raw_message.topic, message.raw_message.partition)
 
 
 def _checked(make: Callable[..., T], *arguments: Any) -> T:

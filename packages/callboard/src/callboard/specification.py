@@ -23,6 +23,7 @@ from callboard_di import EMPTY, plan
 from callboard_validation import DefinitionError, Parameter, json_schema, spread_json_schema
 
 from ._app import App
+from ._batch import element_of
 from ._broker import Broker
 from ._handler import publishers_of
 from ._publisher import Publisher
@@ -112,7 +113,9 @@ def _channel(subscriber: Subscriber, servers: list[Server]) -> Channel:
         title=options.title,
         description=options.description or inspect.getdoc(calls[0].target),
         messages=[
-            Message(name=call.name if several else None, payload=_body_schema(call))
+            Message(
+                name=call.name if several else None, payload=_body_schema(call, batch=options.batch)
+            )
             for call in calls
         ],
         servers=servers,
@@ -146,14 +149,14 @@ def _sending(broker: Broker[Any], servers: list[Server]) -> Iterator[Operation]:
             )
 
 
-def _body_schema(call: Call) -> Schema | None:
+def _body_schema(call: Call, *, batch: bool) -> Schema | None:
     planned = plan(call.callee, resolver=AnyResolver())
     if not planned.body:
         return None
     if planned.spread:
         parameters = [Parameter(b.name, b.annotation, b.default, b.kind) for b in planned.body]
         return _schema(lambda: spread_json_schema(parameters, title=f"{call.name}:Payload"))
-    annotation = planned.body[0].annotation
+    annotation = element_of(planned) if batch else planned.body[0].annotation
     return _schema(lambda: json_schema(annotation), annotation)
 
 

@@ -39,7 +39,7 @@ from ._errors import (
     StopTimedOut,
 )
 from ._handler import Handler
-from ._options import PublisherOptions, PublishOptions, SubscriberOptions
+from ._options import PublisherOptions, PublishOptions, RouterOptions, SubscriberOptions
 from ._pipeline import Middleware
 from ._policy import AckPolicy
 from ._publisher import Publisher
@@ -97,6 +97,7 @@ __all__ = [
     "RequestTimeout",
     "Response",
     "Router",
+    "RouterOptions",
     "SetupError",
     "Skin",
     "SkipMessage",

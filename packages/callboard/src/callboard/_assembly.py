@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from callboard_actors import concerns_actor
@@ -22,7 +23,7 @@ from ._errors import DeclarationError, Quarantined
 from ._finish import finishing
 from ._handler import publishers_of, where
 from ._layers import acknowledged_first, logged, recorded
-from ._options import Inherited
+from ._options import Inherited, RouterOptions
 from ._outcome import Conclude, Way, concluding, deciding
 from ._pipeline import Choice, Scope, inject, plan_of, select, wrapped
 from ._policy import AckPolicy, settlement_of
@@ -30,6 +31,7 @@ from ._resolver import HookResolver, MessageResolver
 from ._worker import Handle, Worker
 
 if TYPE_CHECKING:
+    from ._broker import BrokerOptions
     from ._runtime import Runtime
     from ._subscriber import Call, Subscriber
 
@@ -52,13 +54,14 @@ class Assembly:
         self._rules = inherited.supervision.decide
         self._layers = runtime.layers
         self._broker = broker = runtime.broker
+        outwards: list[RouterOptions | BrokerOptions] = [*declared.scopes, broker.options]
+        self._middlewares = [*chain.from_iterable(each.middlewares for each in reversed(outwards))]
+        dependencies = [each.dependencies for each in reversed(outwards)]
         self._scope = Scope(
-            resolver=MessageResolver(
-                broker.context, has_middlewares=bool(broker.options.middlewares)
-            ),
+            resolver=MessageResolver(broker.context, has_middlewares=bool(self._middlewares)),
             codec=broker.codec,
             overrides=broker.provider,
-            dependencies=(*broker.options.dependencies, *declared.options.dependencies),
+            dependencies=[*chain(*dependencies, declared.options.dependencies)],
             batch=declared.options.batch,
         )
         self._bury = burying(
@@ -155,7 +158,7 @@ class Assembly:
     def _around(self, handle: Handle) -> Handle:
         """Put around *handle* what every message of the subscription passes, outermost last."""
         options = self._broker.options
-        handle = wrapped(handle, options.middlewares)
+        handle = wrapped(handle, self._middlewares)
         handle = logged(handle, self._declared.name, self._broker.logger, options.log_level)
         if self._policy is AckPolicy.ACK_FIRST:
             handle = acknowledged_first(handle)
@@ -167,7 +170,9 @@ class Assembly:
         # A list of results may hold exceptions, of which no encoder can be made.
         returns = Any if self._scope.batch else call.callee.returns
         try:
-            publishers = [publisher.ways(returns) for publisher in publishers_of(call.target)]
+            publishers = [
+                publisher.ways(returns, broker) for publisher in publishers_of(call.target)
+            ]
         except DefinitionError as error:
             raise DeclarationError(
                 f"the result of {where(call.target)} can't be published: {error}"

@@ -74,8 +74,12 @@ class Broker(Router, Generic[T]):
     from any task, and again. In an `App`, the application does it.
     """
 
+    _complete = True
+
     def __init__(self, adapter: Adapter[Any, T], skin: Skin[T], options: BrokerOptions) -> None:
-        super().__init__(options.codec, identities())
+        super().__init__()
+        self.codec = options.codec
+        self.identify = identities()
         self.adapter = adapter
         self.skin = skin
         self.options = options
@@ -89,6 +93,11 @@ class Broker(Router, Generic[T]):
             self.context.set_global(key, value)
         self.runtime: Runtime | None = None
         self._host: Host | None = None
+
+    @property
+    def broker(self) -> Self:
+        """Itself, as of every router."""
+        return self
 
     @property
     def running(self) -> bool:

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import KW_ONLY, dataclass, fields
 from enum import Enum
-from typing import Any, Final, Literal, TypeAlias, get_args
+from typing import (
+    Any,
+    Final,
+    Literal,
+    Protocol,
+    Self,
+    TypeAlias,
+    TypeVar,
+    get_args,
+    runtime_checkable,
+)
 
 from callboard_actors import Supervision
-from callboard_brokers import Message
+from callboard_brokers import DestinationError, Message
 
 from ._errors import DeclarationError
 from ._policy import AckPolicy
@@ -19,8 +29,10 @@ __all__ = [
     "OrderedBy",
     "PublishOptions",
     "PublisherOptions",
+    "RouterOptions",
     "SubscriberOptions",
     "Unset",
+    "prefixed",
     "resolve",
 ]
 
@@ -107,6 +119,55 @@ class SubscriberOptions:
     def batch_size(self) -> int:
         """How many messages a batch holds at most."""
         return self.max_records or self.mailbox
+
+
+@dataclass(frozen=True)
+class RouterOptions:
+    """What holds for everything that is declared on a router."""
+
+    prefix: str = ""
+    """Stands in front of every address as it is, without a dot of its own."""
+    _: KW_ONLY
+    ack_policy: AckPolicy | Unset = UNSET
+    dead_letter: str | Unset | None = UNSET
+    supervision: Supervision | Unset = UNSET
+    middlewares: Sequence[Callable[[Any], Any]] = ()
+    """Around every handler, inside of those of the broker; the first of them outermost."""
+    dependencies: Sequence[Any] = ()
+    """`Depends(...)` that run before every handler, for their effect."""
+    include_in_schema: bool = True
+
+    def __post_init__(self) -> None:
+        _check_inherited("a router", self)
+
+
+@runtime_checkable
+class Prefixed(Protocol):
+    """A source or target that can be declared on a router with a prefix."""
+
+    def prefixed(self, prefix: str, /) -> Self:
+        """Return it with *prefix* in front of every address."""
+        ...
+
+
+D = TypeVar("D")
+
+
+def prefixed(destination: D, scopes: Sequence[RouterOptions]) -> D:
+    """Return *destination* as it is called outside of *scopes*, from the nearest outwards.
+
+    Raises:
+        DeclarationError: It can have no prefix.
+    """
+    prefix = "".join(scope.prefix for scope in reversed(scopes))
+    if not prefix:
+        return destination
+    if not isinstance(destination, Prefixed):
+        raise DeclarationError(f"{destination!r} can't have the prefix {prefix!r} of a router")
+    try:
+        return destination.prefixed(prefix)
+    except DestinationError as error:
+        raise DeclarationError(str(error)) from error
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from copy import copy
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, overload
-
-from callboard_validation import Codec
 
 from ._envelope import Wrap, result_encoder, wrapping
 from ._errors import DeclarationError
 from ._handler import Handler, handler_of, publishers_of, receive_of, where
-from ._options import PublisherOptions, PublishOptions
+from ._options import PublisherOptions, PublishOptions, RouterOptions, prefixed
 from ._outcome import Way
 from ._takes import sends
 
 if TYPE_CHECKING:
     from unittest.mock import MagicMock
 
+    from ._broker import Broker
     from ._handler import ActorClass, Recorder
+    from ._router import Router
 
 __all__ = ["Outlet", "Publisher"]
 
@@ -29,17 +30,11 @@ T = TypeVar("T")
 
 
 class Outlet(Protocol):
-    """Whoever can send a message: the broker that a publisher was declared on."""
+    """What a publisher was declared on: a router, or the broker itself."""
 
-    codec: Codec
-    identify: Callable[[], str]
-
-    async def send(self, message: object, target: Any, options: PublishOptions) -> None:
-        """Encode *message* and publish it to *target*."""
-        ...
-
-    def to(self, target: Any) -> Way:
-        """Return the way to *target*."""
+    @property
+    def broker(self) -> Broker[Any]:
+        """The broker that sends its messages."""
         ...
 
 
@@ -56,7 +51,9 @@ class Publisher(Generic[T]):
         self.options = options
         self.returns: list[Any] = []
         """The return annotations of what it decorates."""
-        self.recorder: Recorder | None = None
+        self.scopes: Sequence[RouterOptions] = ()
+        """What the routers around it say, from the nearest outwards; without its broker."""
+        self._recorders: list[Recorder] = []
 
     # A class is a callable as well; checkers take the first that fits, which is what is meant.
     @overload
@@ -84,13 +81,46 @@ class Publisher(Generic[T]):
     @sends(PublishOptions)
     async def publish(self, message: object, options: PublishOptions) -> None:
         """Send *message* to this destination; return when the broker has it."""
-        await self.outlet.send(message, self.target, options)
+        broker = self.outlet.broker
+        await broker.send(message, self.seen_from(broker).target, options)
 
-    def ways(self, returns: object) -> tuple[Wrap, Way]:
-        """Return what makes a message of a handler's result, and the way it goes."""
+    def ways(self, returns: object, broker: Broker[Any]) -> tuple[Wrap, Way]:
+        """Return what makes a message of a result of a handler of *broker*, and the way it goes."""
+        seen = self.seen_from(broker)
+        if seen.outlet is not broker:
+            broker = self.outlet.broker
+            seen = self.seen_from(broker)
         annotation = returns if self.options.schema is None else self.options.schema
-        wrap = wrapping(result_encoder(annotation, self.outlet.codec), self.outlet.identify)
-        return wrap, self.outlet.to(self.target)
+        wrap = wrapping(result_encoder(annotation, broker.codec), broker.identify)
+        return wrap, broker.to(seen.target)
+
+    def placed(self, scopes: Sequence[RouterOptions], outlet: Outlet) -> Publisher[T]:
+        """Return it as it is seen from *outlet*, outside of *scopes*; its mock is the same."""
+        seen = copy(self)
+        seen.target = prefixed(self.target, scopes)
+        seen.outlet = outlet
+        seen.scopes = scopes
+        return seen
+
+    def seen_from(self, outlet: Router) -> Publisher[T]:
+        """Return it as *outlet* sees it; itself, if it is declared elsewhere."""
+        seen = (each for each in outlet.publishers if each.returns is self.returns)
+        return next(seen, self)
+
+    @property
+    def in_schema(self) -> bool:
+        """Whether it is described in documents."""
+        scopes = all(each.include_in_schema for each in self.scopes)
+        return scopes and self.options.include_in_schema
+
+    @property
+    def recorder(self) -> Recorder | None:
+        """What a test broker put here; None outside of one."""
+        return self._recorders[0] if self._recorders else None
+
+    @recorder.setter
+    def recorder(self, recorder: Recorder | None) -> None:
+        self._recorders[:] = [] if recorder is None else [recorder]
 
     @property
     def mock(self) -> MagicMock:

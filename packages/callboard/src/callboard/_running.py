@@ -36,7 +36,7 @@ class Running:
     """
 
     def __init__(self, declared: Subscriber, runtime: Runtime) -> None:
-        inherited = resolve(declared.options, runtime.broker.options)
+        inherited = resolve(declared.options, *declared.scopes, runtime.broker.options)
         self._declared = declared
         self._options = declared.options
         self._supervision = inherited.supervision

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar, overload
@@ -14,7 +15,7 @@ from callboard_di import Callee, PlanError, plan
 from ._batch import element_of
 from ._errors import DeclarationError
 from ._handler import Handler, handler_of, receive_of, signature_of, where
-from ._options import SubscriberOptions
+from ._options import RouterOptions, SubscriberOptions, prefixed
 from ._resolver import AnyResolver
 
 if TYPE_CHECKING:
@@ -58,12 +59,35 @@ class Subscriber:
     """The handlers of one source. It decorates them, and runs nothing."""
 
     def __init__(
-        self, source: Any, options: SubscriberOptions, siblings: Sequence[Subscriber] = ()
+        self,
+        source: Any,
+        options: SubscriberOptions,
+        siblings: Sequence[object] = (),
+        *,
+        complete: bool = True,
     ) -> None:
         self.source = source
         self.options = options
+        self.scopes: Sequence[RouterOptions] = ()
+        """What the routers around it say, from the nearest outwards; without its broker."""
         self.calls: list[Call] = []
         self._siblings = siblings
+        self._complete = complete
+
+    def placed(self, scopes: Sequence[RouterOptions]) -> Subscriber:
+        """Return it as it is seen from outside of *scopes*; its handlers are the same."""
+        if not scopes:
+            return self
+        seen = copy(self)
+        seen.source = prefixed(self.source, scopes)
+        seen.scopes = scopes
+        return seen
+
+    @property
+    def in_schema(self) -> bool:
+        """Whether it is described in documents."""
+        scopes = all(each.include_in_schema for each in self.scopes)
+        return scopes and self.options.include_in_schema
 
     @property
     def name(self) -> str:
@@ -113,7 +137,7 @@ class Subscriber:
             )
 
     def _check_twice(self, call: Call) -> None:
-        for other in (self, *self._siblings):
+        for other in (self, *(each for each in self._siblings if isinstance(each, Subscriber))):
             if other.source == self.source and any(c.takes == call.takes for c in other.calls):
                 raise DeclarationError(
                     f"{where(call.target)} is subscribed to {self.source!r} already; say it once"
@@ -122,7 +146,7 @@ class Subscriber:
     def _call(self, target: Any, condition: Filter | None) -> Call:
         """Read the signatures of *target*, and find what is wrong whatever the context holds."""
         call = _read(target, condition)
-        resolver = AnyResolver(self.source.address)
+        resolver = AnyResolver(self.source.address if self._complete else None)
         try:
             planned = plan(call.callee, resolver=resolver, dependencies=self.options.dependencies)
             if call.constructor is not None:

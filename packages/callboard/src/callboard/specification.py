@@ -96,7 +96,7 @@ def _servers(broker: Broker[Any]) -> list[Server]:
 
 def _receiving(broker: Broker[Any], servers: list[Server]) -> Iterator[Operation]:
     for subscriber in broker.subscribers:
-        if subscriber.options.include_in_schema and subscriber.calls:
+        if subscriber.in_schema and subscriber.calls:
             yield Operation(
                 action="receive",
                 channel=_channel(subscriber, servers),
@@ -135,7 +135,7 @@ def _reply(subscriber: Subscriber) -> Reply | None:
 def _sending(broker: Broker[Any], servers: list[Server]) -> Iterator[Operation]:
     for publisher in broker.publishers:
         options = publisher.options
-        if options.include_in_schema:
+        if publisher.in_schema:
             yield Operation(
                 action="send",
                 channel=Channel(

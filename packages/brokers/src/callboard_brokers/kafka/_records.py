@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple, Protocol
 
 from callboard_brokers._errors import DestinationError
@@ -77,9 +77,6 @@ class KafkaSource:
     """Commit after so many settlements, if they come before the interval has passed."""
     max_span: int = 10_000
     """A partition is held while its oldest unsettled record is so far behind the newest."""
-    batch: bool = False
-    max_records: int | None = None
-    batch_timeout_ms: int = 200
     listener: RebalanceListener | None = None
 
     def __post_init__(self) -> None:
@@ -98,6 +95,15 @@ class KafkaSource:
                 f"group_instance_id={self.group_instance_id!r} names a member of no group;"
                 " give group_id too"
             )
+
+    def prefixed(self, prefix: str, /) -> KafkaSource:
+        """Return it with *prefix* in front of every topic; of a pattern, taken literally."""
+        return replace(
+            self,
+            topics=[prefix + each for each in self.topics],
+            pattern=self.pattern and re.escape(prefix) + self.pattern,
+            partitions=[TopicPartition(prefix + topic, n) for topic, n in self.partitions],
+        )
 
     @property
     def address(self) -> str:
@@ -120,6 +126,10 @@ class KafkaTarget:
     partition: int | None = field(default=None, kw_only=True)
     timestamp_ms: int | None = field(default=None, kw_only=True)
     tombstone: bool = field(default=False, kw_only=True)
+
+    def prefixed(self, prefix: str, /) -> KafkaTarget:
+        """Return it with *prefix* in front of the topic."""
+        return replace(self, topic=prefix + self.topic)
 
     @property
     def address(self) -> str:

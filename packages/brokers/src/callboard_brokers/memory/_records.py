@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from callboard_brokers._message import Message, Metadata
@@ -23,6 +23,10 @@ class MemorySource:
     address: str
     group: str | None = field(default=None, kw_only=True)
 
+    def prefixed(self, prefix: str, /) -> MemorySource:
+        """Return it with *prefix* in front of the address."""
+        return replace(self, address=prefix + self.address)
+
 
 @dataclass(frozen=True, slots=True)
 class MemoryTarget:
@@ -31,6 +35,10 @@ class MemoryTarget:
     address: str
     key: str | bytes | None = field(default=None, kw_only=True)
     delay: float | None = field(default=None, kw_only=True)
+
+    def prefixed(self, prefix: str, /) -> MemoryTarget:
+        """Return it with *prefix* in front of the address."""
+        return replace(self, address=prefix + self.address)
 
 
 class MemoryRecord:

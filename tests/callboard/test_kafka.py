@@ -10,11 +10,13 @@ from callboard import DeclarationError, Header, Path, SetupError
 from callboard.kafka import (
     KafkaBroker,
     KafkaMessage,
+    KafkaPublishMessage,
     KafkaResponse,
     TestKafkaBroker,
     TopicPartition,
 )
 from callboard.specification import AsyncAPI
+from callboard_brokers import BatchMessage
 
 pytestmark = pytest.mark.anyio
 
@@ -143,3 +145,51 @@ def test_the_document_names_the_server_and_the_protocol(kafka: KafkaBroker) -> N
     assert document["servers"]["development"]["protocol"] == "kafka"
     assert document["servers"]["development"]["host"] == "localhost:9092"
     assert [each["address"] for each in document["channels"].values()] == ["orders"]
+
+
+async def test_a_batch_is_published_at_once_and_handled_as_one(kafka: KafkaBroker) -> None:
+    batches: list[list[tuple[str, bytes | None]]] = []
+
+    @kafka.subscriber("orders", batch=True)
+    async def handle(texts: list[str], message: BatchMessage) -> None:
+        batches.append([*zip(texts, [part.key for part in message.parts], strict=True)])
+        assert [headers.get("kind") for headers in message.batch_headers] == ["x", "y"]
+
+    async with TestKafkaBroker(kafka):
+        second = KafkaPublishMessage("b", key="own", headers={"kind": "y"})
+        await kafka.publish_batch("a", second, topic="orders", key="k", headers={"kind": "x"})
+
+    assert batches == [[("a", b"k"), ("b", b"own")]]
+
+
+async def test_a_publisher_of_batches_publishes_the_elements_with_the_keys_of_their_causes(
+    kafka: KafkaBroker,
+) -> None:
+    heard: list[tuple[bytes | None, int]] = []
+
+    @kafka.publisher("out", batch=True)
+    @kafka.subscriber("in", batch=True)
+    async def double(numbers: list[int]) -> list[int | Exception]:
+        return [ValueError("no") if number == 2 else 2 * number for number in numbers]
+
+    @kafka.subscriber("out")
+    async def hear(number: int, message: KafkaMessage) -> None:
+        heard.append((message.key, number))
+
+    messages = [KafkaPublishMessage(number, key=str(number)) for number in (1, 2, 3)]
+    async with TestKafkaBroker(kafka):
+        with pytest.raises(ValueError, match="no"):
+            await kafka.publish_batch(*messages, topic="in")
+
+    assert heard == [(b"1", 2), (b"3", 6)]
+
+
+async def test_a_publisher_of_batches_needs_a_list(kafka: KafkaBroker) -> None:
+    @kafka.publisher("out", batch=True)
+    @kafka.subscriber("in")
+    async def handle(number: int) -> str:
+        return "text"
+
+    async with TestKafkaBroker(kafka):
+        with pytest.raises(TypeError, match="publishes the elements of a list, not 'text'"):
+            await kafka.publish(1, "in")

@@ -5,10 +5,17 @@ from __future__ import annotations
 from typing import TypeVar
 
 import pytest
-from anyio import Event, fail_after
+from anyio import Event, create_task_group, fail_after
 
 from callboard import AckPolicy, Header, RequestFailed
-from callboard.kafka import KafkaBroker, KafkaMessage, KafkaResponse, TopicPartition
+from callboard.kafka import (
+    KafkaBroker,
+    KafkaMessage,
+    KafkaPublishMessage,
+    KafkaResponse,
+    TopicPartition,
+)
+from callboard_brokers import BatchMessage
 
 pytestmark = [pytest.mark.anyio, pytest.mark.broker("kafka"), pytest.mark.slow]
 
@@ -175,3 +182,54 @@ async def test_a_nacked_record_comes_again_while_other_keys_go_on(
         await heard.complete()
 
     assert sorted(heard) == [1, 1, 2, 3]
+
+
+async def test_batches_are_published_and_handled_with_their_keys_in_order(
+    kafka: KafkaBroker, topic: str
+) -> None:
+    heard = Heard[tuple[str, int]](300)
+
+    @kafka.subscriber(
+        topic,
+        group_id=topic,
+        batch=True,
+        max_records=50,
+        max_workers=3,
+        auto_offset_reset="earliest",
+    )
+    async def handle(numbers: list[int], message: BatchMessage) -> None:
+        for number, part in zip(numbers, message.parts, strict=True):
+            heard.hear(((part.key or b"").decode(), number))
+
+    async with kafka:
+        await kafka.start()
+        await kafka.publish_batch(
+            *(KafkaPublishMessage(number, key=str(number % 5)) for number in range(300)),
+            topic=topic,
+        )
+        await heard.complete()
+
+    for key in range(5):
+        assert [n for k, n in heard if k == str(key)] == [*range(key, 300, 5)]
+
+
+async def test_a_broker_that_cannot_be_reached_is_waited_for_with_one_line_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    kafka = KafkaBroker("127.0.0.1:1")
+    lost = Event()
+    kafka.events.subscribe(lambda event: lost.set() if event.name == "connection.lost" else None)
+
+    async with create_task_group() as tasks:
+        tasks.start_soon(kafka.start)
+        with fail_after(10):
+            await lost.wait()
+        assert not kafka.running or kafka.runtime is not None
+        tasks.cancel_scope.cancel()
+    await kafka.stop()
+
+    lines = [each for each in caplog.records if each.levelname in {"WARNING", "ERROR"}]
+    ours = [each for each in lines if each.name == "callboard.kafka"]
+    assert len(ours) == 1
+    assert "can't reach 127.0.0.1:1, and tries again" in ours[0].getMessage()
+    assert all(each.exc_info is None for each in lines)

@@ -23,6 +23,7 @@ from callboard_brokers._port import (
     Requesting,
     Staging,
     Subscription,
+    can_batch,
     can_request,
 )
 from callboard_brokers._settlement import Settlement, Settles
@@ -73,5 +74,6 @@ __all__ = [
     "Subscription",
     "Tracked",
     "Tracker",
+    "can_batch",
     "can_request",
 ]

@@ -24,6 +24,7 @@ __all__ = [
     "Requesting",
     "Staging",
     "Subscription",
+    "can_batch",
     "can_request",
 ]
 
@@ -150,6 +151,11 @@ class BatchPublishing(Protocol[T_contra]):
     async def publish_batch(self, messages: Sequence[Message], target: T_contra, /) -> None:
         """Return when the broker has all of *messages*, in order."""
         ...
+
+
+def can_batch(connection: Connection[S_contra, T]) -> TypeGuard[BatchPublishing[T]]:
+    """Return whether *connection* is `BatchPublishing`."""
+    return isinstance(connection, BatchPublishing)
 
 
 @runtime_checkable

@@ -13,10 +13,10 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from callboard_actors import concerns_actor
-from callboard_brokers import BatchMessage, Delivery, Message, Settlement
+from callboard_brokers import Delivery, Message, Settlement
 from callboard_validation import DefinitionError
 
-from ._batch import BatchWorker, parts_of
+from ._batch import BatchWorker, is_batch, parts_of
 from ._dead_letter import burying, last_words
 from ._envelope import result_encoder, wrapping
 from ._errors import DeclarationError, Quarantined
@@ -118,9 +118,8 @@ class Assembly:
 
     def decode(self, message: Message[Any], /) -> object:
         """Return the plain value of a body; of a batch, a list of them."""
-        if isinstance(message, BatchMessage):
-            batch: BatchMessage[Any] = message  # pyright: ignore[reportUnknownVariableType] - isinstance can't say of what
-            return [self.decode(part) for part in batch.parts]
+        if is_batch(message):
+            return [self.decode(part) for part in message.parts]
         return self._scope.codec.decode(message.body, message.content_type)
 
     async def reject(self, message: Message[Any], /) -> None:
@@ -171,7 +170,7 @@ class Assembly:
         returns = Any if self._scope.batch else call.callee.returns
         try:
             publishers = [
-                publisher.ways(returns, broker) for publisher in publishers_of(call.target)
+                publisher.producing(returns, broker) for publisher in publishers_of(call.target)
             ]
         except DefinitionError as error:
             raise DeclarationError(

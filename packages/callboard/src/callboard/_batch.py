@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Any, get_args, get_origin
+from typing import Any, TypeGuard, get_args, get_origin
 
-from callboard_brokers import BatchDelivery, Delivery, Settlement
+from callboard_brokers import BatchDelivery, BatchMessage, Delivery, Message, Settlement
 from callboard_di import EMPTY, Plan
 
 from ._errors import BatchError, ControlFlow, DeclarationError
@@ -13,7 +13,7 @@ from ._handler import where
 from ._outcome import Outcome
 from ._worker import Worker
 
-__all__ = ["BatchWorker", "Batcher", "element_of", "parts_of"]
+__all__ = ["BatchWorker", "Batcher", "element_of", "is_batch", "parts_of"]
 
 
 class Batcher:
@@ -87,7 +87,11 @@ class BatchWorker(Worker):
         try:
             result = await self._handle(message)
             failures = _failures(result, len(parts))
-            outcome = self._conclude(message, _without(failures, result))
+            if failures:
+                kept = [part for n, part in enumerate(message.parts) if n not in failures]
+                result = _without(failures, result)
+                message = BatchMessage(kept) if kept else message
+            outcome = self._conclude(message, result)
         except BatchError as error:
             await self._finish_parts(parts, error.failures, Outcome(self._settles(None)))
         except Exception as error:  # noqa: BLE001 - whatever a handler raises is decided upon here
@@ -116,6 +120,11 @@ class BatchWorker(Worker):
         rest = [part for index, part in enumerate(parts) if index not in failures]
         if rest:
             await self._finish(BatchDelivery(rest), outcome)
+
+
+def is_batch(message: Message[Any]) -> TypeGuard[BatchMessage[Any]]:
+    """Whether *message* stands for several; `isinstance` would forget of which kind."""
+    return isinstance(message, BatchMessage)
 
 
 def parts_of(delivery: Delivery[Any]) -> Sequence[Delivery[Any]]:
@@ -149,7 +158,5 @@ def _failures(result: object, count: int) -> dict[int, Exception]:
     return {n: each for n, each in results if isinstance(each, Exception)}  # pyright: ignore[reportUnknownVariableType] - of whatever
 
 
-def _without(failures: Mapping[int, Exception], result: Any) -> Any:
-    if not failures:
-        return result
+def _without(failures: Mapping[int, Exception], result: Any) -> list[object]:
     return [each for n, each in enumerate(result) if n not in failures]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
@@ -157,7 +159,16 @@ class Broker(Router, Generic[T]):
 
     async def send(self, message: object, target: T, options: PublishOptions) -> None:
         """Encode *message* and publish it to *target*; return when the broker has it."""
-        await self._started().publish(self._envelope(message, options), target)
+        await self._started().publish(self.envelope(message, options), target)
+
+    async def send_all(self, messages: Sequence[tuple[Message[Any], T]]) -> None:
+        """Publish encoded *messages*, each to its target; return when the broker has them all.
+
+        If one fails, the broker may have others.
+        """
+        runtime = self._started()
+        for target, group in groupby(messages, itemgetter(1)):
+            await runtime.publish_batch([message for message, _ in group], target)
 
     async def ask(
         self,
@@ -175,7 +186,7 @@ class Broker(Router, Generic[T]):
         connection = self.connection
         if not can_request(connection):
             raise DeclarationError(f"{self.name} has no way to wait for an answer")
-        answer = await connection.request(self._envelope(message, options), target, timeout)
+        answer = await connection.request(self.envelope(message, options), target, timeout)
         if (kind := answer.headers.get(FAILURE_HEADER)) is not None:
             raise RequestFailed(str(kind), answer.body.decode(errors="replace"))
         answer.binding = _Plain(self.codec)
@@ -267,7 +278,8 @@ class Broker(Router, Generic[T]):
             )
         return self.runtime
 
-    def _envelope(self, message: object, options: PublishOptions) -> Message[Any]:
+    def envelope(self, message: object, options: PublishOptions) -> Message[Any]:
+        """Return the message that carries *message*, encoded."""
         return envelope(message, options, self.codec.encode, self.identify)
 
 

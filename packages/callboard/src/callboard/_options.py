@@ -178,6 +178,8 @@ class PublisherOptions:
     description: str | None = None
     schema: Any = None
     """The type of what is published, where the handler's return annotation does not say it."""
+    batch: bool = False
+    """Publish each element of the list that the handler returns, as a message of its own."""
     include_in_schema: bool = True
 
 

@@ -19,7 +19,16 @@ from ._policy import AckPolicy, settlement_of
 if TYPE_CHECKING:
     from ._broker import Broker
 
-__all__ = ["FAILURE_HEADER", "Conclude", "Outcome", "Output", "Way", "concluding", "deciding"]
+__all__ = [
+    "FAILURE_HEADER",
+    "Conclude",
+    "Outcome",
+    "Output",
+    "Produce",
+    "Way",
+    "concluding",
+    "deciding",
+]
 
 FAILURE_HEADER: Final = "x-callboard-failure"
 """Marks an answer that is a failure; its value is the type of the exception."""
@@ -69,9 +78,13 @@ class Outcome:
         self.delay = error.delay if isinstance(error, NackMessage) else None
 
 
+Produce: TypeAlias = Callable[[object, Message[Any]], Sequence[Output]]
+"""Makes the outputs of a result, given the message that it came from."""
+
+
 def concluding(
     policy: AckPolicy,
-    publishers: Sequence[tuple[Wrap, Way]],
+    publishers: Sequence[Produce],
     answer: tuple[Wrap, Callable[[str], Way]] | None,
 ) -> Conclude:
     """Compose what follows a handler's return: first the answer, then each of *publishers*.
@@ -85,7 +98,7 @@ def concluding(
         reply_to = message.reply_to if answer is not None else None
         if not publishers and reply_to is None:
             return plain
-        outputs = [Output(way, result, wrap(result, message)) for wrap, way in publishers]
+        outputs = [each for produce in publishers for each in produce(result, message)]
         if answer is not None and reply_to is not None:
             wrap, find = answer
             outputs.insert(0, Output(find(reply_to), result, wrap(result, message)))

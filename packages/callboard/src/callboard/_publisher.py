@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from copy import copy
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, get_args, overload
 
+from callboard_brokers import Message
+
+from ._batch import is_batch
 from ._envelope import Wrap, result_encoder, wrapping
 from ._errors import DeclarationError
 from ._handler import Handler, handler_of, publishers_of, receive_of, where
 from ._options import PublisherOptions, PublishOptions, RouterOptions, prefixed
-from ._outcome import Way
+from ._outcome import Output, Produce, Way
 from ._takes import sends
 
 if TYPE_CHECKING:
@@ -84,15 +87,20 @@ class Publisher(Generic[T]):
         broker = self.outlet.broker
         await broker.send(message, self.seen_from(broker).target, options)
 
-    def ways(self, returns: object, broker: Broker[Any]) -> tuple[Wrap, Way]:
-        """Return what makes a message of a result of a handler of *broker*, and the way it goes."""
+    def producing(self, returns: object, broker: Broker[Any]) -> Produce:
+        """Return what makes outputs of the results of a handler of *broker*."""
         seen = self.seen_from(broker)
         if seen.outlet is not broker:
             broker = self.outlet.broker
             seen = self.seen_from(broker)
         annotation = returns if self.options.schema is None else self.options.schema
+        if self.options.batch and self.options.schema is None:
+            annotation = next(iter(get_args(returns)), Any)
         wrap = wrapping(result_encoder(annotation, broker.codec), broker.identify)
-        return wrap, broker.to(seen.target)
+        way = broker.to(seen.target)
+        if self.options.batch:
+            return _one_by_one(wrap, way)
+        return lambda result, cause: [Output(way, result, wrap(result, cause))]
 
     def placed(self, scopes: Sequence[RouterOptions], outlet: Outlet) -> Publisher[T]:
         """Return it as it is seen from *outlet*, outside of *scopes*; its mock is the same."""
@@ -131,3 +139,25 @@ class Publisher(Generic[T]):
                 " `async with TestBroker(broker):`"
             )
         return self.recorder.mock
+
+
+def _one_by_one(wrap: Wrap, way: Way) -> Produce:
+    """Return what makes an output of each element of a result.
+
+    Of a batch each element follows from the message in its place, if there are as many.
+    """
+
+    def produce(results: Any, cause: Message[Any]) -> Sequence[Output]:
+        if isinstance(results, str | bytes | dict) or not isinstance(results, Iterable):
+            raise TypeError(
+                f"a publisher with batch=True publishes the elements of a list, not {results!r}"
+            )
+        elements: list[object] = [*results]
+        causes: Sequence[Message[Any]] = cause.parts if is_batch(cause) else [cause]
+        if len(causes) != len(elements):
+            causes = [cause] * len(elements)
+        return [
+            Output(way, each, wrap(each, its)) for each, its in zip(elements, causes, strict=True)
+        ]
+
+    return produce

@@ -27,6 +27,14 @@ _LIFE: Final[dict[str, tuple[int, str]]] = {
     "actor.crashed": (logging.ERROR, "{path} crashed: {error}"),
     "actor.restarting": (logging.WARNING, "{path} starts again in {delay:.1f} s, try {attempt}"),
     "actor.unkillable": (logging.CRITICAL, "{path} was cancelled, but lives on"),
+    "connection.lost": (
+        logging.WARNING,
+        "{path} can't reach {address}, and tries again until it can: {error}",
+    ),
+    "connection.restored": (logging.INFO, "{path} has reached {address} again"),
+    "partitions.lost": (logging.WARNING, "{path} has lost partitions of {address}: {error}"),
+    "commit.failed": (logging.WARNING, "{path} tries to commit {address} again: {error}"),
+    "publish.failed": (logging.ERROR, "{path} could not publish to {address}: {error}"),
     "supervisor.gave_up": (logging.CRITICAL, "{path} gives up on {child}, which crashed too often"),
 }
 

@@ -7,6 +7,7 @@ taken can still be handled and settled.
 from __future__ import annotations
 
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from callboard_actors import Child, ChildSpec, Mailbox, Supervisor, lifecycle, serve
@@ -82,7 +83,7 @@ class Running:
             notify=notify,
         )
         parts = [
-            ChildSpec("source", self._read),
+            ChildSpec("source", self._read, start_timeout=inf),
             ChildSpec("workers", workers.run, restart="transient", significant=True, drain=drain),
             ChildSpec("pump", self._pump),
         ]

@@ -10,7 +10,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from callboard_actors import Child, ChildSpec, Supervisor
-from callboard_brokers import Adapter, Connection, Message
+from callboard_brokers import Adapter, Connection, Message, can_batch
 
 from ._errors import NotRunning
 from ._pipeline import Middleware
@@ -49,7 +49,7 @@ class Runtime:
         total = broker.options.graceful_timeout if graceful_timeout is None else graceful_timeout
         self.drain = HANDLERS * total
         """Seconds that handlers have to finish when they are stopped."""
-        children = [ChildSpec("connection", self._connect)]
+        children = [ChildSpec("connection", self._connect, start_timeout=inf)]
         if listening:
             children.append(self._subscriptions())
         self.scope = Supervisor(
@@ -87,6 +87,15 @@ class Runtime:
     async def publish(self, message: Message[Any], target: Any) -> None:
         """Publish of one's own accord, not as the result of a handler."""
         await self.connection.publish(message, target)
+
+    async def publish_batch(self, messages: Sequence[Message[Any]], target: Any) -> None:
+        """Publish several of one's own accord, at once where the broker can."""
+        connection = self.connection
+        if can_batch(connection):
+            await connection.publish_batch(messages, target)
+        else:
+            for message in messages:
+                await connection.publish(message, target)
 
     def _subscriptions(self) -> ChildSpec:
         specs: list[ChildSpec] = []

@@ -39,6 +39,7 @@ from .testing import TestApp, TestBroker
 __all__ = [
     "KafkaBroker",
     "KafkaMessage",
+    "KafkaPublishMessage",
     "KafkaResponse",
     "KafkaRouter",
     "RebalanceListener",
@@ -103,11 +104,31 @@ class KafkaResponse(Response):
 
     def aim(self, target: KafkaTarget) -> KafkaTarget:
         """Return *target* with what this says of it."""
+        key = target.key if self.key is None else self.key
+        return replace(self.place(target), key=key)
+
+    def place(self, target: KafkaTarget) -> KafkaTarget:
+        """Return *target* with what this says of it beside the key."""
+        if self.partition is self.timestamp_ms is None:
+            return target
         return replace(
             target,
-            key=target.key if self.key is None else self.key,
             partition=target.partition if self.partition is None else self.partition,
             timestamp_ms=target.timestamp_ms if self.timestamp_ms is None else self.timestamp_ms,
+        )
+
+
+class KafkaPublishMessage(KafkaResponse):
+    """One of the messages of `publish_batch`, with more to say than a body."""
+
+    __slots__ = ()
+
+    def over(self, options: PublishOptions) -> PublishOptions:
+        """Return *options* with what this says of them."""
+        return replace(
+            options,
+            headers={**(options.headers or {}), **(self.headers or {})},
+            correlation_id=self.correlation_id or options.correlation_id,
         )
 
 
@@ -149,6 +170,34 @@ class KafkaBroker(Broker[KafkaTarget], KafkaRouter):
     async def publish(self, message: object, options: KafkaPublish) -> None:
         """Send *message*; return when Kafka has it, in all replicas that are in sync."""
         await self.send(message, part(options, KafkaTarget), options)
+
+    async def publish_batch(  # noqa: PLR0913 - each may be said, by name
+        self,
+        *messages: object,
+        topic: str,
+        key: str | bytes | None = None,
+        partition: int | None = None,
+        timestamp_ms: int | None = None,
+        headers: dict[str, str | bytes] | None = None,
+        correlation_id: str | None = None,
+        reply_to: str | None = None,
+    ) -> None:
+        """Send *messages* at once; return when Kafka has them all.
+
+        A `KafkaPublishMessage` among them says for itself what the others are told here. Those of
+        a partition keep their order. If one fails, Kafka may have others.
+        """
+        target = KafkaTarget(topic, partition=partition, timestamp_ms=timestamp_ms)
+        options = PublishOptions(headers=headers, correlation_id=correlation_id, reply_to=reply_to)
+        plain = KafkaPublishMessage(None, key=key)
+        outgoing: list[tuple[Message[Any], KafkaTarget]] = []
+        for each in messages:
+            own = each if isinstance(each, KafkaPublishMessage) else plain
+            body = each.body if isinstance(each, KafkaPublishMessage) else each
+            message = self.envelope(body, own.over(options))
+            message.key = plain.key if own.key is None else own.key
+            outgoing.append((message, own.place(target)))
+        await self.send_all(outgoing)
 
     @sends(KafkaRequest)
     async def request(self, message: object, options: KafkaRequest) -> Message[Record]:

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import NoneType
-from typing import Any, Self, TypeAlias
+from typing import Any, Self, TypeAlias, get_args
 
 from callboard_asyncapi import (
     Channel,
@@ -165,6 +165,8 @@ def _published_schema(publisher: Publisher[Any]) -> Schema | None:
     annotation = publisher.options.schema
     if annotation is None and publisher.returns:
         annotation = publisher.returns[0]
+        if publisher.options.batch:
+            annotation = next(iter(get_args(annotation)), None)
     return None if annotation is None else _schema(lambda: json_schema(annotation), annotation)
 
 

@@ -39,10 +39,15 @@ class WatchedConnection:
 
     async def publish(self, message: Message[Any], target: Any, /) -> None:
         """Publish; raise what a handler raised meanwhile."""
+        await self.publish_batch([message], target)
+
+    async def publish_batch(self, messages: Sequence[Message[Any]], target: Any, /) -> None:
+        """Publish all of *messages*, then wait as `publish` does."""
         since = self._witness.failed
         with self._witness.running():
-            await self._inner.publish(message, target)
-            self._record(message, target)
+            for message in messages:
+                await self._inner.publish(message, target)
+                self._record(message, target)
         if not INSIDE.get():
             await self._witness.settled()
             if (failure := self._witness.failure(since)) is not None:

@@ -76,7 +76,7 @@ class Broker(Router, Generic[T]):
     from any task, and again. In an `App`, the application does it.
     """
 
-    _complete = True
+    complete = True
 
     def __init__(self, adapter: Adapter[Any, T], skin: Skin[T], options: BrokerOptions) -> None:
         super().__init__()
@@ -113,7 +113,7 @@ class Broker(Router, Generic[T]):
         Raises:
             NotRunning: The broker was not started, or is stopped.
         """
-        return self._started().connection
+        return self.started.connection
 
     async def connect(self) -> None:
         """Connect, without starting the subscribers.
@@ -134,7 +134,7 @@ class Broker(Router, Generic[T]):
             Exception: What an actor raised that can't be made, or can't start.
         """
         await self._run(listening=True)
-        await self._started().listen()
+        await self.started.listen()
 
     async def stop(self) -> None:
         """Stop in good order: the intake, the workers when nothing is left, the connection.
@@ -159,14 +159,14 @@ class Broker(Router, Generic[T]):
 
     async def send(self, message: object, target: T, options: PublishOptions) -> None:
         """Encode *message* and publish it to *target*; return when the broker has it."""
-        await self._started().publish(self.envelope(message, options), target)
+        await self.started.publish(self.envelope(message, options), target)
 
     async def send_all(self, messages: Sequence[tuple[Message[Any], T]]) -> None:
         """Publish encoded *messages*, each to its target; return when the broker has them all.
 
         If one fails, the broker may have others.
         """
-        runtime = self._started()
+        runtime = self.started
         for target, group in groupby(messages, itemgetter(1)):
             await runtime.publish_batch([message for message, _ in group], target)
 
@@ -202,7 +202,7 @@ class Broker(Router, Generic[T]):
 
     def tree(self) -> Node:
         """Return the supervision tree as plain data."""
-        return self._started().scope.tree()
+        return self.started.scope.tree()
 
     def attach(
         self,
@@ -270,7 +270,13 @@ class Broker(Router, Generic[T]):
             self._host = None
             self.detach()
 
-    def _started(self) -> Runtime:
+    @property
+    def started(self) -> Runtime:
+        """What runs behind it.
+
+        Raises:
+            NotRunning: The broker was not started, or is stopped.
+        """
         if self.runtime is None:
             raise NotRunning(
                 f"{self.name} is not running: `await broker.start()`, or run the App, before you"

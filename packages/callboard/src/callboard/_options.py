@@ -92,6 +92,8 @@ class SubscriberOptions:
     """How many a batch holds at most; None: as many as the mailbox."""
     batch_timeout_ms: int = 0
     """How long a batch that has begun waits to be filled; 0 takes what is there."""
+    persistent: bool = True
+    """Start with the broker; False: when `start` is called, by hand."""
     no_reply: bool = False
     """Do not answer, even a message that says where to."""
     title: str | None = None

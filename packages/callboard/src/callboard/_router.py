@@ -26,7 +26,7 @@ class Router:
     options.
     """
 
-    _complete: ClassVar[bool] = False
+    complete: ClassVar[bool] = False
     """Whether an address that is declared here is the whole address."""
 
     @takes(RouterOptions)
@@ -97,7 +97,7 @@ class Router:
 
     def add_subscriber(self, source: Any, options: SubscriberOptions) -> Subscriber:
         """Declare that *source* is subscribed to; the result decorates the handlers."""
-        subscriber = Subscriber(source, options, self._declared, complete=self._complete)
+        subscriber = Subscriber(source, options, self, self._declared)
         self._declared.append(subscriber)
         return subscriber
 

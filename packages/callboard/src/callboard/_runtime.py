@@ -6,18 +6,21 @@ Should the connection be replaced (not merely reconnect), what hangs on it is st
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import count
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from callboard_actors import Child, ChildSpec, Supervisor
 from callboard_brokers import Adapter, Connection, Message, can_batch
 
-from ._errors import NotRunning
+from ._errors import DeclarationError, NotRunning
 from ._pipeline import Middleware
+from ._reading import Reading
 from ._running import Running
 
 if TYPE_CHECKING:
     from ._broker import Broker
+    from ._subscriber import Subscriber
 
 __all__ = ["Runtime"]
 
@@ -49,8 +52,15 @@ class Runtime:
         total = broker.options.graceful_timeout if graceful_timeout is None else graceful_timeout
         self.drain = HANDLERS * total
         """Seconds that handlers have to finish when they are stopped."""
+        self._begun: dict[int, ChildSpec] = {}
+        """What was started, by the list of its handlers, which is the same from everywhere."""
+        self._readings: dict[int, Reading] = {}
+        self._planted = listening
+        self._tree: Supervisor
         children = [ChildSpec("connection", self._connect, start_timeout=inf)]
         if listening:
+            for declared in self._persistent():
+                self._spec(declared)
             children.append(self._subscriptions())
         self.scope = Supervisor(
             children,
@@ -76,10 +86,9 @@ class Runtime:
         """Start the subscriptions too, unless they run; if that fails, it can be tried again."""
         if self._listening:
             return
-        subscriptions = self._subscriptions()
         self._listening = True
         try:
-            await self.scope.start_child(subscriptions)
+            await self._plant(self._persistent())
         except BaseException:
             self._listening = False
             raise
@@ -97,18 +106,80 @@ class Runtime:
             for message in messages:
                 await connection.publish(message, target)
 
+    async def begin(self, declared: Subscriber) -> None:
+        """Start *declared*, whatever else runs; with handlers it runs, without it is read."""
+        if id(declared.calls) in self._begun:
+            raise DeclarationError(f"{declared.name} is running already")
+        if declared.calls:
+            await self._plant([declared])
+            return
+        reading = Reading(declared, self)
+        await self._plant([declared], reading)
+        self._readings[id(declared.calls)] = reading
+
+    async def end(self, declared: Subscriber) -> None:
+        """Stop *declared* in good order, alone; nothing, if it is not running."""
+        self._readings.pop(id(declared.calls), None)
+        spec = self._begun.pop(id(declared.calls), None)
+        if spec is not None:
+            await self._tree.stop_child(spec.id)
+
+    def reading(self, declared: Subscriber) -> Reading:
+        """Return what reads *declared*, which has no handlers.
+
+        Raises:
+            NotRunning: It was not started.
+        """
+        try:
+            return self._readings[id(declared.calls)]
+        except KeyError:
+            raise NotRunning(
+                f"{declared.name} is not running: `await subscriber.start()`"
+            ) from None
+
+    def _persistent(self) -> list[Subscriber]:
+        """Return what starts with the broker and does not run yet."""
+        subscribers = self.broker.subscribers
+        waiting = (each for each in subscribers if id(each.calls) not in self._begun)
+        return [each for each in waiting if each.options.persistent]
+
+    async def _plant(self, declared: Sequence[Subscriber], reading: Reading | None = None) -> None:
+        """Start *declared*, under a supervisor that is made when there is something to supervise."""
+        specs = [self._spec(each, reading) for each in declared]
+        try:
+            if self._planted:
+                for spec in specs:
+                    await self._tree.start_child(spec)
+            else:
+                await self.scope.start_child(self._subscriptions())
+        except BaseException:
+            for each in declared:
+                self._begun.pop(id(each.calls), None)
+            raise
+        self._planted = True
+
     def _subscriptions(self) -> ChildSpec:
-        specs: list[ChildSpec] = []
-        names: list[str] = []
-        for declared in self.broker.subscribers:
-            # Several subscribers of an address may have handlers of one name.
-            names.append(declared.name)
-            twins = names.count(declared.name)
-            name = declared.name if twins == 1 else f"{declared.name}-{twins}"
-            run = Running(declared, self).run
-            specs.append(ChildSpec(name, run, restart="transient", drain=inf))
-        supervisor = Supervisor(specs, intensity=1, period=60.0, notify=self.broker.events)
-        return ChildSpec("subscriptions", supervisor.run, drain=inf)
+        return ChildSpec("subscriptions", self._subscribe, drain=inf, start_timeout=inf)
+
+    async def _subscribe(self, child: Child) -> None:
+        """Run what has begun; after the loss of a connection, again."""
+        specs = [*self._begun.values()]
+        self._tree = Supervisor(specs, intensity=1, period=60.0, notify=self.broker.events)
+        await self._tree.run(child)
+
+    def _spec(self, declared: Subscriber, reading: Reading | None = None) -> ChildSpec:
+        run = reading.run if reading is not None else Running(declared, self).run
+        spec = ChildSpec(
+            self._name(declared), run, restart="transient", drain=inf, start_timeout=inf
+        )
+        self._begun[id(declared.calls)] = spec
+        return spec
+
+    def _name(self, declared: Subscriber) -> str:
+        """Name *declared*: several subscribers of an address may have handlers of one name."""
+        taken = {spec.id for spec in self._begun.values()}
+        names = (f"{declared.name}-{n}" if n > 1 else declared.name for n in count(1))
+        return next(name for name in names if name not in taken)
 
     async def _connect(self, child: Child) -> None:
         async with self.adapter.connect() as connection:

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from copy import copy
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar, overload
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeAlias, TypeVar, overload
+
+from anyio import move_on_after
 
 from callboard_brokers import Message
 from callboard_di import Callee, PlanError, plan
 
 from ._batch import element_of
-from ._errors import DeclarationError
+from ._errors import DeclarationError, NotRunning
 from ._handler import Handler, handler_of, receive_of, signature_of, where
 from ._options import RouterOptions, SubscriberOptions, prefixed
 from ._resolver import AnyResolver
 
 if TYPE_CHECKING:
     from ._handler import ActorClass
+    from ._reading import Reading
+    from ._router import Router
+    from ._runtime import Runtime
 
 __all__ = ["Call", "Filter", "Subscriber"]
 
@@ -62,9 +68,8 @@ class Subscriber:
         self,
         source: Any,
         options: SubscriberOptions,
+        router: Router,
         siblings: Sequence[object] = (),
-        *,
-        complete: bool = True,
     ) -> None:
         self.source = source
         self.options = options
@@ -72,7 +77,66 @@ class Subscriber:
         """What the routers around it say, from the nearest outwards; without its broker."""
         self.calls: list[Call] = []
         self._siblings = siblings
-        self._complete = complete
+        self._router = router
+
+    async def start(self) -> None:
+        """Start it alone, on a broker that is connected: it is read by hand, or calls its handlers.
+
+        Raises:
+            NotRunning: The broker is not running.
+            DeclarationError: It runs already.
+        """
+        await self._runtime.begin(self._seen)
+
+    async def stop(self) -> None:
+        """Stop it alone: the intake, then the handlers when nothing is left."""
+        await self._runtime.end(self._seen)
+
+    async def get_one(self, *, timeout: float | None = 5.0) -> Message[Any] | None:  # noqa: ASYNC109 - as users know it
+        """Return the next message, or None after *timeout* seconds; it has to be settled by hand.
+
+        Raises:
+            DeclarationError: It has handlers, which get the messages.
+            NotRunning: It is not running, or has been stopped meanwhile.
+        """
+        reading = self._reading()
+        with move_on_after(timeout):
+            return await reading.take()
+        return None
+
+    def __aiter__(self) -> AsyncIterator[Message[Any]]:
+        """Go through the messages until it is stopped; each has to be settled by hand."""
+        return _Messages(self._reading())
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    @property
+    def _runtime(self) -> Runtime:
+        return self._router.broker.started
+
+    @property
+    def _seen(self) -> Subscriber:
+        """It, as its broker sees it."""
+        subscribers = self._router.broker.subscribers
+        return next(each for each in subscribers if each.calls is self.calls)
+
+    def _reading(self) -> Reading:
+        if self.calls:
+            raise DeclarationError(
+                f"{self.name} has a handler, which gets its messages; read those of a subscriber"
+                " without one"
+            )
+        return self._runtime.reading(self)
 
     def placed(self, scopes: Sequence[RouterOptions]) -> Subscriber:
         """Return it as it is seen from outside of *scopes*; its handlers are the same."""
@@ -146,7 +210,7 @@ class Subscriber:
     def _call(self, target: Any, condition: Filter | None) -> Call:
         """Read the signatures of *target*, and find what is wrong whatever the context holds."""
         call = _read(target, condition)
-        resolver = AnyResolver(self.source.address if self._complete else None)
+        resolver = AnyResolver(self.source.address if self._router.complete else None)
         try:
             planned = plan(call.callee, resolver=resolver, dependencies=self.options.dependencies)
             if call.constructor is not None:
@@ -156,6 +220,22 @@ class Subscriber:
         except PlanError as error:
             raise DeclarationError(str(error)) from error
         return call
+
+
+class _Messages:
+    """Goes through what is read by hand."""
+
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Message[Any]:
+        try:
+            return await self._reading.take()
+        except NotRunning:
+            raise StopAsyncIteration from None
 
 
 def _read(target: Any, condition: Filter | None) -> Call:

@@ -1,0 +1,90 @@
+"""A subscription that is read by hand: no handler, no workers, no policy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from callboard_actors import Child, Mailbox, MailboxClosed
+from callboard_brokers import Delivery, Message, Subscription
+
+from ._dead_letter import burying
+from ._errors import NotRunning
+from ._options import resolve
+from ._pump import size
+
+if TYPE_CHECKING:
+    from ._runtime import Runtime
+    from ._subscriber import Subscriber
+
+__all__ = ["Reading"]
+
+
+class Reading:
+    """Takes messages from the broker for whoever asks, and leaves it to him to settle them.
+
+    It is the `Binding` of these messages. What nobody has asked for by the end is given back.
+    """
+
+    def __init__(self, declared: Subscriber, runtime: Runtime) -> None:
+        broker = runtime.broker
+        inherited = resolve(declared.options, *declared.scopes, broker.options)
+        self._declared = declared
+        self._runtime = runtime
+        self._codec = broker.codec
+        self._bury = burying(
+            declared.name, inherited.dead_letter, broker.way, broker.reporter.unburied
+        )
+        self._open_mailbox()
+
+    async def run(self, child: Child) -> None:
+        """Be a child of the broker's supervisor."""
+        source, capacity = self._declared.source, self._declared.options.mailbox
+        if self._mailbox.closed:
+            self._open_mailbox()
+        try:
+            async with self._runtime.connection.subscribe(source, capacity) as subscription:
+                child.ready()
+                with anyio.CancelScope() as intake:
+                    child.on_stop(intake.cancel)
+                    await self._fill(subscription)
+                for delivery in self._mailbox.drain():
+                    delivery.release()
+        finally:
+            self._mailbox.close()
+
+    async def take(self) -> Message[Any]:
+        """Wait for the next message.
+
+        Raises:
+            NotRunning: It is stopped, perhaps while waiting.
+        """
+        try:
+            delivery = await self._reader.take()
+        except MailboxClosed as error:
+            raise NotRunning(f"{self._declared.name} has been stopped") from error
+        self._reader.done()
+        delivery.message.binding = self
+        return delivery.message
+
+    def decode(self, message: Message[Any], /) -> object:
+        """Return the plain value of a body."""
+        return self._codec.decode(message.body, message.content_type)
+
+    async def reject(self, message: Message[Any], /) -> None:
+        """Bury *message*."""
+        if isinstance(message.delivery, Delivery):
+            await self._bury(message.delivery, None)  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType] - isinstance can't say of what
+
+    def _open_mailbox(self) -> None:
+        options, name = self._declared.options, self._declared.name
+        self._mailbox: Mailbox[Delivery[Any]] = Mailbox(options.mailbox, size=size, name=name)
+        self._reader = self._mailbox.reader()
+
+    async def _fill(self, subscription: Subscription) -> None:
+        while True:
+            taken = await subscription.receive(await self._mailbox.room())
+            self._mailbox.put_many(taken)
+            for delivery in taken:
+                self._runtime.broker.reporter.left(delivery)

@@ -1,0 +1,178 @@
+"""Subscribers that are started by hand, and read by hand."""
+
+from __future__ import annotations
+
+import pytest
+from anyio import create_task_group, current_time
+from anyio import wait_all_tasks_blocked as idle
+
+from callboard import DeclarationError, MemoryBroker, Message, NotRunning, TestBroker
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_messages_are_taken_one_by_one_and_settled_by_hand(broker: MemoryBroker) -> None:
+    orders = broker.subscriber("orders", group="g", persistent=False)
+    async with broker:
+        async with orders:
+            await broker.publish({"id": 1}, "orders")
+            await broker.publish({"id": 2}, "orders")
+            first = await orders.get_one()
+            assert first is not None
+            assert await first.decode() == {"id": 1}
+            await first.ack()
+
+        assert broker.unread("orders") == 1  # what nobody asked for is given back
+
+
+async def test_nothing_within_the_time_is_none(broker: MemoryBroker) -> None:
+    orders = broker.subscriber("orders", persistent=False)
+    async with broker, orders:
+        begin = current_time()
+
+        assert await orders.get_one(timeout=2) is None
+        assert current_time() - begin == pytest.approx(2)
+
+
+async def test_messages_are_gone_through_until_the_stop(broker: MemoryBroker) -> None:
+    orders = broker.subscriber("orders", persistent=False)
+    heard: list[object] = []
+
+    async def listen() -> None:
+        async for message in orders:
+            heard.append(await message.decode())
+            await message.ack()
+
+    async with broker, create_task_group() as tasks:
+        await orders.start()
+        tasks.start_soon(listen)
+        for number in (1, 2, 3):
+            await broker.publish(number, "orders")
+        await idle()
+        await orders.stop()
+
+    assert heard == [1, 2, 3]
+
+
+async def test_a_subscriber_that_is_read_rejects_to_its_dead_letters(broker: MemoryBroker) -> None:
+    orders = broker.subscriber("orders", persistent=False, dead_letter="dead")
+    dead = broker.subscriber("dead", persistent=False)
+    async with broker, orders, dead:
+        await broker.publish(1, "orders")
+        message = await orders.get_one()
+        assert message is not None
+        await message.reject()
+        letter = await dead.get_one()
+
+        assert letter is not None
+        assert letter.body == b"1"
+        assert message.processed
+
+
+async def test_a_handler_that_is_added_to_a_running_broker_starts_when_it_is_told_to(
+    broker: MemoryBroker,
+) -> None:
+    heard: list[int] = []
+    async with broker:
+        await broker.start()
+        orders = broker.subscriber("orders")
+
+        @orders
+        async def handle(number: int) -> None:
+            heard.append(number)
+
+        await broker.publish(1, "orders")
+        async with orders:
+            await broker.publish(2, "orders")
+            await idle()
+        await broker.publish(3, "orders")
+        await idle()
+
+    assert heard == [2]
+
+
+async def test_one_that_was_started_alone_goes_on_when_the_others_start(
+    broker: MemoryBroker,
+) -> None:
+    heard: list[str] = []
+    first, second = broker.subscriber("a"), broker.subscriber("b")
+
+    @first
+    async def hear_a(text: str) -> None:
+        heard.append(text)
+
+    @second
+    async def hear_b(text: str) -> None:
+        heard.append(text)
+
+    async with broker:
+        await first.start()
+        await broker.publish("a1", "a")
+        await broker.publish("b1", "b")
+        await broker.start()
+        await broker.publish("b2", "b")
+        await idle()
+        with pytest.raises(DeclarationError, match="is running already"):
+            await first.start()
+
+    assert heard == ["a1", "b2"]
+
+
+async def test_a_test_broker_does_not_wait_for_what_is_read_by_hand(broker: MemoryBroker) -> None:
+    orders = broker.subscriber("orders", persistent=False)
+    async with TestBroker(broker), orders:
+        await broker.publish(1, "orders")
+        message = await orders.get_one()
+
+        assert message is not None
+        await message.ack()
+
+
+async def test_what_has_a_handler_is_not_read(broker: MemoryBroker) -> None:
+    orders = broker.subscriber("orders")
+
+    @orders
+    async def handle(number: int) -> None: ...
+
+    async with broker:
+        await broker.start()
+        with pytest.raises(DeclarationError, match="has a handler, which gets its messages"):
+            await orders.get_one()
+
+
+async def test_what_does_not_run_is_not_read(broker: MemoryBroker) -> None:
+    orders = broker.subscriber("orders", persistent=False)
+    with pytest.raises(NotRunning):
+        await orders.get_one()
+    async with broker:
+        await orders.stop()
+        with pytest.raises(NotRunning, match=r"await subscriber\.start\(\)"):
+            await orders.get_one()
+
+
+async def test_a_reader_that_waits_hears_of_the_stop(broker: MemoryBroker) -> None:
+    orders = broker.subscriber("orders", persistent=False)
+
+    async def wait() -> None:
+        with pytest.raises(NotRunning, match="has been stopped"):
+            await orders.get_one(timeout=None)
+
+    async with broker, create_task_group() as tasks:
+        await orders.start()
+        tasks.start_soon(wait)
+        await idle()
+        await orders.stop()
+
+
+async def test_messages_of_a_reader_are_given_back_by_hand_too(broker: MemoryBroker) -> None:
+    orders = broker.subscriber("orders", persistent=False)
+    taken: list[Message] = []
+    async with broker, orders:
+        await broker.publish(1, "orders")
+        for _ in range(2):
+            message = await orders.get_one()
+            assert message is not None
+            taken.append(message)
+            await message.nack(delay=1)
+
+    assert [each.body for each in taken] == [b"1", b"1"]

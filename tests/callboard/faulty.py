@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
+from math import inf
 from typing import Any
 
 from callboard import MemoryBroker, Message
@@ -15,6 +16,7 @@ from callboard_brokers import (
     ConnectionLost,
     Delivery,
     Features,
+    MessageTooLarge,
     PublishFailed,
     Subscription,
 )
@@ -30,6 +32,8 @@ class Faulty:
         self.features = features or inner.features
         self.faults: Counter[str] = Counter()
         self.attempts: Counter[str] = Counter()
+        self.limit: float = inf
+        """How many bytes a message may have, its headers included."""
 
     def attempt(self, name: str) -> bool:
         """Count an attempt; return whether it is to fail."""
@@ -64,6 +68,9 @@ class FaultyConnection:
     async def publish(self, message: Message, target: MemoryTarget) -> None:
         if self._adapter.attempt(target.address):
             raise PublishFailed(f"{target.address!r} takes nothing at the moment")
+        size = len(message.body) + sum(len(value) for value in message.headers.values())
+        if size > self._adapter.limit:
+            raise MessageTooLarge(f"{size} bytes are more than {self._adapter.limit}")
         await self._inner.publish(message, target)
 
     async def ping(self) -> None:

@@ -158,3 +158,71 @@ async def test_nothing_is_published_for_a_handler_that_failed(broker: MemoryBrok
             await broker.publish(1, "in")
 
         hear.mock.assert_not_called()
+
+
+async def test_outputs_that_never_can_be_published_are_a_failure_of_the_handler(
+    broker: MemoryBroker, caplog: pytest.LogCaptureFixture
+) -> None:
+    @broker.subscriber("in")
+    async def handle(number: int) -> int:
+        return number
+
+    async with broker:
+        await broker.start()
+        await broker.publish(1, "in", reply_to="{nowhere}")
+        await wait_all_tasks_blocked()
+
+        (letter,) = broker.dead_letters()
+    assert letter.message.body == b"1"
+    assert "can't be published; it is rejected: DestinationError" in caplog.text
+
+
+async def test_an_output_beyond_the_limit_of_the_broker_is_one_too() -> None:
+    broker = FaultyBroker(dead_letter="dead")
+    broker.faulty.limit = 3_000
+    reasons: list[object] = []
+
+    @broker.subscriber("dead")
+    async def bury(text: str, message: MemoryMessage) -> None:
+        reasons.append(message.headers["x-exception-type"])
+
+    @broker.publisher("out")
+    @broker.subscriber("in")
+    async def handle(text: str) -> str:
+        return 1_000 * text
+
+    async with broker:
+        await broker.start()
+        await broker.publish("long", "in")
+        await wait_all_tasks_blocked()
+
+    assert reasons == ["MessageTooLarge"]
+
+
+@pytest.mark.parametrize("size", [100, 480])
+async def test_a_dead_letter_beyond_the_limit_goes_without_the_reasons_or_into_the_log(
+    size: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    broker = FaultyBroker(dead_letter="dead")
+    broker.faulty.limit = 500
+    buried: list[MemoryMessage] = []
+
+    @broker.subscriber("dead")
+    async def bury(message: MemoryMessage) -> None:
+        buried.append(message)
+
+    @broker.subscriber("in")
+    async def handle(text: str) -> None:
+        raise ValueError(500 * "no")
+
+    async with broker:
+        await broker.start()
+        await broker.publish(size * "x", "in")
+        await wait_all_tasks_blocked()
+
+        assert broker.unread("in") == 0
+    if size == 100:
+        assert [letter.headers["x-exception-type"] for letter in buried] == ["rejected"]
+    else:
+        assert buried == []
+        assert "no dead letter can be made of message" in caplog.text

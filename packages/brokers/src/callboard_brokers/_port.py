@@ -180,15 +180,20 @@ class Lagging(Protocol):
 class Staging(Protocol[T_contra]):
     """A subscription whose outputs are published with the settlement of what they came from."""
 
-    def stage(self, delivery: Delivery, message: Message, target: T_contra, /) -> None:
-        """Publish *message* if, when, and only if *delivery* is done with for good.
+    @property
+    def staging(self) -> bool:
+        """Whether this source is read so."""
+        ...
 
-        Both happen at once, or neither does. A nack or a release forgets what was staged, and so
-        does whatever makes the delivery stale.
+    def stage(self, delivery: Delivery, outputs: Sequence[tuple[Message, T_contra]], /) -> None:
+        """Publish *outputs* if, when, and only if *delivery* is done with for good.
+
+        Both happen at once, or neither does. What was staged for *delivery* before is forgotten; a
+        nack, a release, and whatever makes the delivery stale forget it too.
 
         Raises:
             BrokerError: *delivery* is settled already.
-            DestinationError: *target* can never be published to.
-            MessageTooLarge: *message* can never be published.
+            DestinationError: A target can never be published to.
+            MessageTooLarge: A message can never be published.
         """
         ...

@@ -13,18 +13,18 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from callboard_actors import concerns_actor
-from callboard_brokers import Delivery, Message, Settlement
+from callboard_brokers import Delivery, Message, Settlement, Staging
 from callboard_validation import DefinitionError
 
 from ._batch import BatchWorker, is_batch, parts_of
 from ._dead_letter import burying, last_words
 from ._envelope import result_encoder, wrapping
 from ._errors import DeclarationError, Quarantined
-from ._finish import finishing
+from ._finish import Finish, Publish, finishing, publish_at_once, staging
 from ._handler import publishers_of, where
 from ._layers import acknowledged_first, logged, recorded
 from ._options import Inherited, RouterOptions
-from ._outcome import Conclude, Way, concluding, deciding
+from ._outcome import Conclude, Output, Way, concluding, deciding
 from ._pipeline import Choice, Scope, inject, plan_of, select, wrapped
 from ._policy import AckPolicy, settlement_of
 from ._resolver import HookResolver, MessageResolver
@@ -64,8 +64,9 @@ class Assembly:
             dependencies=[*chain(*dependencies, declared.options.dependencies)],
             batch=declared.options.batch,
         )
+        self._publish: Publish = publish_at_once
         self._bury = burying(
-            declared.name, inherited.dead_letter, broker.way, broker.reporter.unburied
+            declared.name, inherited.dead_letter, broker.way, self._leave, broker.reporter
         )
         if inherited.dead_letter is None and not runtime.adapter.features.dead_letters:
             broker.reporter.graveless(declared.name)
@@ -78,6 +79,10 @@ class Assembly:
     def stateful(self) -> bool:
         """Whether an actor class takes the messages, rather than functions."""
         return self._first.constructor is not None
+
+    def stage_with(self, subscription: Staging[Any]) -> None:
+        """Let *subscription* publish the outputs of its deliveries."""
+        self._publish = staging(subscription, self._broker)
 
     def worker(self, actor: Any = None) -> Worker:
         """Return a worker for *actor*, an instance of the class; None: for the functions."""
@@ -92,7 +97,7 @@ class Assembly:
             handle=self._around(handle),
             conclude=conclude,
             decide=deciding(self._policy, way, report, self._rules),
-            finish=finishing(self._bury, reporter),
+            finish=self._finishing(),
             binding=self,
         )
 
@@ -112,7 +117,7 @@ class Assembly:
         self._broker.reporter.quarantined(self._declared.name, delivery.message, error)
         # Whatever the policy says of failures, this one is final; who waits for an answer is told.
         decide = deciding(AckPolicy.REJECT_ON_ERROR, self._way, _unreported)
-        finish = finishing(self._bury, self._broker.reporter)
+        finish = self._finishing()
         for part in parts_of(delivery):
             await finish(part, decide(part.message, error))
 
@@ -128,6 +133,13 @@ class Assembly:
         if isinstance(delivery, Delivery):
             for part in parts_of(delivery):  # pyright: ignore[reportUnknownArgumentType] - isinstance can't say of what
                 await self._bury(part, None)
+
+    def _finishing(self) -> Finish:
+        return finishing(self._leave, self._bury, self._settles, self._broker.reporter)
+
+    async def _leave(self, delivery: Delivery[Any], outputs: Sequence[Output]) -> None:
+        """Publish *outputs*, now or with the settlement."""
+        await self._publish(delivery, outputs)
 
     @property
     def _way(self) -> Callable[[str], Way] | None:

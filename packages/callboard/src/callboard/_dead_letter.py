@@ -18,11 +18,12 @@ from typing import Any, Final
 import anyio
 
 from callboard_actors import Backoff
-from callboard_brokers import Delivery, Message
+from callboard_brokers import Delivery, Message, MessageTooLarge
 
 from ._errors import words
-from ._finish import Bury
-from ._outcome import Way
+from ._finish import Bury, Publish
+from ._outcome import Output, Way
+from ._reporter import Reporter
 
 __all__ = ["burying", "dead_letter", "last_words"]
 
@@ -35,13 +36,15 @@ def burying(
     subscriber: str,
     address: str | None,
     way: Callable[[str], Way],
-    report: Callable[[Delivery[Any], Exception], None],
+    publish: Publish,
+    reporter: Reporter,
 ) -> Bury:
     """Compose what a rejection does, given the dead letter *address*, a template, and ways there.
 
     A dead letter that can't be published is tried again with back-off, for as long as it takes:
     the worker waits with it, hence the subscription's intake does too. What comes from the dead
-    letter address itself is left to the broker: it would come back at once, for ever.
+    letter address itself is left to the broker: it would come back at once, for ever. A letter that
+    is too large for the broker goes without the reasons; else the log is its grave.
     """
 
     async def bury(delivery: Delivery[Any], error: Exception | None) -> None:
@@ -51,13 +54,18 @@ def burying(
             delivery.reject()
             return
         letter = dead_letter(delivery, error, subscriber)
-        failures = 0
+        failures, brief = 0, False
         while not delivery.settled:
             try:
-                await way(grave).publish(letter)
+                await publish(delivery, [Output(way(grave), None, letter)])
+            except MessageTooLarge as failure:
+                if brief:
+                    reporter.unburiable(delivery, failure)
+                    delivery.reject()
+                brief, letter = True, dead_letter(delivery, None, subscriber)
             except Exception as failure:  # noqa: BLE001 - nothing may lose the letter
                 failures += 1
-                report(delivery, failure)
+                reporter.unburied(delivery, failure)
                 await anyio.sleep(_BACKOFF.delay(failures, random.random))
             else:
                 delivery.ack()

@@ -2,41 +2,81 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeAlias
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from callboard_brokers import Delivery, Settlement
+from callboard_brokers import Delivery, DestinationError, MessageTooLarge, Settlement, Staging
 
-from ._outcome import Outcome
+from ._outcome import Outcome, Output
 from ._reporter import Reporter
 
-__all__ = ["Bury", "Finish", "finishing"]
+if TYPE_CHECKING:
+    from ._broker import Broker
+
+__all__ = ["Bury", "Finish", "Publish", "finishing", "publish_at_once", "staging"]
+
+HOPELESS: Final = (DestinationError, MessageTooLarge)
+"""What no later time will change."""
 
 Finish: TypeAlias = Callable[[Delivery[Any], Outcome], Awaitable[None]]
+Publish: TypeAlias = Callable[[Delivery[Any], Sequence[Output]], Awaitable[None]]
+"""Publishes what came of a delivery."""
 Bury: TypeAlias = Callable[[Delivery[Any], Exception | None], Awaitable[None]]
 """Brings a rejected delivery to where the subscription's dead letters go, and settles it."""
 
 
-def finishing(bury: Bury, reporter: Reporter) -> Finish:
+async def publish_at_once(delivery: Delivery[Any], outputs: Sequence[Output]) -> None:
+    """Publish *outputs* in order, each when the one before has arrived."""
+    del delivery
+    for output in outputs:
+        await output.way.publish(output.message)
+
+
+def staging(subscription: Staging[Any], broker: Broker[Any]) -> Publish:
+    """Return what leaves outputs to *subscription*, which publishes them with the settlement.
+
+    Those of other brokers can't be part of its transactions; they are published before.
+    """
+
+    async def stage(delivery: Delivery[Any], outputs: Sequence[Output]) -> None:
+        for output in outputs:
+            if output.way.broker is not broker:
+                await output.way.publish(output.message)
+        ours = [each for each in outputs if each.way.broker is broker]
+        # Nothing is awaited from here to the settlement: half of it would be handled again.
+        subscription.stage(delivery, [(each.message, each.way.target) for each in ours])
+
+    return stage
+
+
+def finishing(
+    publish: Publish,
+    bury: Bury,
+    settles: Callable[[Exception], Settlement | None],
+    reporter: Reporter,
+) -> Finish:
     """Compose publish-then-settle.
 
-    Outputs that can't be published are no fault of the message: it is delivered again (nack),
-    never rejected. If cancelled, the delivery is left unsettled.
+    Outputs that can't be published now are no fault of the message: it is delivered again (nack),
+    never rejected. Those that never can be are a failure of the handler that made them, which
+    *settles* decides upon. If cancelled, the delivery is left unsettled.
     """
 
     async def finish(delivery: Delivery[Any], outcome: Outcome) -> None:
-        settlement = outcome.settlement
+        settlement, cause = outcome.settlement, outcome.error
         if outcome.outputs:
             try:
-                for output in outcome.outputs:
-                    await output.way.publish(output.message)
+                await publish(delivery, outcome.outputs)
+            except HOPELESS as error:
+                settlement, cause = settles(error), error
+                reporter.unpublished(delivery, error, settlement)
             except Exception as error:  # noqa: BLE001 - whatever the broker says, the outputs are not out
-                reporter.unpublished(delivery, error)
                 settlement = Settlement.NACK
+                reporter.unpublished(delivery, error, settlement)
         if delivery.settlement is not None:
             return  # by the handler, or before it ran
         if settlement is Settlement.REJECT:
-            await bury(delivery, outcome.error)
+            await bury(delivery, cause)
         elif settlement is not None:
             delivery.settle(settlement, outcome.delay)
         else:

@@ -11,6 +11,7 @@ from callboard_brokers import Delivery, Message, Subscription
 
 from ._dead_letter import burying
 from ._errors import NotRunning
+from ._finish import publish_at_once
 from ._options import resolve
 from ._pump import size
 
@@ -34,7 +35,7 @@ class Reading:
         self._runtime = runtime
         self._codec = broker.codec
         self._bury = burying(
-            declared.name, inherited.dead_letter, broker.way, broker.reporter.unburied
+            declared.name, inherited.dead_letter, broker.way, publish_at_once, broker.reporter
         )
         self._open_mailbox()
 

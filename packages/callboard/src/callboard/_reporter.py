@@ -106,14 +106,16 @@ class Reporter:
             error,
         )
 
-    def unpublished(self, delivery: Delivery[Any], error: Exception) -> None:
+    def unpublished(
+        self, delivery: Delivery[Any], error: Exception, settlement: Settlement | None
+    ) -> None:
         """Say that the outputs of a handled message are not out, so that it is not done."""
         self.logger.error(
             "the outputs of %s can't be published; %s: %s: %s",
             coordinates(delivery.message),
             "it is settled already, so that they are lost"
             if delivery.settled
-            else "it will be delivered again",
+            else _THEN[settlement],
             type(error).__name__,
             error,
         )
@@ -124,6 +126,15 @@ class Reporter:
         """Say that a dead letter is not out yet."""
         self.logger.error(
             "the dead letter of %s can't be published; trying again: %s: %s",
+            coordinates(delivery.message),
+            type(error).__name__,
+            error,
+        )
+
+    def unburiable(self, delivery: Delivery[Any], error: Exception) -> None:
+        """Say that there will be no dead letter."""
+        self.logger.critical(
+            "no dead letter can be made of %s, which is rejected without one: %s: %s",
             coordinates(delivery.message),
             type(error).__name__,
             error,

@@ -11,7 +11,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from callboard_actors import Child, ChildSpec, Mailbox, Supervisor, lifecycle, serve
-from callboard_brokers import Delivery, Subscription
+from callboard_brokers import Delivery, Staging, Subscription
 
 from ._assembly import Assembly
 from ._batch import Batcher
@@ -104,6 +104,8 @@ class Running:
         connection = self._runtime.connection
         async with connection.subscribe(self._declared.source, capacity) as subscription:
             self._subscription = subscription
+            if isinstance(subscription, Staging) and subscription.staging:
+                self._assembly.stage_with(subscription)
             child.ready()
             try:
                 await child.stopping()

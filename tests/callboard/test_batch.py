@@ -21,7 +21,7 @@ from callboard import (
 from callboard._batch import Batcher
 from callboard.kafka import KafkaBroker, TestKafkaBroker
 from callboard.specification import AsyncAPI
-from callboard_brokers import BatchDelivery, BatchMessage, Delivery, Settlement
+from callboard_brokers import BatchMessage, Delivery, Settlement
 
 pytestmark = pytest.mark.anyio
 
@@ -44,20 +44,19 @@ def test_batches_hold_everything_once_in_order_and_no_more_than_their_size(
 ) -> None:
     batcher = Batcher(size, 0, lambda delivery: delivery.message.address)
     given_: list[Delivery] = []
-    made: list[BatchDelivery] = []
     for bulk in map(deliveries, bulks):
         given_ += bulk
-        made += batcher.add(bulk)
+        batcher.add(bulk)
         assert 0 < batcher.missing <= size
-    assert all(len(batch.parts) == size for batch in made)
-    made += batcher.flush()
+    assert all(len(batch.parts) == size for batch in batcher.ready)
+    made = batcher.drain()
 
     for key in "012":
         mine = [d for batch in made for d in batch.parts if d.message.address == key]
         assert mine == [each for each in given_ if each.message.address == key]
     assert all(len({d.message.address for d in batch.parts}) == 1 for batch in made)
     assert sum(len(batch.parts) for batch in made) == len(given_)
-    assert batcher.flush() == []
+    assert batcher.drain() == []
 
 
 async def publish_all(broker: MemoryBroker, *bodies: object) -> None:

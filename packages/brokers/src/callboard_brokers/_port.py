@@ -6,7 +6,7 @@ broker, so they live above the port.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol, TypeGuard, TypeVar, runtime_checkable
@@ -21,6 +21,7 @@ __all__ = [
     "Features",
     "Holding",
     "Lagging",
+    "Recalling",
     "Requesting",
     "Staging",
     "Subscription",
@@ -164,6 +165,18 @@ class Holding(Protocol):
 
     def hold(self, partitions: Sequence[int], /) -> None:
         """Receive nothing from *partitions* until the next call; the others go on."""
+        ...
+
+
+@runtime_checkable
+class Recalling(Protocol):
+    """A subscription whose deliveries may have to be given back: to the next member of a group."""
+
+    def on_recall(self, give_back: Callable[[], None], /) -> None:
+        """Have *give_back* called when that is so; it releases at once what nobody has begun.
+
+        What is being handled is waited for, as long as the broker allows.
+        """
         ...
 
 

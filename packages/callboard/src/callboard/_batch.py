@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, TypeGuard, get_args, get_origin
 
@@ -29,29 +30,35 @@ class Batcher:
         """Seconds for which a batch that has begun waits to be filled."""
         self._size = size
         self._group = group
+        self.ready: deque[BatchDelivery] = deque()
+        """Batches that wait to be handed over."""
         self._begun: dict[Hashable, list[Delivery[Any]]] = {}
 
-    def add(self, deliveries: Sequence[Delivery[Any]]) -> list[BatchDelivery]:
-        """Take *deliveries*; return the batches that are full now."""
-        full: list[BatchDelivery] = []
+    def add(self, deliveries: Sequence[Delivery[Any]]) -> None:
+        """Take *deliveries*; the batches that are full now are ready."""
         for delivery in deliveries:
             group = self._group(delivery)
             begun = self._begun.setdefault(group, [])
             begun.append(delivery)
             if len(begun) == self._size:
-                full.append(BatchDelivery(self._begun.pop(group)))
-        return full
+                self.ready.append(BatchDelivery(self._begun.pop(group)))
 
     @property
     def missing(self) -> int:
         """How many deliveries are certain to fill no more than one batch."""
         return self._size - max(map(len, self._begun.values()), default=0)
 
-    def flush(self) -> list[BatchDelivery]:
-        """Return what has begun, full or not."""
-        begun = [BatchDelivery(parts) for parts in self._begun.values()]
+    def flush(self) -> None:
+        """Make ready what has begun, full or not."""
+        self.ready.extend(map(BatchDelivery, self._begun.values()))
         self._begun.clear()
-        return begun
+
+    def drain(self) -> list[BatchDelivery]:
+        """Take out everything."""
+        self.flush()
+        drained = [*self.ready]
+        self.ready.clear()
+        return drained
 
 
 class BatchWorker(Worker):

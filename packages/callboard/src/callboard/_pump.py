@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
@@ -60,41 +59,38 @@ async def pump_batches(
 ) -> None:
     """Fill *mailbox* with batches, until asked to stop; see `pump`."""
     child.ready()
-    ready: deque[Delivery[Any]] = deque()
     with anyio.CancelScope() as intake:
         child.on_stop(intake.cancel)
         try:
             while True:
                 await mailbox.room()
-                await _collect(subscription, batcher, ready, meter)
-                while ready:
-                    await mailbox.put(ready[0])
-                    ready.popleft()
+                await _collect(subscription, batcher, meter)
+                while batcher.ready:
+                    await mailbox.room()
+                    if batcher.ready:  # they may have been recalled meanwhile
+                        mailbox.put_nowait(batcher.ready.popleft())
         except MailboxClosed:
-            _release(batcher, ready)
+            _release(batcher)
             await anyio.sleep_forever()
-    _release(batcher, ready)
+    _release(batcher)
 
 
-async def _collect(
-    subscription: Subscription, batcher: Batcher, ready: deque[Delivery[Any]], meter: Meter
-) -> None:
+async def _collect(subscription: Subscription, batcher: Batcher, meter: Meter) -> None:
     """Take until a batch is full, or the first that has begun has waited long enough."""
-    wait = batcher.patience
     with anyio.CancelScope() as waiting:
-        while not ready:
+        while not batcher.ready:
             taken = await subscription.receive(batcher.missing)
             meter.taken += len(taken)
-            ready.extend(batcher.add(taken))
-            waiting.deadline = min(waiting.deadline, anyio.current_time() + wait)
-            if not wait:
+            batcher.add(taken)
+            waiting.deadline = min(waiting.deadline, anyio.current_time() + batcher.patience)
+            if not batcher.patience:
                 break
-    ready.extend(batcher.flush())
+    batcher.flush()
 
 
-def _release(batcher: Batcher, ready: deque[Delivery[Any]]) -> None:
-    for delivery in (*ready, *batcher.flush()):
-        delivery.release()
+def _release(batcher: Batcher) -> None:
+    for batch in batcher.drain():
+        batch.release()
 
 
 def size(delivery: Delivery[Any]) -> int:

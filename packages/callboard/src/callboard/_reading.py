@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from callboard_actors import Child, Mailbox, MailboxClosed
-from callboard_brokers import Delivery, Message, Subscription
+from callboard_brokers import Delivery, Message, Recalling, Subscription
 
 from ._dead_letter import burying
 from ._errors import NotRunning
@@ -46,12 +46,13 @@ class Reading:
             self._open_mailbox()
         try:
             async with self._runtime.connection.subscribe(source, capacity) as subscription:
+                if isinstance(subscription, Recalling):
+                    subscription.on_recall(self._give_back)
                 child.ready()
                 with anyio.CancelScope() as intake:
                     child.on_stop(intake.cancel)
                     await self._fill(subscription)
-                for delivery in self._mailbox.drain():
-                    delivery.release()
+                self._give_back()
         finally:
             self._mailbox.close()
 
@@ -77,6 +78,11 @@ class Reading:
         """Bury *message*."""
         if isinstance(message.delivery, Delivery):
             await self._bury(message.delivery, None)  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType] - isinstance can't say of what
+
+    def _give_back(self) -> None:
+        """Release what nobody has asked for."""
+        for delivery in self._mailbox.drain():
+            delivery.release()
 
     def _open_mailbox(self) -> None:
         options, name = self._declared.options, self._declared.name

@@ -11,7 +11,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from callboard_actors import Child, ChildSpec, Mailbox, Supervisor, lifecycle, serve
-from callboard_brokers import Delivery, Staging, Subscription
+from callboard_brokers import Delivery, Recalling, Staging, Subscription
 
 from ._assembly import Assembly
 from ._batch import Batcher
@@ -47,6 +47,10 @@ class Running:
         self._meter = Meter()
         report = partial(runtime.broker.reporter.unordered, declared.name)
         self._lane = lane_of(declared.options, runtime.broker.skin.partition, report)
+        # Batches that are handled side by side hold what may be: the messages of a partition.
+        group: Lane = self._lane or (lambda _delivery: None)
+        options = declared.options
+        self._batcher = Batcher(options.batch_size, options.batch_timeout_ms / 1000, group)
         self._open_mailbox()
         self._tree = self._plant()
 
@@ -104,24 +108,21 @@ class Running:
         connection = self._runtime.connection
         async with connection.subscribe(self._declared.source, capacity) as subscription:
             self._subscription = subscription
+            if isinstance(subscription, Recalling):
+                subscription.on_recall(self._give_back)
             if isinstance(subscription, Staging) and subscription.staging:
                 self._assembly.stage_with(subscription)
             child.ready()
             try:
                 await child.stopping()
             finally:
-                for delivery in self._mailbox.drain():
-                    delivery.release()
+                self._give_back()
 
     async def _pump(self, child: Child) -> None:
-        options = self._options
-        if not options.batch:
+        if not self._options.batch:
             await pump(self._subscription, self._mailbox, child, self._meter)
             return
-        # Batches that are handled side by side hold what may be: the messages of a partition.
-        group: Lane = self._lane or (lambda _delivery: None)
-        batcher = Batcher(options.batch_size, options.batch_timeout_ms / 1000, group)
-        await pump_batches(self._subscription, self._mailbox, child, self._meter, batcher)
+        await pump_batches(self._subscription, self._mailbox, child, self._meter, self._batcher)
 
     async def _work(self, number: int, child: Child) -> None:
         """Call the functions of the subscription."""
@@ -146,6 +147,11 @@ class Running:
             decide=self._supervision.decide,
             failed=worker.fail,
         )
+
+    def _give_back(self) -> None:
+        """Release what no worker has begun."""
+        for delivery in (*self._mailbox.drain(), *self._batcher.drain()):
+            delivery.release()
 
     def _details(self) -> dict[str, object]:
         stats = self._mailbox.stats()

@@ -696,3 +696,18 @@ async def test_what_is_parked_comes_back_in_its_turn_although_something_is_alway
 
     # Due after 0.5 seconds, it goes behind what was ready by then: keys take turns.
     assert round(anyio.current_time() - diary.began, 3) == 0.6
+
+
+async def test_a_reader_knows_how_long_it_has_waited() -> None:
+    mailbox = Mailbox[int]()
+    reader = mailbox.reader()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(reader.take)
+        await anyio.sleep(3)
+        waiting = reader.idle
+        mailbox.put_nowait(1)
+        await anyio.sleep(2)
+
+    assert waiting == pytest.approx(3)
+    assert reader.idle == pytest.approx(3)

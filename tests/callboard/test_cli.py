@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import pty
 import signal
 import subprocess
 import sys
@@ -16,6 +18,9 @@ from typer.testing import CliRunner, Result
 
 from callboard._cli import cli
 
+TERMINAL = {**os.environ, "TERM": "xterm", "COLUMNS": "100", "LINES": "30"}
+SCREEN_BEFORE = "\x1b[?1049l"
+CURSOR = "\x1b[?25h"
 SERVICE = """
 import time
 import anyio
@@ -190,7 +195,7 @@ def test_a_document_that_cannot_be_written_is_one_line_and_status_2(service: Pat
 
 
 @contextmanager
-def running(service: Path, app: str = "app") -> Generator[subprocess.Popen[str]]:
+def running(service: Path, app: str = "app", *arguments: str) -> Generator[subprocess.Popen[str]]:
     """Run the application in a process of its own, which is up when this begins."""
     command = [
         str(Path(sys.executable).parent / "callboard"),
@@ -198,6 +203,7 @@ def running(service: Path, app: str = "app") -> Generator[subprocess.Popen[str]]
         f"service:{app}",
         "--app-dir",
         str(service.parent),
+        *arguments,
     ]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -304,3 +310,135 @@ async def publish_a_letter():
     assert "not me" in out
     assert "swallow(parcels)/workers/worker-0 still runs: it swallows its cancellation" in errors
     assert "the thread 'AnyIO worker thread' still runs" in reason
+
+
+@pytest.fixture
+def shown(service: Path) -> Generator[Path]:
+    """The socket of a live application, one of whose actors has crashed once."""
+    add(
+        service,
+        """
+class Shelf:
+    crashed = False
+
+@broker.subscriber("parcels", max_workers=2)
+class Packer:
+    async def receive(self, parcel: int):
+        if not Shelf.crashed:
+            Shelf.crashed = True
+            raise ActorCrash("no shelf")
+        print("up", flush=True)
+        await anyio.sleep_forever()
+
+@app.after_startup
+async def publish():
+    await broker.publish(1, "parcels")
+    await broker.publish(2, "parcels")
+""",
+    )
+    socket = service.parent / "s"
+    with running(service, "app", "--inspect", str(socket)):
+        yield socket
+
+
+@pytest.mark.slow
+def test_the_tree_of_a_live_application_is_drawn(shown: Path) -> None:
+    result = call("tree", str(shown))
+
+    lines = [line.rstrip() for line in result.stdout.splitlines()]
+    assert result.exit_code == 0
+    assert lines[:2] == ["app  running", "├── memory  running"]
+    assert lines[-2:] == ["├── observer  running", "└── inspection  running"]
+    crashed = [line for line in lines if "1 restart, last exit: ActorCrash: no shelf" in line]
+    assert len(crashed) == 1
+
+
+@pytest.mark.slow
+def test_top_prints_one_snapshot_where_there_is_no_terminal(shown: Path) -> None:
+    result = call("top", str(shown))
+
+    lines = [line.split() for line in result.stdout.splitlines()]
+    assert result.exit_code == 0
+    assert " ".join(lines[0]) == "subscription state queued busy rate/s load% restarts oldest"
+    assert [line[:4] for line in lines[1:3]] == [
+        ["handle(orders)", "running", "0", "0/1"],
+        ["Packer(parcels)", "running", "0", "2/2"],
+    ]
+    assert lines[2][6] == "1"
+    assert result.stdout.splitlines()[-1].startswith("crash ")
+    assert "memory/Packer(parcels)/worker-" in result.stdout
+
+
+@contextmanager
+def watched(socket: Path, until: bytes) -> Generator[tuple[int, subprocess.Popen[bytes]]]:
+    """Run `callboard top` on a terminal, and begin when *until* is on it."""
+    terminal, end = pty.openpty()
+    command = [str(Path(sys.executable).parent / "callboard"), "top", str(socket)]
+    with subprocess.Popen(
+        command, stdin=end, stdout=end, stderr=end, start_new_session=True, env=TERMINAL
+    ) as process:
+        os.close(end)
+        try:
+            screen = b""
+            while until not in screen:
+                screen += os.read(terminal, 65536)
+            yield terminal, process
+        finally:
+            process.kill()
+            os.close(terminal)
+
+
+def rest(terminal: int) -> str:
+    """Return what comes until the terminal is left."""
+    text = b""
+    try:
+        while part := os.read(terminal, 65536):
+            text += part
+    except OSError:  # Linux says so when nobody has the other end any more
+        return text.decode()
+    return text.decode()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_top_and_leaves_the_terminal_as_it_was(
+    shown: Path, number: signal.Signals
+) -> None:
+    with watched(shown, b"Packer") as (terminal, process):
+        process.send_signal(number)
+        text = rest(terminal)
+
+        assert process.wait(5) == 0
+    assert "Traceback" not in text
+    assert SCREEN_BEFORE in text
+    assert CURSOR in text
+
+
+@pytest.mark.slow
+def test_top_says_so_when_the_application_ends(service: Path) -> None:
+    socket = service.parent / "s"
+    add(service, "@app.after_startup\nasync def tell():\n    print('up', flush=True)\n")
+    with (
+        running(service, "app", "--inspect", str(socket)) as application,
+        watched(socket, b"handle") as (terminal, process),
+    ):
+        application.send_signal(signal.SIGTERM)
+        text = rest(terminal)
+
+        assert process.wait(5) == 1
+    assert text.partition(SCREEN_BEFORE)[2].count("callboard: ") == 1
+    assert "Traceback" not in text
+
+
+@pytest.mark.parametrize("command", ["tree", "top"])
+def test_where_no_application_listens_is_one_line_and_status_1(
+    tmp_path: Path, command: str
+) -> None:
+    result = call(command, str(tmp_path / "s"))
+
+    assert result.exit_code == 1
+    assert result.stderr == (
+        f"callboard: nothing is at {tmp_path / 's'}; run the application with --inspect"
+        f" {tmp_path / 's'}\n"
+    )
+    assert result.stdout == ""

@@ -1,30 +1,276 @@
-"""What the observer makes of a tree."""
+"""What the observer makes of a tree: in virtual time, so that its figures are exact."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import anyio
 import pytest
 
-from callboard._observer import Observer
-from callboard_actors import Event, Node
+from callboard import App, DeclarationError, MemoryBroker
+from callboard._observer import Observer, walk
+from callboard._watchdog import Culprit
+from callboard_actors import Child, Event, Node
 
 pytestmark = pytest.mark.anyio
 
-BUSY = Node("w", "actor", "running", details={"address": "a", "id": "1", "token": 7})
-ROOT = Node("app", "supervisor", "running", children=(BUSY,))
+SUBSCRIPTION = "app/memory/subscriptions/pack(orders)"
+WORKER = f"{SUBSCRIPTION}/workers/worker-0"
 
 
-async def test_a_slow_message_is_reported_once() -> None:
-    events: list[Event] = []
-    observer = Observer(lambda: ROOT, {"b": events.append}, slow=1.0)
+class Stage:
+    """The tree of an application with one worker, as a test sets it."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+        self.hand: dict[str, object] = {}
+        self.restarts = 0
+
+    def tree(self) -> Node:
+        worker = Node("worker-0", "actor", "running", self.restarts, details=self.hand)
+        node = above("workers", worker)
+        node = replace(above("pack(orders)", node), details={"queued": 0, "taken": self.taken})
+        return above("app", above("memory", above("subscriptions", node)))
+
+    def take(self, token: int, id: str | None = None) -> None:  # noqa: A002 - as in the details
+        self.hand = {"address": "orders", "id": id, "token": token}
+
+
+def above(id: str, node: Node) -> Node:  # noqa: A002 - the field's name
+    return Node(id, "supervisor", "running", children=(node,))
+
+
+@pytest.fixture
+def stage() -> Stage:
+    return Stage()
+
+
+@pytest.fixture
+def events() -> list[Event]:
+    return []
+
+
+@pytest.fixture
+def observer(stage: Stage, events: list[Event]) -> Observer:
+    return Observer(stage.tree, {"app/memory": events.append}, slow=1.0)
+
+
+async def test_a_rate_is_by_the_time_that_has_really_passed(
+    stage: Stage, observer: Observer
+) -> None:
+    observer.look()
+    for seconds in (0.3, 1.7, 0.5):
+        await anyio.sleep(seconds)
+        stage.taken += round(seconds * 100)
+        observer.look()
+
+    assert observer.samples[SUBSCRIPTION].rate == pytest.approx(100)
+
+
+async def test_a_rate_forgets_what_was_before_its_window(stage: Stage, observer: Observer) -> None:
+    observer.look()
+    stage.taken = 1000
     for _ in range(6):
-        observer.sample()
+        await anyio.sleep(1)
+        observer.look()
+
+    assert observer.samples[SUBSCRIPTION].rate == 0
+
+
+async def test_a_count_that_begins_anew_makes_no_negative_rate(
+    stage: Stage, observer: Observer
+) -> None:
+    for taken in (500, 510, 0, 20):
+        stage.taken = taken
+        observer.look()
+        await anyio.sleep(1)
+
+    assert observer.samples[SUBSCRIPTION].rate == 20
+
+
+async def test_a_workload_is_the_part_of_the_window_without_waiting(
+    stage: Stage, observer: Observer
+) -> None:
+    for number in range(10):
+        stage.hand = {"idle": number * 0.75}
+        observer.look()
+        await anyio.sleep(1)
+
+    assert observer.samples[WORKER].workload == pytest.approx(25)
+
+
+async def test_a_worker_that_is_down_does_no_work(stage: Stage, observer: Observer) -> None:
+    for hand in ({"idle": 0.0}, {"idle": 0.0}, {}, {"idle": 0.0}, {"idle": 1.0}):
+        stage.hand = dict[str, object](hand)
+        observer.look()
+        await anyio.sleep(1)
+
+    assert observer.samples[WORKER].workload == pytest.approx(25)
+
+
+async def test_a_message_is_in_hand_anew_when_its_worker_was_restarted(
+    stage: Stage, observer: Observer
+) -> None:
+    stage.take(7, "poison")
+    observer.look()
+    await anyio.sleep(0.5)
+    stage.restarts += 1
+    observer.look()
+
+    assert observer.samples[WORKER].elapsed == 0
+
+
+async def test_a_slow_message_is_reported_once_with_the_path_in_the_tree(
+    stage: Stage, observer: Observer, events: list[Event]
+) -> None:
+    stage.take(7, "m1")
+    for _ in range(6):
+        observer.look()
         await anyio.sleep(0.5)
-    assert [(event.name, event.path) for event in events] == [("handler.slow", "w")]
+
+    assert [(event.name, event.path) for event in events] == [("handler.slow", WORKER)]
+    assert events[0].attributes == {"threshold": 1.0, "message": "orders#m1"}
 
 
-async def test_a_lag_names_the_worker_that_is_busy() -> None:
+async def test_a_lag_names_who_kept_the_loop(observer: Observer, events: list[Event]) -> None:
+    observer.beat(0.05, Culprit(WORKER, "shop.py:1 in pack"))
+    observer.beat(0.4, Culprit(WORKER, "shop.py:2 in pack"))
+
+    (event,) = events
+    assert (event.name, event.path) == ("loop.lag", WORKER)
+    assert event.attributes == {"seconds": 0.4, "where": "shop.py:2 in pack"}
+
+
+@pytest.mark.parametrize("culprit", [None, Culprit("", "shop.py:1 in hook")])
+async def test_a_lag_that_is_no_actor_s_is_the_application_s(
+    observer: Observer, events: list[Event], culprit: Culprit | None
+) -> None:
+    observer.beat(0.4, culprit)
+
+    assert [event.path for event in events] == ["app"]
+
+
+@pytest.mark.parametrize("slow", [0, -1, float("nan")])
+async def test_a_threshold_that_is_no_time_is_refused(slow: float) -> None:
+    with pytest.raises(DeclarationError, match="must be seconds, more than 0"):
+        App(slow=slow)
+
+
+async def test_what_is_slow_is_up_to_the_application(broker: MemoryBroker) -> None:
     events: list[Event] = []
-    Observer(lambda: ROOT, {"b": events.append}).sample(0.4)
-    assert (events[0].name, events[0].path) == ("loop.lag", "w")
-    assert events[0].attributes["busy"] == ["w a#1"]
+    broker.events.subscribe(events.append)
+    app = App(broker, slow=3.0)
+
+    @broker.subscriber("orders")
+    async def pack(order: int) -> None:
+        await anyio.sleep(5)
+
+    await observed(app, broker, seconds=6)
+
+    (event,) = [event for event in events if event.name == "handler.slow"]
+    assert event.path == WORKER
+    assert event.attributes["threshold"] == 3.0
+    assert event.at == pytest.approx(3.0, abs=1.0)
+
+
+async def test_every_path_of_an_event_of_the_tree_is_a_path_in_the_tree(
+    broker: MemoryBroker,
+) -> None:
+    events: list[Event] = []
+    twin = MemoryBroker()
+    app = App(broker, twin, slow=1.0)
+
+    @twin.subscriber("orders")
+    async def pack(order: int) -> None:
+        await anyio.sleep(5)
+
+    twin.events.subscribe(events.append)
+    paths = await observed(app, twin, seconds=3)
+
+    told = {e.path for e in events if e.name.partition(".")[0] in {"actor", "handler", "loop"}}
+    assert told <= paths
+    assert "app/memory-2/subscriptions/pack(orders)/workers/worker-0" in told
+
+
+async def observed(app: App, broker: MemoryBroker, seconds: float) -> set[str]:
+    """Publish a message to *app*, observe it for a while, and return the paths in its tree."""
+    await app.start()
+    # Beside the application rather than inside, where a socket would want real time.
+    buses = {f"app/{name}": each.events for name, each in names(app).items()}
+    observer, child = Observer(app.tree, buses, slow=app.slow), Child()
+    async with anyio.create_task_group() as group:
+        group.start_soon(observer.run, child)
+        await broker.publish(1, "orders")
+        await anyio.sleep(seconds)
+        child.stop()
+    paths = {"app", *(path for path, _ in walk(app.tree(), "app"))}
+    await app.stop()
+    return paths
+
+
+def names(app: App) -> dict[str, MemoryBroker]:
+    brokers = [broker for broker in app.brokers if isinstance(broker, MemoryBroker)]
+    return {node.id: broker for node, broker in zip(app.tree().children, brokers, strict=True)}
+
+
+async def test_a_tree_shows_what_waits_and_what_is_in_hand(broker: MemoryBroker) -> None:
+    app, go = App(broker), anyio.Event()
+
+    @broker.subscriber("orders", max_workers=2, ordered_by="none")
+    async def pack(order: int) -> None:
+        await go.wait()
+
+    await app.start()
+    for number in range(5):
+        await broker.publish(number, "orders", message_id=f"m{number}")
+    await anyio.sleep(2)
+    nodes = dict(walk(app.tree(), "app"))
+    go.set()
+    await app.stop()
+
+    details = nodes[SUBSCRIPTION].details
+    assert (details["queued"], details["in_flight"], details["taken"]) == (3, 2, 5)
+    assert details["bytes"] == 3
+    assert details["oldest_age"] == pytest.approx(2)
+    hands = [nodes[f"{SUBSCRIPTION}/workers/worker-{n}"].details for n in range(2)]
+    assert {(hand["address"], hand["id"]) for hand in hands} == {("orders", "m0"), ("orders", "m1")}
+
+
+async def test_the_figures_of_a_live_application_fit_what_it_does(
+    broker: MemoryBroker,
+) -> None:
+    app = App(broker)
+
+    @broker.subscriber("orders")
+    async def pack(order: int) -> None:
+        await anyio.sleep(0.75)
+
+    await app.start()
+    observer, child = Observer(app.tree, {}), Child()
+    async with anyio.create_task_group() as group:
+        group.start_soon(observer.run, child)
+        for number in range(20):
+            await broker.publish(number, "orders")
+            await anyio.sleep(1)
+        child.stop()
+    await app.stop()
+
+    assert observer.samples[SUBSCRIPTION].rate == pytest.approx(1, abs=0.1)
+    assert observer.samples[WORKER].workload == pytest.approx(75, abs=3)
+
+
+async def test_every_message_has_a_token_of_its_own(broker: MemoryBroker) -> None:
+    app, tokens = App(broker), list[object]()
+
+    @broker.subscriber("orders")
+    async def pack(order: int) -> None:
+        # Each delivery may lie where the one before was: only its `id` would be the same.
+        tokens.append(dict(walk(app.tree(), "app"))[WORKER].details["token"])
+
+    await app.start()
+    for number in range(100):
+        await broker.publish(number, "orders")
+    await anyio.sleep(1)
+    await app.stop()
+
+    assert len(set(tokens)) == 100

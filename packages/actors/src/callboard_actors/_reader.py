@@ -44,7 +44,18 @@ class Reader(Generic[T]):
         crashes: For the few items that have crashed their actor, by `id`: how often.
     """
 
-    __slots__ = ("_is_system", "_park", "_queue", "_size", "_stock", "crashes", "current", "entry")
+    __slots__ = (
+        "_is_system",
+        "_park",
+        "_queue",
+        "_size",
+        "_stock",
+        "_waited",
+        "_waits_since",
+        "crashes",
+        "current",
+        "entry",
+    )
 
     def __init__(self, stock: Stock[T], queue: Lanes[T] | Line[T]) -> None:
         self._stock = stock
@@ -52,9 +63,17 @@ class Reader(Generic[T]):
         self._is_system = False
         self._park: Park | None = None
         self._size = 0  # of `current`, out of a line
+        self._waited = 0.0
+        self._waits_since: float | None = None
         self.entry: Entry[T] | None = None  # of `current`, out of lanes
         self.current: T | None = None
         self.crashes: Mapping[int, Crashes] = stock.crashes
+
+    @property
+    def idle(self) -> float:
+        """How many seconds have been spent waiting for something to take, until now."""
+        since = self._waits_since
+        return self._waited if since is None else self._waited + self._stock.now() - since
 
     def items(self) -> Iterator[T | None]:
         """Yield what is ready, without end; None when it is time to `pause`.
@@ -251,6 +270,8 @@ class Reader(Generic[T]):
         queue = self._queue
         wait, wake = (self._park or native()[0])()
         queue.sleepers.append(wake)
+        now = self._stock.now
+        self._waits_since = since = now()
         try:
             await wait
         except BaseException:
@@ -259,6 +280,9 @@ class Reader(Generic[T]):
             else:
                 rouse(queue.sleepers, 1)  # the wake was for an item that somebody has to take
             raise
+        finally:
+            self._waits_since = None
+            self._waited += now() - since
         if queue.due is not None and queue.watch is None:
             rouse(queue.sleepers, 1)
 

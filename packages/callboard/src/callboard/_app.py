@@ -6,14 +6,14 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn, TypeVar
 
 import anyio
 from anyio.abc import TaskStatus
 
-from callboard_actors import ChildSpec, Event, Node
+from callboard_actors import ChildSpec, Event, Node, Notify
 from callboard_di import Overrides
 
 from ._broker import Broker
@@ -24,7 +24,7 @@ from ._hooks import Hook, Hooks, Lifespan
 from ._host import Host
 from ._inspect import Inspection
 from ._life import Life, Plot
-from ._observer import Observer
+from ._observer import SLOW, Observer
 
 __all__ = ["App", "abandon"]
 
@@ -57,6 +57,11 @@ class App:
         version: Of the application.
         description: Of the application; may be Markdown.
         inspect: The Unix socket at which `callboard tree` and `callboard top` may look at it.
+        slow: Seconds after which a message in hand is reported as `handler.slow`; only while it
+            can be looked at.
+
+    Raises:
+        DeclarationError: An option makes no sense, or a broker is there twice.
     """
 
     def __init__(  # noqa: PLR0913 - an application's options, by name
@@ -74,7 +79,10 @@ class App:
         version: str = "0.1.0",
         description: str | None = None,
         inspect: str | Path | None = None,
+        slow: float = SLOW,
     ) -> None:
+        if not slow > 0:
+            raise DeclarationError(f"slow={slow!r} of an application must be seconds, more than 0")
         self.brokers: list[Broker[Any]] = []
         self.graceful_timeout = graceful_timeout
         self.context = context if context is not None else ContextRepo()
@@ -84,6 +92,7 @@ class App:
         self.version = version
         self.description = description
         self.inspect = inspect
+        self.slow = slow
         for key, value in {"app": self, "context": self.context, "logger": self.logger}.items():
             self.context.set_global(key, value)
         self.hard_stop: int | None = None
@@ -148,7 +157,7 @@ class App:
         if self._host is not None:
             raise DeclarationError("the application is running already; stop it first")
         hooks = Hooks(self.context, self.provider, self.logger)
-        self._life = Life(self._plot, hooks, self.brokers, self.graceful_timeout, self._watchers())
+        self._life = Life(self._plot, hooks, self.brokers, self.graceful_timeout, self._beside)
         self._host = Host(self._life.run)
         try:
             await self._host.start()
@@ -221,10 +230,10 @@ class App:
             raise NotRunning("the application is not running, so that there is no tree")
         return node
 
-    def _watchers(self) -> list[ChildSpec]:
+    def _beside(self, buses: Mapping[str, Notify]) -> Sequence[ChildSpec]:
         if self.inspect is None:
-            return []
-        observer = Observer(self.tree, {broker.name: broker.events for broker in self.brokers})
+            return ()
+        observer = Observer(self.tree, buses, slow=self.slow)
         return [
             ChildSpec("observer", observer.run),
             ChildSpec("inspection", Inspection(Path(self.inspect), observer).run),

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import importlib
 import logging
+import signal
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
-from time import monotonic, sleep
-from typing import Annotated, NoReturn, Optional
+from time import monotonic
+from typing import Annotated, Final, NoReturn, Optional
 
 import anyio
 import typer
@@ -24,13 +24,15 @@ from rich.live import Live
 
 from ._app import App, abandon
 from ._host import GRACE
-from ._inspect import View, look
+from ._inspect import LookError, View, look
 from ._locate import LocateError, explain, locate
 from ._top import screen
 from .specification import AsyncAPI
 from .tree import render
 
 __all__ = ["main"]
+
+_WIDE: Final = 1000
 
 cli = typer.Typer(
     name="callboard",
@@ -140,28 +142,53 @@ def demo() -> None:
 @cli.command()
 def tree(socket: Socket) -> None:
     """Print the supervision tree of a running application."""
-    Console().print(render(_look(socket).tree))
+    view = _look(socket)
+    _console().print(render(view.tree))
 
 
 @cli.command()
 def top(socket: Socket) -> None:
     """Watch the subscriptions of a running application; Ctrl-C ends it."""
+    console = _console()
+    try:
+        if console.is_terminal:
+            _watch(socket, console)
+        else:
+            console.print(screen(look(socket)))
+    except LookError as error:
+        _fail(str(error), status=1)
+
+
+def _watch(socket: Path, console: Console) -> None:
+    """Show the screen every second until a signal comes.
+
+    The signals raise nothing: in the midst of a change of the terminal, that would stay as it is.
+    What goes wrong passes through, to be told on the screen that was there before.
+    """
+    over = threading.Event()
+
+    def end(_number: int, _frame: object) -> None:
+        over.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
+    with Live(screen(look(socket)), console=console, screen=True, auto_refresh=False) as live:
+        while not over.wait(1):
+            live.update(screen(look(socket)), refresh=True)
+
+
+def _console() -> Console:
     console = Console()
-    view = _look(socket)
     if not console.is_terminal:
-        console.print(screen(view))
-        return
-    with suppress(KeyboardInterrupt), Live(screen(view), console=console, screen=True) as live:
-        while True:
-            sleep(1)
-            live.update(screen(_look(socket)), refresh=True)
+        console.width = _WIDE  # whoever reads this is no screen that would cut it
+    return console
 
 
 def _look(socket: Path) -> View:
     try:
         return look(socket)
-    except OSError as error:
-        _fail(f"no application answers at {socket}: {error.strerror or error}", status=1)
+    except LookError as error:
+        _fail(str(error), status=1)
 
 
 def _found(path: str, directory: Path, *, factory: bool) -> App:

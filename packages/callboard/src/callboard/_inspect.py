@@ -1,36 +1,78 @@
-"""A Unix socket at which an application shows its tree: a line of JSON asks, one answers."""
+"""A Unix socket at which an application shows its tree: a line of JSON asks, one answers.
+
+Every answer says that it is Callboard's, and of which version of this protocol: whatever else
+listens at a path is told from an application.
+"""
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
 import socket
-import stat
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import Final, Literal, TypeAlias
 
 import anyio
 from anyio.abc import SocketListener, SocketStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from callboard_actors import Child, Node
+from callboard_validation import ValidationError, decoder
 
-from ._errors import DeclarationError
+from ._errors import CallboardError, DeclarationError
 from ._observer import Observer, Sample
 
-__all__ = ["Inspection", "View", "look"]
+__all__ = ["Inspection", "LookError", "View", "look"]
 
-_LONGEST = 4096
-_PATIENCE = 5.0
+_PROTOCOL: Final = 1
+_LONGEST_QUESTION: Final = 4096
+_LONGEST_ANSWER: Final = 64 * 2**20
+_PATIENCE: Final = 5.0
+"""Seconds that both sides wait for each other."""
+_PRIVATE: Final = 0o600
+Inode: TypeAlias = tuple[int, int]
 
 
-@dataclass
+class LookError(CallboardError):
+    """No application shows itself there; in one line, why."""
+
+
+@dataclass(kw_only=True)
+class Question:
+    """What may be asked."""
+
+    show: Literal["tree"]
+
+
+@dataclass(kw_only=True)
 class View:
-    """What an application answered."""
+    """What an application answers.
+
+    Attributes:
+        tree: Of the whole application.
+        samples: What was seen of its nodes lately, by path.
+        now: The time that its nodes go by.
+        callboard: The version of the protocol.
+    """
 
     tree: Node
     samples: dict[str, Sample]
+    now: float
+    callboard: Literal[1] = _PROTOCOL
+
+
+@dataclass(kw_only=True)
+class Refusal:
+    """What it answers to anything else."""
+
+    error: str
+    callboard: Literal[1] = _PROTOCOL
 
 
 class Inspection:
@@ -39,94 +81,176 @@ class Inspection:
     def __init__(self, path: Path, observer: Observer) -> None:
         self._path = path
         self._observer = observer
+        self._question = decoder(Question)
 
     async def run(self, child: Child) -> None:
         """Be a child of the application's supervisor.
 
         Raises:
-            DeclarationError: The path is in use.
+            DeclarationError: The path can't be had.
         """
-        await anyio.to_thread.run_sync(_make_way, self._path)
-        # Bound in a thread: it looks at the file system, which blocks.
-        bound = await anyio.to_thread.run_sync(_bind, self._path)
-        await self._serve(bound, child)
-
-    async def _serve(self, bound: socket.socket, child: Child) -> None:
-        listener = await SocketListener.from_socket(bound)
+        # In threads: the file system blocks. They are waited for, even if this is cancelled.
+        bound, ours = await anyio.to_thread.run_sync(_open, self._path)
         try:
-            async with listener:
-                with anyio.CancelScope() as scope:
-                    child.on_stop(scope.cancel)
-                    child.ready()
-                    await listener.serve(self._answer)
+            with bound:
+                await self._serve(await SocketListener.from_socket(bound), child)
         finally:
             with anyio.CancelScope(shield=True):
-                await anyio.Path(self._path).unlink(missing_ok=True)
+                await anyio.to_thread.run_sync(_remove, self._path, ours)
+
+    async def _serve(self, listener: SocketListener, child: Child) -> None:
+        async with listener:
+            with anyio.CancelScope() as scope:
+                child.on_stop(scope.cancel)
+                child.ready()
+                await listener.serve(self._answer)
 
     async def _answer(self, stream: SocketStream) -> None:
         try:
             async with stream:
                 with anyio.move_on_after(_PATIENCE):
-                    line = await BufferedByteReceiveStream(stream).receive_until(b"\n", _LONGEST)
-                    await stream.send(json.dumps(self._reply(line), default=str).encode() + b"\n")
-        except (anyio.EndOfStream, anyio.IncompleteRead, anyio.DelimiterNotFound, OSError):
+                    buffered = BufferedByteReceiveStream(stream)
+                    line = await buffered.receive_until(b"\n", _LONGEST_QUESTION)
+                    answer = json.dumps(asdict(self._reply(line)), default=str)
+                    await stream.send(answer.encode() + b"\n")
+        except (
+            anyio.BrokenResourceError,
+            anyio.DelimiterNotFound,
+            anyio.EndOfStream,
+            anyio.IncompleteRead,
+            OSError,
+        ):
             return  # whoever asked has gone, or does not speak the protocol
-        except anyio.BrokenResourceError:
-            return
 
-    def _reply(self, line: bytes) -> dict[str, Any]:
-        if b'"tree"' not in line:
-            return {"error": 'ask {"show": "tree"}'}
-        samples = {path: asdict(sample) for path, sample in self._observer.samples.items()}
-        return {"tree": asdict(self._observer.tree()), "samples": samples}
+    def _reply(self, line: bytes) -> View | Refusal:
+        try:
+            self._question(line, "application/json")
+        except ValidationError:
+            return Refusal(error='ask {"show": "tree"}')
+        observer = self._observer
+        return View(tree=observer.tree(), samples=observer.samples, now=anyio.current_time())
 
 
 def look(path: Path) -> View:
     """Ask the application at *path*.
 
     Raises:
-        OSError: Nobody answers.
+        LookError: No application answers, or not what it should.
     """
-    with socket.socket(socket.AF_UNIX) as client:
-        client.settimeout(_PATIENCE)
-        client.connect(str(path))
-        client.sendall(b'{"show": "tree"}\n')
-        with client.makefile("rb") as answer:
-            line = answer.readline()
-    if not line:
-        raise ConnectionResetError("it closed the connection")
-    told = json.loads(line)
-    return View(_node(told["tree"]), {k: Sample(**v) for k, v in told["samples"].items()})
-
-
-def _node(told: dict[str, Any]) -> Node:
-    told["children"] = tuple(map(_node, told["children"]))
-    return Node(**told)
-
-
-def _bind(path: Path) -> socket.socket:
-    """Listen at *path*; never open to others, not even for the moment before a chmod."""
-    listener = socket.socket(socket.AF_UNIX)
-    before = os.umask(0o177)
+    line = _ask(path)
     try:
-        listener.bind(str(path))
+        answer: View | Refusal = decoder(View | Refusal)(line, "application/json")
+    except ValidationError as error:
+        raise LookError(
+            f"what listens at {path} is no Callboard application, or one of another version"
+        ) from error
+    if isinstance(answer, Refusal):
+        raise LookError(f"the application at {path} refuses: {answer.error}")
+    return answer
+
+
+def _ask(path: Path) -> bytes:
+    try:
+        if not path.is_socket():
+            raise LookError(_absent(path))
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(_PATIENCE)
+            client.connect(str(path))
+            client.sendall(b'{"show": "tree"}\n')
+            with client.makefile("rb") as answer:
+                line = answer.readline(_LONGEST_ANSWER)
+    except OSError as error:
+        raise LookError(_trouble(path, error)) from error
+    if not line:
+        raise LookError(f"the application at {path} gave no answer: it stops, or is none")
+    return line
+
+
+def _absent(path: Path) -> str:
+    if path.exists():
+        return f"{path} is no socket; name the one that was given to --inspect"
+    return f"nothing is at {path}; run the application with --inspect {path}"
+
+
+def _trouble(path: Path, error: OSError) -> str:
+    if isinstance(error, ConnectionRefusedError):
+        return f"nobody listens at {path}: the application has died"
+    if isinstance(error, PermissionError):
+        return f"{path} is not yours: only the owner of an application may look at it"
+    if isinstance(error, TimeoutError):
+        return f"the application at {path} gives no answer within {_PATIENCE:g} s: is it blocked?"
+    return f"{path} can't be asked: {error.strerror or error}"
+
+
+def _open(path: Path) -> tuple[socket.socket, Inode]:
+    """Listen at *path*, and say which file that is; never open to others, not even for a moment.
+
+    So it is made in a directory that nobody else may enter, and moved from there. A umask would
+    do too, but it is the whole process's, and threads may be making files.
+
+    Raises:
+        DeclarationError: It is in use, or can't be made.
+    """
+    try:
+        with (
+            _alone_in(path.parent),
+            # Its name is short: that of a socket may have no more than about a hundred bytes.
+            TemporaryDirectory(prefix=".", dir=path.parent) as private,
+        ):
+            _make_way(path)
+            return _listen(Path(private) / "s", path)
+    except OSError as error:
+        raise DeclarationError(
+            f"inspect={str(path)!r} can't be made: {error.strerror or error}; choose another path"
+        ) from error
+
+
+def _listen(made: Path, path: Path) -> tuple[socket.socket, Inode]:
+    listener = socket.socket(socket.AF_UNIX)
+    try:
+        listener.bind(str(made))
+        made.chmod(_PRIVATE)
+        listener.listen()
+        listener.setblocking(False)
+        inode = _inode(made)
+        made.rename(path)
+    except BaseException:
+        listener.close()
+        raise
+    return listener, inode
+
+
+@contextmanager
+def _alone_in(directory: Path) -> Generator[None]:
+    """Keep other processes from choosing the same path between the look at it and the move."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
     finally:
-        os.umask(before)
-    listener.listen()
-    listener.setblocking(False)
-    return listener
+        os.close(descriptor)
 
 
 def _make_way(path: Path) -> None:
-    """Remove the socket that a dead process left; leave alone whatever else is there."""
-    if not path.exists():
-        return
-    if not stat.S_ISSOCK(path.stat().st_mode):
-        raise DeclarationError(f"inspect={str(path)!r} is no socket; choose another path")
+    """Let the socket be replaced that a dead process left; leave alone whatever else is there."""
     with socket.socket(socket.AF_UNIX) as client:
-        try:
-            client.connect(str(path))
-        except ConnectionRefusedError:
-            path.unlink()
-            return
-    raise DeclarationError(f"inspect={str(path)!r} is in use by a process; choose another path")
+        client.setblocking(False)  # whoever lets others wait is alive
+        # This raises, too, if the path is longer than that of a socket may be.
+        failure = client.connect_ex(str(path))
+    if failure == errno.ENOENT:
+        return
+    if not path.is_socket():
+        raise DeclarationError(f"inspect={str(path)!r} is no socket; choose another path")
+    if failure != errno.ECONNREFUSED:
+        raise DeclarationError(f"inspect={str(path)!r} is in use by a process; choose another path")
+
+
+def _inode(path: Path) -> Inode:
+    found = path.lstat()
+    return found.st_dev, found.st_ino
+
+
+def _remove(path: Path, ours: Inode) -> None:
+    """Remove the socket, unless somebody has put another one in its place."""
+    if os.path.lexists(path) and _inode(path) == ours:
+        path.unlink(missing_ok=True)

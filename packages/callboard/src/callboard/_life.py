@@ -7,7 +7,7 @@ hooks and the lifespan, has nearly as long as the host waits for what is cancell
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import inf
@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import anyio
 
-from callboard_actors import Child, ChildSpec, Node, Supervisor
+from callboard_actors import Child, ChildSpec, Node, Notify, Supervisor
 from callboard_di import Callee
 
 from ._broker import Broker
@@ -25,6 +25,7 @@ from ._runtime import Runtime
 
 __all__ = ["Life", "Plot"]
 
+_ROOT: Final = "app"
 _LAST: Final = 0.9 * GRACE
 """Seconds after the deadline for what comes last: a little less than the host waits for it."""
 
@@ -44,6 +45,7 @@ class Life:
     """Runs hooks and brokers, once.
 
     A broker that runs already has its subscribers started, and is left to whoever started it.
+    What *beside* makes runs beside the brokers, of which it is told the buses, by path.
     """
 
     def __init__(
@@ -52,7 +54,7 @@ class Life:
         hooks: Hooks,
         brokers: Sequence[Broker[Any]],
         graceful_timeout: float,
-        beside: Sequence[ChildSpec] = (),
+        beside: Callable[[Mapping[str, Notify]], Sequence[ChildSpec]],
     ) -> None:
         self._plot = plot
         self._hooks = hooks
@@ -123,6 +125,7 @@ class Life:
         """Make the tree of all brokers, each with its runtime."""
         children: list[ChildSpec] = []
         names: list[str] = []
+        buses: dict[str, Notify] = {}
         for broker in self._brokers:
             if broker.runtime is not None:
                 continue
@@ -134,8 +137,9 @@ class Life:
             twins = names.count(broker.name)
             name = broker.name if twins == 1 else f"{broker.name}-{twins}"
             children.append(ChildSpec(name, runtime.scope.run, drain=inf))
-        children.extend(self._beside)
-        self._tree = Supervisor(children, intensity=3, period=60.0, name="app")
+            buses[f"{_ROOT}/{name}"] = broker.events
+        children.extend(self._beside(buses))
+        self._tree = Supervisor(children, intensity=3, period=60.0, name=_ROOT)
         child.describe = self._tree.tree
         host = self._host = Host(self._tree.run)
         # Once it is up, the shutdown hooks come first.

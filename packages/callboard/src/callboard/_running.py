@@ -45,6 +45,7 @@ class Running:
         self._assembly = Assembly(declared, inherited, runtime)
         self._subscription: Subscription
         self._meter = Meter()
+        self._seen: list[tuple[Delivery[Any] | None, int]] = [(None, 0)] * self._options.max_workers
         report = partial(runtime.broker.reporter.unordered, declared.name)
         self._lane = lane_of(declared.options, runtime.broker.skin.partition, report)
         # Batches that are handled side by side hold what may be: the messages of a partition.
@@ -164,12 +165,19 @@ class Running:
         }
 
     def _in_hand(self, number: int) -> dict[str, object]:
-        """Say which message a worker is busy with; `token` tells it from the next one."""
-        delivery = self._readers[number].current
-        if delivery is None:
-            return {}
-        message = delivery.message
-        return {"address": message.address, "id": message.message_id, "token": id(delivery)}
+        """Say for how long a worker was idle, and which message it is busy with.
+
+        `token` tells that from every other. It counts what was seen, each of which is kept until
+        the next look: the `id` of one that is gone may be that of another.
+        """
+        reader = self._readers[number]
+        seen, token = self._seen[number]
+        if reader.current is not seen:
+            seen, token = self._seen[number] = (reader.current, token + 1)
+        if seen is None:
+            return {"idle": reader.idle}
+        address, id_ = seen.message.address, seen.message.message_id
+        return {"idle": reader.idle, "address": address, "id": id_, "token": token}
 
     def _open_mailbox(self) -> None:
         """Make the mailbox; again, with what waits in it, when workers that gave up closed it."""

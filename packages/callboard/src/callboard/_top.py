@@ -2,63 +2,119 @@
 
 from __future__ import annotations
 
-from rich.console import Group
+from collections.abc import Iterator
+from itertools import islice
+from typing import Final
+
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from callboard_actors import Node
+from callboard_actors import Node, State
 
 from ._dead_letter import last_words
 from ._inspect import View
-from ._observer import Sample, walk
+from ._observer import Sample, is_worker, walk
+from .tree import STYLES
 
 __all__ = ["screen"]
 
+_LAST: Final = 5
+"""How many crashes are shown."""
+_GRAVITY: Final[tuple[State, ...]] = (
+    "running",
+    "new",
+    "stopped",
+    "stopping",
+    "starting",
+    "restarting",
+    "unkillable",
+)
+_LEVELS: Final = frozenset({"subscriptions", "workers"})
+"""Parts of a path that say nothing to who reads what comes after."""
+
 
 def screen(view: View) -> Group:
-    """Draw a row for each subscription, then the last crashes."""
-    table = Table(box=None, padding=(0, 1), header_style="dim")
-    table.add_column("subscription", no_wrap=True, overflow="ellipsis", max_width=24)
-    for title in ("state", "queued", "busy", "rate/s", "load%", "restarts", "oldest"):
-        table.add_column(title, justify="left" if title == "state" else "right", no_wrap=True)
-    nodes = [*walk(view.tree)]
-    slow: list[str] = []
+    """Draw a row for each subscription, then the messages that take long, then the last crashes.
+
+    The name is what gets shorter where the terminal is narrow.
+    """
+    nodes = [*walk(view.tree, view.tree.id)]
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim", pad_edge=False)
+    table.add_column("subscription", no_wrap=True, overflow="ellipsis", min_width=10, ratio=1)
+    table.add_column("state", no_wrap=True, min_width=10)
+    for title in ("queued", "busy", "rate/s", "load%", "restarts", "oldest"):
+        table.add_column(title, justify="right", no_wrap=True, min_width=len(title))
     for path, node in nodes:
         if "queued" in node.details:
             table.add_row(*_row(path, node, view))
-            slow += _slow(path, node, view)
-    return Group(table, *map(Text, slow), *_crashes(nodes))
+    parts: list[RenderableType] = [table]
+    for lines in ([*_slow(nodes, view)], [*islice(_crashes(nodes, view.now), _LAST)]):
+        parts += [Text(), *lines] if lines else []
+    return Group(*parts)
 
 
-def _row(path: str, node: Node, view: View) -> list[str]:
+def _row(path: str, node: Node, view: View) -> list[RenderableType]:
     inner = [*walk(node, path)]
-    loads = [view.samples[p].workload for p, n in inner if "worker-" in n.id and p in view.samples]
+    loads = [view.samples.get(below, Sample()).workload for below, _ in inner if is_worker(below)]
     details, sample = node.details, view.samples.get(path, Sample())
+    states: list[State] = [node.state, *(each.state for _, each in inner)]
+    state = max(states, key=_GRAVITY.index)
+    restarts = node.restarts + sum(each.restarts for _, each in inner)
     return [
         node.id,
-        node.state,
-        str(details["queued"]),
-        str(details["in_flight"]),
-        f"{sample.rate:.0f}",
-        f"{sum(loads) / len(loads):.0f}" if loads else "0",
-        str(node.restarts + sum(n.restarts for _, n in inner)),
-        f"{details['oldest_age']:.1f}",
+        Text(state, STYLES[state]),
+        _number(details["queued"]),
+        f"{_number(details['in_flight'])}/{len(loads)}",
+        _number(sample.rate),
+        f"{sum(loads) / max(1, len(loads)):.0f}",
+        Text(str(restarts), "yellow" if restarts else ""),
+        _seconds(details["oldest_age"]),
     ]
 
 
-def _slow(path: str, node: Node, view: View) -> list[str]:
-    return [
-        f"slow: {p} {n.details.get('address')} {n.details.get('id')}: "
-        f"{view.samples[p].elapsed:.0f} s"
-        for p, n in walk(node, path)
-        if p in view.samples and view.samples[p].slow
-    ]
+def _slow(nodes: list[tuple[str, Node]], view: View) -> Iterator[Text]:
+    for path, node in nodes:
+        sample = view.samples.get(path, Sample())
+        if sample.slow:
+            message = f"{node.details.get('address')} {node.details.get('id')}"
+            yield _line("slow", sample.elapsed, path, f"message {message}")
 
 
-def _crashes(nodes: list[tuple[str, Node]]) -> list[Text]:
-    crashed = [(p, n) for p, n in nodes if n.last_error and n.last_exit_at is not None]
-    crashed.sort(key=lambda pair: -(pair[1].last_exit_at or 0.0))
-    return [
-        Text(f"crash: {path}: {last_words(node.last_error)}", no_wrap=True, overflow="ellipsis")
-        for path, node in crashed[:5]
+def _crashes(nodes: list[tuple[str, Node]], now: float) -> Iterator[Text]:
+    """Yield the last crash of each node, the latest first."""
+    crashed = [
+        (node.last_exit_at, path, node.last_error)
+        for path, node in nodes
+        if node.last_error and node.last_exit_at is not None
     ]
+    for at, path, error in sorted(crashed, reverse=True):
+        yield _line("crash", now - at, path, last_words(error))
+
+
+def _line(kind: str, seconds: float, path: str, said: str) -> Text:
+    line = Text(no_wrap=True, overflow="ellipsis")
+    line.append(f"{kind:<6}", "bold red" if kind == "crash" else "bold yellow")
+    line.append(f"{_seconds(seconds):>6}  ", "dim")
+    parts = [part for part in path.split("/")[1:] if part not in _LEVELS]
+    return line.append("/".join(parts)).append(f": {said}", "dim")
+
+
+def _number(value: object) -> str:
+    """Write a figure in at most five characters."""
+    if not isinstance(value, int | float):
+        return "?"
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if value >= max(size, 1e4):
+            scaled = value / size
+            return f"{scaled:.1f}{unit}" if scaled < 10 else f"{scaled:.0f}{unit}"
+    return f"{value:.1f}" if 0 < value < 10 and isinstance(value, float) else f"{value:.0f}"
+
+
+def _seconds(value: object) -> str:
+    if not isinstance(value, int | float):
+        return "?"
+    for unit, size in (("h", 3600), ("min", 60)):
+        if value >= 2 * size:
+            return f"{value / size:.0f} {unit}"
+    return f"{value:.1f} s" if value < 10 else f"{value:.0f} s"

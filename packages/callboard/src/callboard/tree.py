@@ -14,7 +14,7 @@ from ._dead_letter import last_words
 
 __all__ = ["render"]
 
-_STYLES: Final[dict[State, str]] = {
+STYLES: Final[dict[State, str]] = {
     "new": "dim",
     "starting": "yellow",
     "running": "green",
@@ -47,7 +47,7 @@ def _grow(tree: Tree, node: Node, depth: float) -> None:
 
 def _label(node: Node) -> Text:
     label = Text(no_wrap=True, overflow="ellipsis")
-    label.append(node.id).append(f"  {node.state}", _STYLES[node.state])
+    label.append(node.id).append(f"  {node.state}", STYLES[node.state])
     if node.restarts:
         label.append(f", {_count(node.restarts, 'restart')}", "yellow")
     if node.last_exit is not None:

@@ -211,24 +211,6 @@ async def test_a_listener_hears_of_partitions_while_nothing_is_delivered(
     assert heard[:2] == [("assigned", [(topic, 0)]), ("revoked", [(topic, 0)])]
 
 
-async def test_a_held_partition_is_left_alone(
-    connection: KafkaConnection, cluster: Cluster, topic: str
-) -> None:
-    await cluster.create(topic, 2)
-    async with connection.subscribe(source(topic), 10) as subscription:
-        subscription.hold([0])
-        for partition in (0, 1):
-            await connection.publish(
-                Message(b"%d" % partition), KafkaTarget(topic, partition=partition)
-            )
-
-        assert bodies(await take(subscription, 1)) == [b"1"]
-        with move_on_after(0.5):
-            pytest.fail(f"held, yet received: {await subscription.receive(1)}")
-        subscription.hold([])
-        assert bodies(await take(subscription, 1)) == [b"0"]
-
-
 async def test_a_topic_that_grows_is_read_on_without_a_group(
     address: str, cluster: Cluster, topic: str
 ) -> None:

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Mapping
 import pytest
 from anyio import create_task_group, fail_after, move_on_after, sleep
 
-from callboard_brokers import BrokerError, ConnectionLost, Message
+from callboard_brokers import ConnectionLost, Message
 from callboard_brokers.kafka import Kafka, KafkaOptions, KafkaTarget
 
 from ...proxy import Proxy, proxy  # noqa: TID252 - the tests are no installed package
@@ -105,20 +105,6 @@ async def test_an_unreachable_kafka_is_told_once_and_tried_again(
             await connection.ping()
 
     assert told == [("connection.lost", through), ("connection.restored", through)]
-
-
-async def test_wrong_credentials_end_the_start(address: str) -> None:
-    options = KafkaOptions(
-        security={
-            "security_protocol": "SASL_PLAINTEXT",
-            "sasl_mechanism": "PLAIN",
-            "sasl_plain_username": "alice",
-            "sasl_plain_password": "wrong",
-        }
-    )
-    with pytest.raises(BrokerError, match=rf"does not let us in: {address}"), fail_after(5):
-        async with Kafka(address, options).connect():
-            pytest.fail("connected")
 
 
 async def test_a_subscription_to_a_kafka_that_went_away_can_be_left(

@@ -16,7 +16,7 @@ from callboard_brokers.kafka import (
     KafkaTarget,
     TopicPartition,
 )
-from callboard_brokers.kafka._pattern import path_of
+from callboard_brokers.kafka._records import path_of
 
 from .cluster import bodies, take
 

@@ -21,7 +21,8 @@ R_co = TypeVar("R_co", covariant=True, default=object)
 Headers: TypeAlias = Mapping[str, str | bytes]
 
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
-_UNDECODED: Final = object()
+UNDECODED: Final = object()
+"""Stands for a body that nobody has decoded yet."""
 
 
 class Metadata:
@@ -105,7 +106,7 @@ class Message(Generic[R_co]):
         self.raw_message: R_co = raw_message  # type: ignore[assignment] # None is seen only by its maker
         self.delivery: Settles | None = None
         self.binding: Binding | None = None
-        self._decoded: object = _UNDECODED
+        self._decoded: object = UNDECODED
         self._load = load
         self._metadata = metadata
         if metadata is None and load is None:
@@ -167,7 +168,7 @@ class Message(Generic[R_co]):
         """
         if self.binding is None:
             return self.body
-        if self._decoded is _UNDECODED:
+        if self._decoded is UNDECODED:
             self._decoded = self.binding.decode(self)
         return self._decoded
 

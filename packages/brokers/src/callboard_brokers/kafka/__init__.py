@@ -15,8 +15,16 @@ from callboard_brokers.kafka._records import (
     TopicPartition,
 )
 from callboard_brokers.kafka._routing import KafkaRouting
+from callboard_brokers.kafka._security import (
+    BaseSecurity,
+    SASLOAuthBearer,
+    SASLPlaintext,
+    SASLScram256,
+    SASLScram512,
+)
 
 __all__ = [
+    "BaseSecurity",
     "Kafka",
     "KafkaMessage",
     "KafkaOptions",
@@ -26,6 +34,10 @@ __all__ = [
     "Notify",
     "RebalanceListener",
     "Record",
+    "SASLOAuthBearer",
+    "SASLPlaintext",
+    "SASLScram256",
+    "SASLScram512",
     "Topic",
     "TopicPartition",
 ]

@@ -5,13 +5,12 @@ beyond this module is typed.
 """
 # Its modules are reached through the untyped name:
 # pyright: reportMissingTypeStubs=false, reportUnusedImport=false
-# ruff: noqa: SLF001 - of a client that cannot be stopped in good order, the parts are
 
 from __future__ import annotations
 
 import ssl
-from asyncio import Future, ensure_future, wait
-from collections.abc import Collection, Coroutine, Mapping, Sequence
+from asyncio import Future
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import aiokafka
@@ -19,23 +18,31 @@ import aiokafka.admin
 import aiokafka.conn
 import aiokafka.coordinator.assignors.range
 import aiokafka.coordinator.assignors.sticky.sticky_assignor
-from anyio import CancelScope
+import aiokafka.record.default_records
 
+from callboard_brokers.kafka._mending import survive_refusals
 from callboard_brokers.kafka._message import Record
-from callboard_brokers.kafka._pattern import compile_pattern
-from callboard_brokers.kafka._records import KafkaOptions, KafkaSource, Topic, TopicPartition
+from callboard_brokers.kafka._records import (
+    KafkaOptions,
+    KafkaSource,
+    Topic,
+    TopicPartition,
+    compile_pattern,
+)
+from callboard_brokers.kafka._security import BaseSecurity, SASLOAuthBearer, SASLPlaintext
 
 __all__ = [
     "NOWHERE",
-    "Callbacks",
     "Consumer",
     "Producer",
     "create_topics",
     "errors",
+    "existing",
+    "join",
     "make_consumer",
     "make_producer",
     "refusal",
-    "stop",
+    "size_of",
 ]
 
 _client: Any = aiokafka
@@ -52,7 +59,6 @@ _READING: Final = (
     "group_id",
     "group_instance_id",
     "auto_offset_reset",
-    "isolation_level",
     "client_rack",
     "session_timeout_ms",
     "heartbeat_interval_ms",
@@ -64,6 +70,11 @@ _READING: Final = (
     "max_partition_fetch_bytes",
     "check_crcs",
 )
+
+size_of: Final[Callable[[bytes | None, bytes | None, Sequence[tuple[str, bytes]]], int]] = (
+    _client.record.default_records.DefaultRecordBatchBuilder.estimate_size_in_bytes
+)
+"""How many bytes of a request the client counts for a key, a body and headers."""
 
 NOWHERE: Final[TopicPartition] = _client.TopicPartition("", -1)
 """Nobody's partition: asking for its records keeps a member alive, and takes nothing."""
@@ -80,29 +91,19 @@ class Consumer(Protocol):
     ) -> Mapping[TopicPartition, Sequence[Record]]: ...
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> None: ...
     async def position(self, partition: TopicPartition) -> int: ...
+    async def committed(self, partition: TopicPartition) -> int | None: ...
     def seek(self, partition: TopicPartition, offset: int) -> None: ...
+    async def seek_to_beginning(self, partition: TopicPartition) -> object: ...
+    async def seek_to_end(self, partition: TopicPartition) -> object: ...
     async def end_offsets(
         self, partitions: Collection[TopicPartition]
     ) -> Mapping[TopicPartition, int]: ...
 
 
-class Cluster(Protocol):
-    """What is known of the servers."""
-
-    def topics(self) -> Collection[str]: ...
-
-
-class Link(Protocol):
-    """What a producer speaks through."""
-
-    async def fetch_all_metadata(self) -> Cluster: ...
-    def force_metadata_update(self) -> Future[bool]: ...
-
-
 class Producer(Protocol):
     """What publishes."""
 
-    client: Link
+    client: Any
 
     async def start(self) -> None: ...
     async def stop(self) -> None: ...
@@ -117,21 +118,25 @@ class Producer(Protocol):
         timestamp_ms: int | None,
         headers: Sequence[tuple[str, bytes]],
     ) -> Future[object]: ...
+    async def begin_transaction(self) -> None: ...
+    async def send_offsets_to_transaction(
+        self, offsets: Mapping[TopicPartition, int], group_id: str
+    ) -> None: ...
+    async def commit_transaction(self) -> None: ...
 
 
-class Callbacks(Protocol):
-    """What the client calls, in a task of its own, when partitions come and go."""
+def make_producer(
+    servers: Sequence[str], options: KafkaOptions, transactional_id: str | None = None
+) -> Producer:
+    """Make a producer; it waits to be started.
 
-    async def on_partitions_revoked(self, revoked: Collection[TopicPartition], /) -> None: ...
-    async def on_partitions_assigned(self, assigned: Collection[TopicPartition], /) -> None: ...
-
-
-def make_producer(servers: Sequence[str], options: KafkaOptions) -> Producer:
-    """Make a producer; it waits to be started."""
+    Starting one with a *transactional_id* fences the one before it, and ends its transaction.
+    """
     partitioner = {} if options.partitioner is None else {"partitioner": options.partitioner}
     made: Producer = _client.AIOKafkaProducer(
         **_common(servers, options),
-        acks=options.acks,
+        transactional_id=transactional_id,
+        acks="all" if transactional_id else options.acks,
         enable_idempotence=options.enable_idempotence,
         compression_type=options.compression_type,
         max_batch_size=options.max_batch_size,
@@ -139,11 +144,13 @@ def make_producer(servers: Sequence[str], options: KafkaOptions) -> Producer:
         linger_ms=options.linger_ms,
         **partitioner,
     )
+    if transactional_id is None and options.enable_idempotence:
+        survive_refusals(made)
     return made
 
 
 def make_consumer(
-    servers: Sequence[str], options: KafkaOptions, source: KafkaSource, callbacks: Callbacks
+    servers: Sequence[str], options: KafkaOptions, source: KafkaSource, callbacks: object
 ) -> Consumer:
     """Make a consumer that reads *source*; it waits to be started."""
     assignors = _client.coordinator.assignors
@@ -156,45 +163,31 @@ def make_consumer(
         **_common(servers, options),
         **{name: getattr(source, name) for name in _READING},
         enable_auto_commit=False,
+        isolation_level=source.isolation_level
+        or ("read_committed" if source.transactional else "read_uncommitted"),
         partition_assignment_strategy=[strategies[source.partition_assignment_strategy]],
     )
     if source.partitions:
         made.assign([_client.TopicPartition(*each) for each in source.partitions])
     else:
         _client.ConsumerRebalanceListener.register(type(callbacks))
-        pattern = compile_pattern(source.pattern).pattern if source.pattern else None
-        made.subscribe(topics=list(source.topics), pattern=pattern, listener=callbacks)
+        join(made, source, callbacks)
     consumer: Consumer = made
     return consumer
 
 
-async def stop(client: Consumer | Producer, patience: float) -> None:
-    """Stop *client*; after *patience* seconds without waiting for the servers any more.
-
-    In a task of its own, since the client may await one that it has cancelled itself: whoever
-    waits for it would take that for his own cancellation.
-    """
-    untyped: Any = client
-    with CancelScope(shield=True):
-        if await _ended(untyped.stop(), patience):
-            return
-        # What it would have done last.
-        if hasattr(untyped, "_sender"):
-            untyped._message_accumulator.fail_all(errors.ProducerClosed())
-            await _ended(untyped._sender.close(), 1.0)
-            await _ended(untyped.client.close(), 1.0)
-        else:
-            await _ended(untyped._client.close(), 1.0)
+def join(consumer: Any, source: KafkaSource, callbacks: object) -> None:
+    """Join the group; if *consumer* has joined before, let go of everything and join again."""
+    pattern = compile_pattern(source.pattern).pattern if source.pattern else None
+    consumer.subscribe(topics=list(source.topics), pattern=pattern, listener=callbacks)
 
 
-async def _ended(step: Coroutine[Any, Any, object], patience: float) -> bool:
-    """Whether *step* comes to a good end in time."""
-    task = ensure_future(step)
-    await wait({task}, timeout=patience)
-    if not task.done():
-        task.cancel()
-        await wait({task}, timeout=1.0)
-    return task.done() and not task.cancelled() and task.exception() is None
+async def existing(producer: Producer, names: Collection[str]) -> set[str]:
+    """Return those of *names* that are topics."""
+    request = _client.protocol.metadata.MetadataRequest([*names], allow_auto_topic_creation=False)
+    answer = await producer.client.send(producer.client.get_random_node(), request)
+    unknown = errors.UnknownTopicOrPartitionError.errno
+    return {name for code, name, *_ in answer.topics if code != unknown}
 
 
 async def create_topics(
@@ -228,17 +221,52 @@ async def refusal(servers: Sequence[str], options: KafkaOptions) -> str | None:
         ssl.SSLError,
     )
     for host, port, _ in _client.conn.collect_hosts(list(servers)):
-        settings = {"client_id": options.client_id, **options.security}
+        settings = {"client_id": options.client_id, **_secured(options.security)}
         try:
             connection = await _client.conn.create_conn(host, port, **settings)
         except denied as error:
             return f"{host}:{port} says: {error}"
         except (OSError, errors.KafkaError):
             continue
-        connection.close()
+        try:
+            answer = await connection.send(_client.protocol.metadata.MetadataRequest([]))
+        except (OSError, errors.KafkaError):
+            continue
+        finally:
+            connection.close()
+        if not answer.brokers:
+            # It answers in words that the client does not understand, and so believes itself in.
+            return f"{host}:{port} refuses the token"
     return None
 
 
 def _common(servers: Sequence[str], options: KafkaOptions) -> dict[str, Any]:
     chosen = {name: getattr(options, name) for name in _SPEAKING}
-    return {"bootstrap_servers": list(servers), **chosen, **options.security}
+    return {"bootstrap_servers": list(servers), **chosen, **_secured(options.security)}
+
+
+def _secured(security: BaseSecurity | None) -> dict[str, Any]:
+    if security is None:
+        return {}
+    settings: dict[str, Any] = {
+        "security_protocol": security.protocol,
+        "ssl_context": security.context,
+        "sasl_mechanism": security.mechanism or "PLAIN",
+    }
+    if isinstance(security, SASLPlaintext):
+        settings["sasl_plain_username"] = security.username
+        settings["sasl_plain_password"] = security.password
+    elif isinstance(security, SASLOAuthBearer):
+        settings["sasl_oauth_token_provider"] = _Tokens(security)
+    return settings
+
+
+class _Tokens:
+    def __init__(self, security: SASLOAuthBearer) -> None:
+        self._security = security
+
+    async def token(self) -> str:
+        return await self._security.token()
+
+
+_client.abc.AbstractTokenProvider.register(_Tokens)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from asyncio import Future, gather, get_running_loop
-from collections.abc import AsyncGenerator, Awaitable, Sequence
+from asyncio import Future, get_running_loop
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from uuid import uuid4
@@ -12,24 +12,24 @@ from anyio import move_on_after
 from anyio.abc import TaskGroup
 
 from callboard_brokers._errors import (
+    BatchFailed,
     ConnectionClosed,
     ConnectionLost,
-    DestinationError,
-    PublishFailed,
     RequestTimeout,
 )
 from callboard_brokers._message import Message
-from callboard_brokers.kafka._client import Consumer, Producer, make_consumer, make_producer, stop
+from callboard_brokers.kafka._client import Consumer, Producer, make_consumer, make_producer
 from callboard_brokers.kafka._journal import Journal
 from callboard_brokers.kafka._member import Member
-from callboard_brokers.kafka._message import wire_headers
+from callboard_brokers.kafka._mending import stop
+from callboard_brokers.kafka._outgoing import Outgoing, confirmed, ignore, outgoing, send
 from callboard_brokers.kafka._quiet import quiet
 from callboard_brokers.kafka._records import KafkaOptions, KafkaSource, KafkaTarget, Topic
 from callboard_brokers.kafka._replies import Replies
 from callboard_brokers.kafka._servers import Servers
 from callboard_brokers.kafka._subscription import KafkaSubscription
 from callboard_brokers.kafka._tasks import background
-from callboard_brokers.kafka._translate import CLIENT_ERRORS, brief, translated
+from callboard_brokers.kafka._translate import brief
 from callboard_brokers.kafka._window import Window
 
 __all__ = ["KafkaConnection", "connected"]
@@ -71,8 +71,8 @@ class KafkaConnection:
         servers = self._servers
         window = Window(source, capacity, servers.journal)
         make = partial(make_consumer, servers.addresses, servers.options, source)
-        member = Member(source, window, servers.journal, make)
-        subscription = KafkaSubscription(source, window, member)
+        member = Member(source, window, servers, make)
+        subscription = KafkaSubscription(source, window, member, servers.options.max_request_size)
         self._subscriptions.add(subscription)
         try:
             async with background() as tasks:
@@ -95,16 +95,31 @@ class KafkaConnection:
             DestinationError: The topic is missing and may not be created, or has no such partition.
             PublishFailed: Kafka did not take it.
         """
-        await self._confirmed(await self._send(message, target), target)
+        record, future = await self._send(message, target)
+        for failure in (await confirmed([future], [record])).values():
+            raise failure
 
     async def publish_batch(self, messages: Sequence[Message], target: KafkaTarget, /) -> None:
         """Return when Kafka has all of *messages*; those of a partition keep their order.
 
         Raises:
-            PublishFailed: Kafka did not take one of them; it may have the others.
+            BatchFailed: It did not take some of them; it has the others.
+            DestinationError: The topic is missing and may not be created, or has no such partition.
         """
-        sent = [await self._send(message, target) for message in messages]
-        await self._confirmed(gather(*sent), target)
+        records: list[Outgoing] = []
+        sent: list[Future[object]] = []
+        try:
+            for message in messages:
+                record, future = await self._send(message, target)
+                records.append(record)
+                sent.append(future)
+        except BaseException:
+            ignore(sent)
+            raise
+        failures = await confirmed(sent, records)
+        if failures:
+            first = next(iter(failures.values()))
+            raise BatchFailed(f"{len(failures)} of {len(sent)} not published: {first}", failures)
 
     async def send(self, message: Message, target: KafkaTarget, /) -> Future[object]:
         """Hand *message* over to be sent in the background; `flush` waits for it.
@@ -112,7 +127,7 @@ class KafkaConnection:
         The future is done when Kafka has it. Whether somebody waits for that or not, a failure is
         told as `publish.failed`.
         """
-        future = await self._send(message, target)
+        _, future = await self._send(message, target)
         future.add_done_callback(partial(self._look_at, target.topic))
         return future
 
@@ -165,42 +180,16 @@ class KafkaConnection:
     async def _begin(self, source: KafkaSource, consumer: Consumer) -> None:
         topics = [Topic(name) for name in source.topics]
         topics += [Topic(each.topic) for each in source.partitions]
-        link = self._producer.client
-        await self._servers.patiently(partial(self._servers.ensure, link, topics))
+        await self._servers.patiently(partial(self._servers.ensure, self._producer, topics))
         await self._servers.start(consumer)
 
     def _read_replies(self, capacity: int) -> AbstractAsyncContextManager[KafkaSubscription]:
         return self.subscribe(KafkaSource(topics=(self._servers.options.reply_topic,)), capacity)
 
-    async def _send(self, message: Message, target: KafkaTarget) -> Future[object]:
+    async def _send(self, message: Message, target: KafkaTarget) -> tuple[Outgoing, Future[object]]:
         self._check_open()
-        topic, partition = target.topic, target.partition
-        key = message.key if target.key is None else target.key
-        if target.tombstone and key is None:
-            raise DestinationError(f"a tombstone for {topic!r} says no key to remove: give one")
-        try:
-            if topic not in self._servers.known:
-                await self._servers.ensure(self._producer.client, [Topic(topic)])
-            if partition is not None and partition not in await self._producer.partitions_for(
-                topic
-            ):
-                raise DestinationError(f"the topic {topic!r} has no partition {partition}")
-            return await self._producer.send(
-                topic,
-                None if target.tombstone else message.body,
-                key.encode() if isinstance(key, str) else key,
-                partition,
-                target.timestamp_ms,
-                wire_headers(message),
-            )
-        except CLIENT_ERRORS as error:
-            raise translated(error, f"cannot publish to {topic!r}", PublishFailed) from error
-
-    async def _confirmed(self, sent: Awaitable[object], target: KafkaTarget) -> None:
-        try:
-            await sent
-        except CLIENT_ERRORS as error:
-            raise translated(error, f"not published to {target.topic!r}", PublishFailed) from error
+        record = outgoing(message, target)
+        return record, await send(self._servers, self._producer, record)
 
     def _look_at(self, topic: str, sent: Future[object]) -> None:
         if not sent.cancelled() and (error := sent.exception()) is not None:
@@ -235,7 +224,7 @@ async def connected(
     with quiet():
         try:
             await servers.start(producer)
-            declare = partial(servers.ensure, producer.client, options.topics, declared=True)
+            declare = partial(servers.ensure, producer, options.topics, declared=True)
             await servers.patiently(declare)
             async with background() as tasks:
                 connection = KafkaConnection(servers, producer, tasks)

@@ -11,24 +11,29 @@ from __future__ import annotations
 from asyncio import Future, ensure_future, wait
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
-from anyio import Lock, move_on_after
+from anyio import CancelScope, Lock, fail_after, move_on_after, sleep
 from anyio.lowlevel import checkpoint
 
-from callboard_brokers.kafka._client import Callbacks, Consumer, errors, stop
-from callboard_brokers.kafka._journal import Journal
+from callboard_brokers._errors import BrokerError, DestinationError, MessageTooLarge
+from callboard_brokers.kafka._client import Consumer, errors, join
+from callboard_brokers.kafka._mending import stop
 from callboard_brokers.kafka._partition import Partition
 from callboard_brokers.kafka._records import KafkaSource, TopicPartition
+from callboard_brokers.kafka._servers import Servers
+from callboard_brokers.kafka._tasks import heard, together
 from callboard_brokers.kafka._translate import CLIENT_ERRORS, brief
 from callboard_brokers.kafka._window import Window
+from callboard_brokers.kafka._writer import Fenced, Writer
 
 __all__ = ["Member"]
 
-FAILURES: Final[tuple[type[Exception], ...]] = (TimeoutError, *CLIENT_ERRORS)
+FAILURES: Final[tuple[type[Exception], ...]] = (TimeoutError, BrokerError, *CLIENT_ERRORS)
 
-COMMIT, CLOSE = 10.0, 5.0
-"""Seconds for a commit, after which the next one covers what it was for; and for leaving."""
+COMMIT, RETRY, CLOSE = 10.0, 1.0, 5.0
+"""Seconds for a commit, after which the next one covers what it was for; before that; to leave."""
 
 
 class Member:
@@ -38,17 +43,22 @@ class Member:
         self,
         source: KafkaSource,
         window: Window,
-        journal: Journal,
-        make: Callable[[Callbacks], Consumer],
+        servers: Servers,
+        make: Callable[[object], Consumer],
     ) -> None:
         self.leaving = False
+        self.failure: BrokerError | None = None
         self.consumer = make(self)
         self._source = source
         self._window = window
-        self._journal = journal
+        self._servers = servers
         self._one_at_a_time = Lock()
         self._ended: Collection[TopicPartition] | None = None
         self._sent: Future[None] | None = None
+        self._revoking = False
+        self._announced: Collection[TopicPartition] | None = None
+        self._owned: Collection[TopicPartition] | None = None
+        self._writers: dict[TopicPartition, Writer] = {}
 
     @property
     def assigned(self) -> Collection[TopicPartition]:
@@ -58,44 +68,72 @@ class Member:
         still names, and fetches, what we had.
         """
         assignment = self.consumer.assignment()
+        if self._source.transactional:
+            return assignment if assignment is self._owned else ()
         return () if assignment is self._ended else assignment
 
     async def run(self) -> None:
         """Commit when enough is completed, or when the interval has passed."""
         while self._source.group_id is not None:
             if self._window.completed < self._source.commit_every:
-                await self._window.due.wait(self._source.commit_interval_ms / 1000)
-            await self.commit()
+                await self._window.due.wait(self._source.interval)
+            if not await self.commit():
+                await sleep(RETRY)
 
-    async def commit(self) -> None:
+    async def commit(self) -> bool:
         """Commit what is settled without a gap; failures are told, and tried again next time."""
         if self._source.group_id is None:
-            return
+            return True
         async with self._one_at_a_time:
             self._window.completed = 0
             await self._reach()
             positions = self._positions()
-            if not positions:
-                return
             try:
-                await self._send({each.name: at for each, at in positions.items()})
-            except errors.CommitFailedError as error:
-                self._lose(error)
+                if self._source.transactional:
+                    await self._write(positions)
+                elif positions:
+                    await self._send(positions)
+            except (Fenced, errors.CommitFailedError) as error:
+                await self._lose(error)
             except FAILURES as error:
                 self.tell("commit.failed", error=brief(error))
-            else:
-                for partition, position in positions.items():
-                    partition.committed = position
+                return False
+            return True
+
+    async def acquire(self) -> bool:
+        """Make sure that what is assigned is ours alone; return False until it is announced.
+
+        Not in the callback of the assignment: while that runs, the client sends no heartbeat.
+        """
+        announced = self._announced
+        if not self._source.transactional:
+            return True
+        if announced is None or announced is not self.consumer.assignment():
+            return False
+        if announced is self._owned:
+            return True
+        group = self._source.group_id or ""
+        writers = {name: Writer(self._servers, self.consumer, group, name) for name in announced}
+        try:
+            await self._open(writers)
+            if announced is self._announced and not (self._revoking or self.leaving):
+                self._writers, self._owned = writers, announced
+                self._window.resume()
+        finally:
+            if self._owned is not announced:
+                await _closed(writers)
+        return self._owned is announced
 
     async def on_partitions_revoked(self, revoked: Collection[TopicPartition], /) -> None:
         """Finish what is in flight, commit, and let go; called by the client."""
+        self._revoking = True
         self._window.suspend()
         # The group waits for rebalance_timeout; the commit and the way back need some of it.
         with move_on_after(self._source.rebalance_timeout_ms / 2000):
             while self._window.in_flight and not self.leaving:
                 await self._window.settled.wait()
         await self.commit()
-        unfinished = self._end()
+        unfinished = await self._end()
         self.tell("partitions.revoked", partitions=sorted(revoked), unfinished=unfinished)
         if self._source.listener is not None and revoked:
             await self._source.listener.on_partitions_revoked(sorted(revoked))
@@ -106,24 +144,54 @@ class Member:
             if self._source.listener is not None:
                 await self._source.listener.on_partitions_assigned(sorted(assigned))
         finally:
-            if not self.leaving:
+            self._revoking = False
+            self._announced = self.consumer.assignment()
+            if not self.leaving and not self._source.transactional:
                 self._window.resume()
         self.tell("partitions.assigned", partitions=sorted(assigned))
 
     def tell(self, event: str, **attributes: object) -> None:
         """Tell *event* with the source and the group."""
-        self._journal.tell(event, self._source.address, group=self._source.group_id, **attributes)
+        self._servers.journal.tell(
+            event, self._source.address, group=self._source.group_id, **attributes
+        )
 
     async def close(self) -> None:
         """Leave the group, give up a commit that hangs."""
+        await self._let_go()
         await stop(self.consumer, CLOSE)
         if self._sent is not None and not self._sent.done():
             # Its request has failed with the connection: now it only sleeps before it tries again.
             await checkpoint()
             self._sent.cancel()
 
-    async def _send(self, offsets: Mapping[TopicPartition, int]) -> None:
-        """Commit *offsets*; never a second one while the first is on its way.
+    async def _write(self, positions: Mapping[Partition, int]) -> None:
+        """Commit *positions* with what was staged for them, each in a transaction.
+
+        Raises:
+            Fenced: One of the partitions is somebody else's.
+            TimeoutError: It takes too long.
+        """
+        # Who leaves meanwhile waits for that long: what is cut off has to be found out about.
+        with fail_after(COMMIT, shield=True):
+            outcomes = await together(
+                [partial(self._write_one, *each) for each in positions.items()]
+            )
+        failures = [failure for failure in outcomes if failure is not None]
+        for failure in failures:
+            if isinstance(failure, DestinationError | MessageTooLarge):
+                self.failure = failure  # to try again is no use
+        for failure in sorted(failures, key=lambda failure: not isinstance(failure, Fenced)):
+            raise failure
+
+    async def _write_one(self, partition: Partition, position: int) -> None:
+        writer = self._writers[partition.name]
+        await writer.write(partition.staged(position), position)
+        # At once, whatever becomes of the others: what is written must not be written again.
+        partition.written(writer.position or position)
+
+    async def _send(self, positions: Mapping[Partition, int]) -> None:
+        """Commit *positions*; never a second time while the first is on its way.
 
         Not by awaiting it: the client shields a commit against cancellation, and whoever cancels
         it leaves a task behind whose error nobody hears.
@@ -135,12 +203,15 @@ class Member:
             await wait({self._sent}, timeout=COMMIT)
             if not self._sent.done():
                 raise TimeoutError(f"a commit has been on its way for over {COMMIT} s")
+        offsets = {partition.name: position for partition, position in positions.items()}
         self._sent = ensure_future(self.consumer.commit(offsets))
-        self._sent.add_done_callback(_heard)
+        self._sent.add_done_callback(heard)
         await wait({self._sent}, timeout=COMMIT)
         if not self._sent.done():
             raise TimeoutError(f"no answer within {COMMIT} s")
         self._sent.result()
+        for partition, position in positions.items():
+            partition.committed = position
 
     def _positions(self) -> dict[Partition, int]:
         """What the group has not been told. Within an epoch a position never goes back."""
@@ -164,20 +235,47 @@ class Member:
                     # A position that is known comes without waiting: nothing is fetched meanwhile.
                     partition.reach(await self.consumer.position(name))
 
-    def _lose(self, error: Exception) -> None:
+    async def _open(self, writers: Mapping[TopicPartition, Writer]) -> None:
+        for failure in await together([each.open for each in writers.values()]):
+            if failure is not None:
+                raise failure
+        for name, writer in writers.items():
+            await self._go_to(name, writer.position)
+
+    async def _go_to(self, name: TopicPartition, position: int | None) -> None:
+        """Read from where the group is, or from where it begins."""
+        self._window.forget(name)
+        self._window.partition(name).committed = position
+        with suppress(errors.IllegalStateError):  # taken away again already
+            if position is not None:
+                self.consumer.seek(name, position)
+            elif self._source.auto_offset_reset == "earliest":
+                await self.consumer.seek_to_beginning(name)
+            elif self._source.auto_offset_reset == "latest":
+                await self.consumer.seek_to_end(name)
+
+    async def _lose(self, error: Exception) -> None:
         """The group has gone on without us: what is not committed is somebody else's by now."""
         if self._source.partitions:
             # Nobody assigned them, so nobody takes them: the group has subscribers beside us.
             self.tell("commit.failed", error=brief(error))
-        else:
-            self.tell("partitions.lost", error=brief(error), unfinished=self._end())
+            return
+        self.tell("partitions.lost", error=brief(error), unfinished=await self._end())
+        if self._source.transactional and not (self._revoking or self.leaving):
+            # The group may still count us in: a transaction can also be fenced by its time-out.
+            join(self.consumer, self._source, self)
 
-    def _end(self) -> int:
-        self._ended = self.consumer.assignment()
-        return self._window.end_epoch()
+    async def _end(self) -> int:
+        self._ended, self._announced, self._owned = self.consumer.assignment(), None, None
+        unfinished = self._window.end_epoch()
+        await self._let_go()
+        return unfinished
+
+    async def _let_go(self) -> None:
+        writers, self._writers = self._writers, {}
+        await _closed(writers)
 
 
-def _heard(commit: Future[None]) -> None:
-    """Ask for the error of a commit that nobody may wait for any more, so that it is not logged."""
-    if not commit.cancelled():
-        commit.exception()
+async def _closed(writers: Mapping[TopicPartition, Writer]) -> None:
+    with CancelScope(shield=True):  # each close has a deadline of its own
+        await together([writer.close for writer in writers.values()])

@@ -15,6 +15,7 @@ from callboard_brokers.kafka._message import KafkaMessage, Record
 from callboard_brokers.kafka._records import TopicPartition
 
 if TYPE_CHECKING:
+    from callboard_brokers.kafka._outgoing import Outgoing
     from callboard_brokers.kafka._window import Window
 
 __all__ = ["Partition", "Waiting"]
@@ -22,7 +23,7 @@ __all__ = ["Partition", "Waiting"]
 Waiting: TypeAlias = tuple[Record, object]
 """A record, and by what the tracker knows it."""
 
-_offset: Final[Callable[[Record], int]] = attrgetter("offset")
+_offset: Final[Callable[[Record | Tracked], int]] = attrgetter("offset")
 
 
 class Partition:
@@ -32,22 +33,13 @@ class Partition:
     position may be somebody else's.
     """
 
-    __slots__ = (
-        "_epoch",
-        "_load",
-        "_nacks",
-        "_tracker",
-        "_window",
-        "committed",
-        "held",
-        "in_flight",
-        "live",
-        "name",
-        "waiting",
-    )
-
     def __init__(
-        self, name: TopicPartition, epoch: int, window: Window, load: Callable[[Record], Metadata]
+        self,
+        name: TopicPartition,
+        epoch: int,
+        serial: int,
+        window: Window,
+        load: Callable[[Record], Metadata],
     ) -> None:
         self.name = name
         self.live = True
@@ -60,6 +52,8 @@ class Partition:
         self._load = load
         self._tracker: Tracker | None = None
         self._nacks: dict[object, int] = {}
+        self._serial = serial
+        self._staged: dict[Tracked, Sequence[Outgoing]] = {}
 
     @property
     def position(self) -> int | None:
@@ -79,7 +73,7 @@ class Partition:
     def store(self, records: Sequence[Record]) -> None:
         """Keep what was fetched; offsets ascend, and may have gaps where the log was compacted."""
         if self._tracker is None:
-            self._tracker = Tracker(records[0].offset)
+            self._tracker = Tracker(records[0].offset, epoch=self._serial)
         self.waiting.extend(
             zip(records, map(self._tracker.add, map(_offset, records)), strict=True)
         )
@@ -90,7 +84,7 @@ class Partition:
         A group begins there; or markers of transactions, which are no records, lie before it.
         """
         if self._tracker is None:
-            self._tracker = Tracker(position)
+            self._tracker = Tracker(position, epoch=self._serial)
         else:
             self._tracker.skip(position)
 
@@ -100,15 +94,26 @@ class Partition:
         count = min(limit, len(waiting))
         for _ in range(count):
             record, tracked = waiting.popleft()
-            message = KafkaMessage(
-                record.value or b"",
-                address=record.topic,
-                key=record.key,
-                raw_message=record,
-                load=load,
-            )
+            message = KafkaMessage(record.value or b"", record.topic, record.key, record, load)
             into.append(Delivery(message, self, epoch, None, tracked))
         self.in_flight += count
+
+    def stage(self, token: object, outputs: Sequence[Outgoing]) -> None:
+        """Keep *outputs* until the record is done with, unless it came by another assignment."""
+        if isinstance(token, Tracked) and token.epoch == self._serial:
+            self._staged[token] = outputs
+
+    def staged(self, position: int) -> list[Outgoing]:
+        """Return the outputs of what lies before *position*, in the order of the log."""
+        before = [tracked for tracked in self._staged if tracked.offset < position]
+        before.sort(key=_offset)
+        return [output for tracked in before for output in self._staged[tracked]]
+
+    def written(self, position: int) -> None:
+        """Take notice that everything before *position* is committed, and its outputs with it."""
+        self.committed = position
+        for tracked in [each for each in self._staged if each.offset < position]:
+            del self._staged[tracked]
 
     def settle(self, delivery: Delivery, settlement: Settlement, delay: float | None, /) -> None:
         """Take *delivery* off what is in flight; without an ack or reject it comes again."""
@@ -119,6 +124,8 @@ class Partition:
         if settlement is Settlement.ACK or settlement is Settlement.REJECT:
             self._finish(delivery.token)
         elif isinstance(delivery.message, KafkaMessage):
+            if self._staged and isinstance(delivery.token, Tracked):
+                self._staged.pop(delivery.token, None)
             if settlement is Settlement.RELEASE:
                 delay = 0.0
             elif delay is None:

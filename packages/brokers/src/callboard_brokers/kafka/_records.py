@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple, Protocol
 
 from callboard_brokers._errors import DestinationError
-from callboard_brokers.kafka._pattern import compile_pattern
+from callboard_brokers.kafka._security import BaseSecurity
 
 __all__ = [
     "KafkaOptions",
@@ -17,9 +17,15 @@ __all__ = [
     "RebalanceListener",
     "Topic",
     "TopicPartition",
+    "check_topic",
+    "compile_pattern",
+    "path_of",
 ]
 
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
+# A quantifier such as {2,3} is not a name, so the braces of regular expressions keep their meaning.
+_PARAMETER = re.compile(r"\{([A-Za-z_]\w*)\}")
+_SEGMENT = r"(?P<\1>[^./]+)"
 
 
 class TopicPartition(NamedTuple):
@@ -59,7 +65,10 @@ class KafkaSource:
     """Static membership: a member that is back within its session keeps its partitions."""
     auto_offset_reset: Literal["latest", "earliest", "none"] = "latest"
     """Where to begin without a valid position; "none" makes that an error."""
-    isolation_level: Literal["read_uncommitted", "read_committed"] = "read_uncommitted"
+    transactional: bool = False
+    """What is staged for a record is published in one transaction with its settlement."""
+    isolation_level: Literal["read_uncommitted", "read_committed"] | None = None
+    """None is "read_committed" for a transactional source, else "read_uncommitted"."""
     client_rack: str | None = None
     partition_assignment_strategy: Literal["roundrobin", "range", "sticky"] = "roundrobin"
     session_timeout_ms: int = 30_000
@@ -72,7 +81,8 @@ class KafkaSource:
     fetch_max_wait_ms: int = 500
     max_partition_fetch_bytes: int = 2**20
     check_crcs: bool = True
-    commit_interval_ms: int = 1000
+    commit_interval_ms: int | None = None
+    """None is 100 for a transactional source, whose outputs wait for it, else 1000."""
     commit_every: int = 1000
     """Commit after so many settlements, if they come before the interval has passed."""
     max_span: int = 10_000
@@ -95,6 +105,17 @@ class KafkaSource:
                 f"group_instance_id={self.group_instance_id!r} names a member of no group;"
                 " give group_id too"
             )
+        if self.transactional and (self.group_id is None or self.partitions):
+            raise DestinationError(
+                f"a transactional source of {self.address!r} needs a group_id, and topics or a"
+                f" pattern; it has group_id={self.group_id!r}, partitions={list(self.partitions)}"
+            )
+
+    @property
+    def interval(self) -> float:
+        """Seconds between two commits, if there is something to commit."""
+        default = 100 if self.transactional else 1000
+        return (self.commit_interval_ms or default) / 1000
 
     def prefixed(self, prefix: str, /) -> KafkaSource:
         """Return it with *prefix* in front of every topic; of a pattern, taken literally."""
@@ -149,17 +170,14 @@ class Topic:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KafkaOptions:
-    """How to speak to the servers; names and units are those of the client.
-
-    *security* is handed to every client as it is: `security_protocol`, `ssl_context`, `sasl_...`.
-    """
+    """How to speak to the servers; names and units are those of the client."""
 
     client_id: str = "callboard"
     request_timeout_ms: int = 40_000
     retry_backoff_ms: int = 100
     metadata_max_age_ms: int = 300_000
     connections_max_idle_ms: int = 540_000
-    security: Mapping[str, object] = field(default_factory=dict[str, object])
+    security: BaseSecurity | None = None
     acks: Literal["all", 0, 1] = "all"
     enable_idempotence: bool = True
     compression_type: Literal["gzip", "snappy", "lz4", "zstd"] | None = None
@@ -181,3 +199,23 @@ def check_topic(name: str) -> None:
         raise DestinationError(
             f"{name!r} cannot be the name of a topic: give up to 249 of a-z, A-Z, 0-9, '.', '_', '-'"
         )
+
+
+def compile_pattern(pattern: str) -> re.Pattern[str]:
+    """Return the regular expression, which matches whole names only.
+
+    Raises:
+        DestinationError: It is none.
+    """
+    try:
+        return re.compile(rf"(?:{_PARAMETER.sub(_SEGMENT, pattern)})\Z")
+    except re.error as error:
+        raise DestinationError(f"{pattern!r} is no pattern of topics: {error}") from error
+
+
+def path_of(pattern: str | None, topic: str) -> Mapping[str, str] | None:
+    """Return the parameters that *pattern* finds in *topic*, may be none; None if it does not match."""
+    if pattern is None:
+        return {}
+    found = compile_pattern(pattern).match(topic)
+    return found.groupdict() if found else None

@@ -12,6 +12,7 @@ from anyio.abc import TaskGroup
 from callboard_brokers._errors import BrokerError, ConnectionClosed
 from callboard_brokers._message import Message
 from callboard_brokers._port import Subscription
+from callboard_brokers.kafka._tasks import heard
 
 __all__ = ["Replies"]
 
@@ -44,6 +45,7 @@ class Replies:
     def expect(self, correlation: str) -> Generator[Future[Message]]:
         """Wait for the reply with this id; the first one counts."""
         reply = self._expected[correlation] = get_running_loop().create_future()
+        reply.add_done_callback(heard)
         try:
             yield reply
         finally:

@@ -7,8 +7,7 @@ from time import time
 
 from callboard_brokers._message import Message
 from callboard_brokers.kafka._message import KafkaMessage, wire_headers
-from callboard_brokers.kafka._pattern import path_of
-from callboard_brokers.kafka._records import KafkaSource, KafkaTarget, check_topic
+from callboard_brokers.kafka._records import KafkaSource, KafkaTarget, check_topic, path_of
 from callboard_brokers.memory import MemoryRecord, MemoryTarget, Route
 
 __all__ = ["KafkaRouting"]
@@ -28,9 +27,7 @@ class KafkaRecord(MemoryRecord):
 
     def message(self) -> KafkaMessage:
         """Make a message as a reader gets it."""
-        return KafkaMessage(
-            self.body, address=self.address, key=self.key, raw_message=self, metadata=self.metadata
-        )
+        return KafkaMessage(self.body, self.address, self.key, self, lambda _: self.metadata)
 
     @property
     def topic(self) -> str:

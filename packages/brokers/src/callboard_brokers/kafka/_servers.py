@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Protocol
 
 from anyio import Lock, sleep
 
 from callboard_brokers._errors import BrokerError, ConnectionLost, DestinationError
-from callboard_brokers.kafka._client import Link, create_topics, errors, refusal
+from callboard_brokers.kafka._client import (
+    Consumer,
+    Producer,
+    create_topics,
+    errors,
+    existing,
+    refusal,
+)
 from callboard_brokers.kafka._journal import Journal
 from callboard_brokers.kafka._records import KafkaOptions, Topic, check_topic
+from callboard_brokers.kafka._security import SASLOAuthBearer
 from callboard_brokers.kafka._translate import CLIENT_ERRORS, brief, translated
 
 __all__ = ["Servers"]
 
 SHORTEST, LONGEST = 0.5, 30.0
 """Seconds between two attempts; doubled every time, with full jitter."""
-
-
-class Startable(Protocol):
-    """A consumer or a producer."""
-
-    async def start(self) -> None: ...
 
 
 class Servers:
@@ -36,7 +37,7 @@ class Servers:
         self.known: set[str] = set()
         self._looking = Lock()
 
-    async def start(self, client: Startable) -> None:
+    async def start(self, client: Consumer | Producer) -> None:
         """Start *client*; while no server can be reached, try again.
 
         Raises:
@@ -44,17 +45,24 @@ class Servers:
         """
 
         async def attempt() -> None:
+            if isinstance(self.options.security, SASLOAuthBearer):
+                await self._be_let_in()
             try:
                 await client.start()
             except errors.KafkaConnectionError as error:
-                reason = await refusal(self.addresses, self.options)
-                if reason is not None:
-                    raise BrokerError(
-                        f"Kafka does not let us in: {reason}; check `security` and the listener"
-                    ) from error
-                raise ConnectionLost(brief(error)) from error
+                await self._be_let_in()
+                raise ConnectionLost(
+                    f"{brief(error)}; if one runs there, see whether it wants TLS or SASL"
+                ) from error
 
         await self.patiently(attempt)
+
+    async def _be_let_in(self) -> None:
+        reason = await refusal(self.addresses, self.options)
+        if reason is not None:
+            raise BrokerError(
+                f"Kafka does not let us in: {reason}; check `security` and the listener"
+            )
 
     async def patiently(self, attempt: Callable[[], Awaitable[None]]) -> None:
         """Do *attempt* until it does not fail for want of a server; tell the loss once."""
@@ -73,7 +81,9 @@ class Servers:
         if lost:
             self._tell("connection.restored")
 
-    async def ensure(self, link: Link, topics: Iterable[Topic], *, declared: bool = False) -> None:
+    async def ensure(
+        self, producer: Producer, topics: Iterable[Topic], *, declared: bool = False
+    ) -> None:
         """Have *topics*: create those that are missing, if they were *declared* or may be.
 
         Raises:
@@ -87,7 +97,7 @@ class Servers:
             if not missing:
                 return
             try:
-                there = (await link.fetch_all_metadata()).topics()
+                there = await existing(producer, [each.name for each in missing])
                 await self._create([each for each in missing if each.name not in there], declared)
             except CLIENT_ERRORS as error:
                 raise translated(

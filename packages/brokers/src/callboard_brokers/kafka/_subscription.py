@@ -16,12 +16,14 @@ from anyio import (
     sleep,
 )
 
-from callboard_brokers._delivery import Delivery
+from callboard_brokers._delivery import BatchDelivery, Delivery
 from callboard_brokers._errors import BrokerError, ConnectionClosed, ConnectionLost
+from callboard_brokers._message import Message
 from callboard_brokers.kafka._client import NOWHERE, Consumer, errors
 from callboard_brokers.kafka._member import Member
 from callboard_brokers.kafka._message import Record
-from callboard_brokers.kafka._records import KafkaSource, TopicPartition
+from callboard_brokers.kafka._outgoing import outgoing
+from callboard_brokers.kafka._records import KafkaSource, KafkaTarget, TopicPartition, check_topic
 from callboard_brokers.kafka._translate import CLIENT_ERRORS, brief, is_passing, translated
 from callboard_brokers.kafka._window import Window
 
@@ -43,13 +45,14 @@ class KafkaSubscription:
     from its group.
     """
 
-    def __init__(self, source: KafkaSource, window: Window, member: Member) -> None:
+    def __init__(self, source: KafkaSource, window: Window, member: Member, limit: int) -> None:
         self.started = Event()
         self.failure: BrokerError | None = None
         self._source = source
         self._window = window
         self._member = member
         self._consumer = member.consumer
+        self._limit = limit
         self._open = True
         self._seen: object = None
 
@@ -75,10 +78,6 @@ class KafkaSubscription:
             f"the subscription of {self._source.address!r} has been left; subscribe again"
         )
 
-    def hold(self, partitions: Sequence[int], /) -> None:
-        """Receive nothing from partitions of these numbers until the next call."""
-        self._window.hold(partitions)
-
     def seek(self, partition: TopicPartition, offset: int) -> None:
         """Read *partition* from *offset* on; what it has delivered before becomes stale.
 
@@ -90,6 +89,34 @@ class KafkaSubscription:
         except CLIENT_ERRORS as error:
             raise translated(error, f"cannot seek in {partition}") from error
         self._window.forget(partition)
+
+    @property
+    def staging(self) -> bool:
+        """Whether the source is transactional."""
+        return self._source.transactional
+
+    def stage(self, delivery: Delivery, outputs: Sequence[tuple[Message, KafkaTarget]], /) -> None:
+        """Publish *outputs* in the transaction that commits *delivery*, if that is done with.
+
+        Nothing is sent before. What was staged for it until now is forgotten; so is all of it by a
+        nack, a release, or the loss of the partition.
+
+        Raises:
+            BrokerError: *delivery* is settled, is a batch, or its source is not transactional.
+            DestinationError: A target can never be published to.
+            MessageTooLarge: A message can never be published.
+        """
+        why = (
+            (not self.staging and "its source needs transactional=True")
+            or (delivery.settled and "it is settled already")
+            or (isinstance(delivery, BatchDelivery) and "a batch has no one position")
+        )
+        if why:
+            raise BrokerError(f"cannot stage an output of {delivery.message.address!r}: {why}")
+        for _, target in outputs:
+            check_topic(target.topic)
+        records = [outgoing(message, target, self._limit) for message, target in outputs]
+        self._window.stage(delivery, records)
 
     async def lag(self) -> int:
         """Return how many records of the assigned partitions are not settled."""
@@ -111,10 +138,8 @@ class KafkaSubscription:
         """Fetch until cancelled; if that cannot go on, keep the reason and cancel *scope*."""
         try:
             await begin(self._source, self._consumer)
-            await self._settle_down()
-            self.started.set()
             while True:
-                await self._poll_on()
+                await self._turn()
         except BrokerError as error:
             self.failure = error
         except CLIENT_ERRORS as error:
@@ -143,6 +168,24 @@ class KafkaSubscription:
         self._window.end_epoch()
         await self._member.close()
 
+    async def _turn(self) -> None:
+        """Take one step; what passes by itself is no reason to end."""
+        if self._member.failure is not None:
+            raise self._member.failure
+        try:
+            if not await self._member.acquire():
+                await self._rest()
+            elif self.started.is_set():
+                await self._poll()
+            else:
+                await self._settle_down()
+                self.started.set()
+        except CLIENT_ERRORS as error:
+            if not is_passing(error):
+                raise
+            self._member.tell("fetch.failed", error=brief(error))
+            await sleep(1.0)
+
     async def _settle_down(self) -> None:
         """With "latest", what is published from now on is for us: find out where that is."""
         if self._source.auto_offset_reset == "latest":
@@ -150,22 +193,11 @@ class KafkaSubscription:
                 with suppress(errors.IllegalStateError):  # taken away again already
                     await self._consumer.position(name)
 
-    async def _poll_on(self) -> None:
-        """Poll; what passes by itself is no reason to end."""
-        try:
-            await self._poll()
-        except CLIENT_ERRORS as error:
-            if not is_passing(error):
-                raise
-            self._member.tell("fetch.failed", error=brief(error))
-            await sleep(1.0)
-
     async def _poll(self) -> None:
         wanted, assigned = self._window.wanted, self._member.assigned
         asked = self._window.open_to(assigned)
         if not wanted or (assigned and not asked):
-            await self._window.room.wait(POLL_MS / 1000)
-            await self._consumer.getmany(NOWHERE, timeout_ms=0)
+            await self._rest()
             return
         fetched = await self._consumer.getmany(
             *(() if len(asked) == len(assigned) else asked),
@@ -177,6 +209,11 @@ class KafkaSubscription:
         assigned = self._member.assigned
         if fetched and assigned:
             self._window.store(self._follow(assigned, fetched))
+
+    async def _rest(self) -> None:
+        """Stay a member, and fetch nothing."""
+        await self._window.room.wait(POLL_MS / 1000)
+        await self._consumer.getmany(NOWHERE, timeout_ms=0)
 
     def _follow(self, assigned: Collection[TopicPartition], fetched: Fetched) -> Fetched:
         """Go on where we were: without a group the client forgets that when a topic grows."""

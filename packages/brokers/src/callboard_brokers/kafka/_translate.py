@@ -40,7 +40,8 @@ def is_passing(error: Exception) -> bool:
 
 def brief(error: BaseException) -> str:
     """Return *error* in one line."""
-    return f"{type(error).__name__}: {error}".rstrip(": ")
+    name, text = type(error).__name__, str(error)
+    return text if name in text else f"{name}: {text}".rstrip(": ")
 
 
 def translated(
@@ -48,6 +49,10 @@ def translated(
 ) -> BrokerError:
     """Return our error for the client's *error* while *doing*; *otherwise* if there is no closer."""
     text = f"{doing}: {brief(error)}"
+    if isinstance(error, errors.OffsetOutOfRangeError | errors.NoOffsetForPartitionError):
+        text += (
+            '; the log has no such position: say where to begin, by auto_offset_reset="earliest"'
+        )
     for kinds, ours in _KINDS:
         if isinstance(error, kinds):
             return ours(text)

@@ -14,10 +14,10 @@ from anyio import current_time
 
 from callboard_brokers._delivery import Delivery
 from callboard_brokers.kafka._journal import Journal, Signal
-from callboard_brokers.kafka._message import Record, metadata_of
+from callboard_brokers.kafka._message import KafkaMessage, Record, metadata_of
+from callboard_brokers.kafka._outgoing import Outgoing
 from callboard_brokers.kafka._partition import Partition, Waiting
-from callboard_brokers.kafka._pattern import path_of
-from callboard_brokers.kafka._records import KafkaSource, TopicPartition
+from callboard_brokers.kafka._records import KafkaSource, TopicPartition, path_of
 
 __all__ = ["Window"]
 
@@ -37,11 +37,11 @@ class Window:
         self._source = source
         self._capacity = capacity
         self._journal = journal
-        self._held: frozenset[int] = frozenset()
         self._waiting = 0
         self._turns: deque[Partition] = deque()
         self._later: list[tuple[float, int, Partition, Waiting]] = []
         self._sequence = 0
+        self._made = 0
 
     # What is fetched
 
@@ -51,7 +51,7 @@ class Window:
         return self._capacity - self._waiting if self._waiting <= self._capacity // 2 else 0
 
     def open_to(self, assigned: Collection[TopicPartition]) -> Collection[TopicPartition]:
-        """Return those of *assigned* to fetch from: not held, and not too far ahead."""
+        """Return those of *assigned* that are not too far ahead, to fetch from."""
         return [name for name in assigned if not self._is_shut(name)]
 
     def store(self, fetched: Mapping[TopicPartition, Sequence[Record]]) -> None:
@@ -74,7 +74,9 @@ class Window:
         if known is None:
             path = path_of(self._source.pattern, name.topic) or {}
             load = partial(metadata_of, path=path)
-            known = self.partitions[name] = Partition(name, self.epoch, self, load)
+            self._made += 1
+            known = Partition(name, self.epoch, self._made, self, load)
+            self.partitions[name] = known
         return known
 
     # What is delivered
@@ -86,8 +88,7 @@ class Window:
         taken: list[Delivery[Record]] = []
         for _ in range(len(self._turns) if self.delivering else 0):
             partition = self._turns.popleft()
-            if partition.name.partition not in self._held:
-                partition.take(limit - len(taken), taken)
+            partition.take(limit - len(taken), taken)
             if partition.waiting:
                 self._turns.append(partition)
             if len(taken) == limit:
@@ -102,13 +103,16 @@ class Window:
         """Seconds until a record is due that was to come later; None if there is none."""
         return max(0.0, self._later[0][0] - current_time()) if self._later else None
 
-    def hold(self, numbers: Collection[int]) -> None:
-        """Neither fetch nor deliver from the partitions of these *numbers*."""
-        self._held = frozenset(numbers)
-        self.arrived.set()
-        self.room.set()
-
     # What is settled
+
+    def stage(self, delivery: Delivery, outputs: Sequence[Outgoing]) -> None:
+        """Keep *outputs* with their delivery, unless that is stale."""
+        message = delivery.message
+        if isinstance(message, KafkaMessage):
+            record = message.raw_message
+            partition = self.partitions.get(TopicPartition(record.topic, record.partition))
+            if partition is not None:
+                partition.stage(delivery.token, outputs)
 
     def done(self) -> None:
         """Count a completion; enough of them are committed before the interval has passed."""
@@ -174,8 +178,8 @@ class Window:
 
     def _is_shut(self, name: TopicPartition) -> bool:
         partition = self.partitions.get(name)
-        if name.partition in self._held or partition is None:
-            return name.partition in self._held
+        if partition is None:
+            return False
         # Held when its span is used up, until half of it is free again.
         bound = self._source.max_span // (2 if partition.held else 1)
         partition.held = partition.span > bound

@@ -1,0 +1,90 @@
+"""What the client does badly, done from its inside: to stop in time, and to survive a refusal.
+
+Found with aiokafka 0.14; its parts are private, and untyped.
+"""
+# ruff: noqa: SLF001 - see above
+
+from __future__ import annotations
+
+from asyncio import Future, ensure_future, get_running_loop, wait
+from collections.abc import Coroutine
+from itertools import chain
+from typing import Any
+
+from anyio import CancelScope
+
+from callboard_brokers._errors import ConnectionClosed
+
+__all__ = ["abandon", "stop", "survive_refusals"]
+
+
+async def stop(client: Any, patience: float) -> None:
+    """Stop *client*; after *patience* seconds without waiting for the servers any more.
+
+    In a task of its own, since the client may await one that it has cancelled itself: whoever
+    waits for it would take that for his own cancellation.
+    """
+    with CancelScope(shield=True):
+        if await _ended(client.stop(), patience):
+            return
+        # What it would have done last.
+        if hasattr(client, "_sender"):
+            await _cut_off(client)
+            await _ended(client.client.close(), 1.0)
+        else:
+            await _ended(client._client.close(), 1.0)
+
+
+async def abandon(producer: Any) -> None:
+    """Stop *producer* in the midst of whatever it does."""
+    with CancelScope(shield=True):
+        await _cut_off(producer)
+        await stop(producer, 1.0)
+
+
+async def _cut_off(producer: Any) -> None:
+    """Let *producer* send nothing more, and fail what it has not sent."""
+    await _ended(producer._sender.close(), 1.0)
+    waiting = producer._message_accumulator
+    batches = [*waiting._pending_batches, *chain.from_iterable(waiting._batches.values())]
+    waiting.fail_all(ConnectionClosed("the connection to Kafka was left before it was sent"))
+    # Nobody waits for these any more; asked for their errors, they do not log them.
+    left = [producer._sender.sender_task, *(each._drain_waiter for each in batches)]
+    if producer._txn_manager is not None:
+        left.append(producer._txn_manager._transaction_waiter)
+    for each in left:
+        if each is not None and each.done() and not each.cancelled():
+            each.exception()
+
+
+async def _ended(step: Coroutine[Any, Any, object], patience: float) -> bool:
+    """Whether *step* comes to a good end in time."""
+    task = ensure_future(step)
+    await wait({task}, timeout=patience)
+    if not task.done():
+        task.cancel()
+        await wait({task}, timeout=1.0)
+    return task.done() and not task.cancelled() and task.exception() is None
+
+
+def survive_refusals(producer: Any) -> None:
+    """Let *producer* go on under a new id after a batch that Kafka did not take.
+
+    The client has counted that batch: the next one to its partition, and all that come after, would
+    be refused as out of order. Those on their way keep their old ids, so nothing is doubled.
+    """
+    manager, append = producer._txn_manager, producer._message_accumulator._append_batch
+
+    def renew(batch: Future[object]) -> None:
+        if not batch.cancelled() and batch.exception() is not None and manager.has_pid():
+            manager._pid_and_epoch = type(manager._pid_and_epoch)(-1, -1)
+            manager._pid_waiter = get_running_loop().create_future()
+            manager._sequence_numbers.clear()
+
+    def watched(builder: object, partition: object) -> Any:
+        batch = append(builder, partition)
+        # Called before the client looks for the next batch, which takes it a few steps.
+        batch.future.add_done_callback(renew)
+        return batch
+
+    producer._message_accumulator._append_batch = watched

@@ -37,6 +37,7 @@ PUBLIC_MODULES = [
     "callboard",
     "callboard.kafka",
     "callboard.memory",
+    "callboard.security",
     "callboard.specification",
     "callboard.testing",
     "callboard_actors",

@@ -119,6 +119,12 @@ def test_the_signature_shows_topics_and_options(kafka: KafkaBroker) -> None:
         ((), {"pattern": "("}, "is no pattern of topics"),
         (("orders",), {"group_instance_id": "a"}, "names a member of no group"),
         (("orders",), {"group": "a"}, "do you mean 'group_id'"),
+        (
+            ("orders",),
+            {"group_id": "g", "transactional": True, "batch": True},
+            "no single position",
+        ),
+        (("orders",), {"transactional": True}, "needs a group_id"),
         (("orders",), {"max_workers": 0}, "max_workers=0 of a subscriber"),
     ],
 )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import TypeVar
 
 import pytest
-from anyio import Event, create_task_group, fail_after
+from anyio import Event, create_task_group, fail_after, sleep
 
 from callboard import AckPolicy, Header, RequestFailed
+from callboard import Event as CallboardEvent
 from callboard.kafka import (
     KafkaBroker,
     KafkaMessage,
@@ -233,3 +235,107 @@ async def test_a_broker_that_cannot_be_reached_is_waited_for_with_one_line_in_th
     assert len(ours) == 1
     assert "can't reach 127.0.0.1:1, and tries again" in ours[0].getMessage()
     assert all(each.exc_info is None for each in lines)
+
+
+async def test_outputs_and_positions_are_committed_together(kafka: KafkaBroker, topic: str) -> None:
+    heard, buried = Heard[int](99), Heard[int](1)
+
+    @kafka.publisher(f"{topic}.out")
+    @kafka.subscriber(
+        topic, group_id=topic, transactional=True, max_workers=4, auto_offset_reset="earliest"
+    )
+    async def double(number: int) -> int:
+        if number == 50:
+            raise ValueError("no fifties")
+        return 2 * number
+
+    @kafka.subscriber(
+        f"{topic}.out", isolation_level="read_committed", auto_offset_reset="earliest"
+    )
+    async def hear(number: int) -> None:
+        heard.hear(number)
+
+    @kafka.subscriber(
+        f"{topic}.dead", isolation_level="read_committed", auto_offset_reset="earliest"
+    )
+    async def bury(number: int) -> None:
+        buried.hear(number)
+
+    async with kafka:
+        await kafka.start()
+        await kafka.publish_batch(*range(100), topic=topic, key="k")
+        await heard.complete()
+        await buried.complete()
+
+    assert heard == [2 * number for number in range(100) if number != 50]
+    assert buried == [50]
+
+
+async def test_a_rebalance_waits_for_what_is_in_hand_and_not_for_what_waits_in_the_mailbox(
+    kafka: KafkaBroker, topic: str
+) -> None:
+    begun, gate, revoking = Event(), Event(), Event()
+    in_hand: list[object] = []
+    first, second = Heard[int](200), Heard[int](200)
+    other = KafkaBroker(os.environ["CALLBOARD_KAFKA"])
+
+    @kafka.subscriber(
+        topic, group_id=topic, auto_offset_reset="earliest", heartbeat_interval_ms=200
+    )
+    async def slow(number: int) -> None:
+        first.hear(number)
+        begun.set()
+        await gate.wait()
+
+    @other.subscriber(
+        topic, group_id=topic, auto_offset_reset="earliest", heartbeat_interval_ms=200
+    )
+    async def quick(number: int) -> None:
+        second.hear(number)
+
+    def note(event: CallboardEvent) -> None:
+        if event.name == "partitions.revoking" and event.attributes["partitions"]:
+            in_hand.append(event.attributes["in_hand"])
+            revoking.set()
+
+    kafka.events.subscribe(note)
+    async with kafka, other:
+        await kafka.start()
+        await kafka.publish_batch(*range(100), topic=topic)
+        with fail_after(10):
+            await begun.wait()
+        async with create_task_group() as tasks:
+            tasks.start_soon(other.start)
+            with fail_after(10):
+                await revoking.wait()
+            gate.set()
+
+        with fail_after(10):
+            while len(first) + len(second) < 100:  # noqa: ASYNC110 - of two lists
+                await sleep(0.01)
+
+    # The one in hand was finished and committed; what waited in the mailbox was given back.
+    assert in_hand[0] == 1
+    assert sorted({*first, *second}) == [*range(100)]
+    assert len(first) + len(second) == 100
+
+
+async def test_a_subscriber_goes_back_to_where_it_is_told(kafka: KafkaBroker, topic: str) -> None:
+    heard = Heard[int](5)
+
+    @kafka.subscriber(topic, group_id=topic, auto_offset_reset="earliest")
+    async def hear(number: int) -> None:
+        heard.hear(number)
+
+    subscriber = kafka.subscribers[0]
+    async with kafka:
+        await kafka.start()
+        for number in range(3):
+            await kafka.publish(number, topic, no_confirm=True)
+        await kafka.flush()
+        while len(heard) < 3:  # noqa: ASYNC110 - the event is for all five
+            await sleep(0.01)
+        subscriber.subscription.seek(TopicPartition(topic, 0), 1)
+        await heard.complete()
+
+    assert heard == [0, 1, 2, 1, 2]

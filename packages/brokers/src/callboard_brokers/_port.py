@@ -19,6 +19,7 @@ __all__ = [
     "BatchPublishing",
     "Connection",
     "Features",
+    "Flushing",
     "Holding",
     "Lagging",
     "Recalling",
@@ -165,6 +166,15 @@ class Holding(Protocol):
 
     def hold(self, partitions: Sequence[int], /) -> None:
         """Receive nothing from *partitions* until the next call; the others go on."""
+        ...
+
+
+@runtime_checkable
+class Flushing(Protocol):
+    """A connection that may publish in the background."""
+
+    async def flush(self) -> None:
+        """Return when everything that was published has arrived, or failed."""
         ...
 
 

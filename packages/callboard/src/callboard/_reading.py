@@ -37,6 +37,7 @@ class Reading:
         self._bury = burying(
             declared.name, inherited.dead_letter, broker.way, publish_at_once, broker.reporter
         )
+        self.subscription: Subscription
         self._open_mailbox()
 
     async def run(self, child: Child) -> None:
@@ -46,6 +47,7 @@ class Reading:
             self._open_mailbox()
         try:
             async with self._runtime.connection.subscribe(source, capacity) as subscription:
+                self.subscription = subscription
                 if isinstance(subscription, Recalling):
                     subscription.on_recall(self._give_back)
                 child.ready()

@@ -43,7 +43,7 @@ class Running:
         self._supervision = inherited.supervision
         self._runtime = runtime
         self._assembly = Assembly(declared, inherited, runtime)
-        self._subscription: Subscription
+        self.subscription: Subscription
         self._meter = Meter()
         self._seen: list[tuple[Delivery[Any] | None, int]] = [(None, 0)] * self._options.max_workers
         report = partial(runtime.broker.reporter.unordered, declared.name)
@@ -108,7 +108,7 @@ class Running:
         capacity = options.mailbox + options.max_workers * in_hand
         connection = self._runtime.connection
         async with connection.subscribe(self._declared.source, capacity) as subscription:
-            self._subscription = subscription
+            self.subscription = subscription
             if isinstance(subscription, Recalling):
                 subscription.on_recall(self._give_back)
             if isinstance(subscription, Staging) and subscription.staging:
@@ -121,9 +121,9 @@ class Running:
 
     async def _pump(self, child: Child) -> None:
         if not self._options.batch:
-            await pump(self._subscription, self._mailbox, child, self._meter)
+            await pump(self.subscription, self._mailbox, child, self._meter)
             return
-        await pump_batches(self._subscription, self._mailbox, child, self._meter, self._batcher)
+        await pump_batches(self.subscription, self._mailbox, child, self._meter, self._batcher)
 
     async def _work(self, number: int, child: Child) -> None:
         """Call the functions of the subscription."""

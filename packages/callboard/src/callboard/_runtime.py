@@ -52,15 +52,14 @@ class Runtime:
         total = broker.options.graceful_timeout if graceful_timeout is None else graceful_timeout
         self.drain = HANDLERS * total
         """Seconds that handlers have to finish when they are stopped."""
-        self._begun: dict[int, ChildSpec] = {}
+        self._begun: dict[int, tuple[ChildSpec, Running | Reading]] = {}
         """What was started, by the list of its handlers, which is the same from everywhere."""
-        self._readings: dict[int, Reading] = {}
         self._planted = listening
         self._tree: Supervisor
         children = [ChildSpec("connection", self._connect, start_timeout=inf)]
         if listening:
-            for declared in self._persistent():
-                self._spec(declared)
+            for each in self._persistent():
+                self._spec(*each)
             children.append(self._subscriptions())
         self.scope = Supervisor(
             children,
@@ -110,42 +109,39 @@ class Runtime:
         """Start *declared*, whatever else runs; with handlers it runs, without it is read."""
         if id(declared.calls) in self._begun:
             raise DeclarationError(f"{declared.name} is running already")
-        if declared.calls:
-            await self._plant([declared])
-            return
-        reading = Reading(declared, self)
-        await self._plant([declared], reading)
-        self._readings[id(declared.calls)] = reading
+        make = Running if declared.calls else Reading
+        await self._plant([(declared, make(declared, self))])
 
     async def end(self, declared: Subscriber) -> None:
         """Stop *declared* in good order, alone; nothing, if it is not running."""
-        self._readings.pop(id(declared.calls), None)
-        spec = self._begun.pop(id(declared.calls), None)
-        if spec is not None:
+        begun = self._begun.pop(id(declared.calls), None)
+        if begun is not None:
+            spec, _ = begun
             await self._tree.stop_child(spec.id)
 
-    def reading(self, declared: Subscriber) -> Reading:
-        """Return what reads *declared*, which has no handlers.
+    def active(self, declared: Subscriber) -> Running | Reading:
+        """Return what *declared* runs as.
 
         Raises:
             NotRunning: It was not started.
         """
         try:
-            return self._readings[id(declared.calls)]
+            _, active = self._begun[id(declared.calls)]
         except KeyError:
             raise NotRunning(
                 f"{declared.name} is not running: `await subscriber.start()`"
             ) from None
+        return active
 
-    def _persistent(self) -> list[Subscriber]:
+    def _persistent(self) -> list[tuple[Subscriber, Running]]:
         """Return what starts with the broker and does not run yet."""
         subscribers = self.broker.subscribers
         waiting = (each for each in subscribers if id(each.calls) not in self._begun)
-        return [each for each in waiting if each.options.persistent]
+        return [(each, Running(each, self)) for each in waiting if each.options.persistent]
 
-    async def _plant(self, declared: Sequence[Subscriber], reading: Reading | None = None) -> None:
-        """Start *declared*, under a supervisor that is made when there is something to supervise."""
-        specs = [self._spec(each, reading) for each in declared]
+    async def _plant(self, starting: Sequence[tuple[Subscriber, Running | Reading]]) -> None:
+        """Start them, under a supervisor that is made when there is something to supervise."""
+        specs = [self._spec(*each) for each in starting]
         try:
             if self._planted:
                 for spec in specs:
@@ -153,8 +149,8 @@ class Runtime:
             else:
                 await self.scope.start_child(self._subscriptions())
         except BaseException:
-            for each in declared:
-                self._begun.pop(id(each.calls), None)
+            for declared, _ in starting:
+                self._begun.pop(id(declared.calls), None)
             raise
         self._planted = True
 
@@ -163,21 +159,19 @@ class Runtime:
 
     async def _subscribe(self, child: Child) -> None:
         """Run what has begun; after the loss of a connection, again."""
-        specs = [*self._begun.values()]
+        specs = [spec for spec, _ in self._begun.values()]
         self._tree = Supervisor(specs, intensity=1, period=60.0, notify=self.broker.events)
         await self._tree.run(child)
 
-    def _spec(self, declared: Subscriber, reading: Reading | None = None) -> ChildSpec:
-        run = reading.run if reading is not None else Running(declared, self).run
-        spec = ChildSpec(
-            self._name(declared), run, restart="transient", drain=inf, start_timeout=inf
-        )
-        self._begun[id(declared.calls)] = spec
+    def _spec(self, declared: Subscriber, active: Running | Reading) -> ChildSpec:
+        name, run = self._name(declared), active.run
+        spec = ChildSpec(name, run, restart="transient", drain=inf, start_timeout=inf)
+        self._begun[id(declared.calls)] = (spec, active)
         return spec
 
     def _name(self, declared: Subscriber) -> str:
         """Name *declared*: several subscribers of an address may have handlers of one name."""
-        taken = {spec.id for spec in self._begun.values()}
+        taken = {spec.id for spec, _ in self._begun.values()}
         names = (f"{declared.name}-{n}" if n > 1 else declared.name for n in count(1))
         return next(name for name in names if name not in taken)
 

@@ -19,11 +19,11 @@ from ._batch import element_of
 from ._errors import DeclarationError, NotRunning
 from ._handler import Handler, handler_of, receive_of, signature_of, where
 from ._options import RouterOptions, SubscriberOptions, prefixed
+from ._reading import Reading
 from ._resolver import AnyResolver
 
 if TYPE_CHECKING:
     from ._handler import ActorClass
-    from ._reading import Reading
     from ._router import Router
     from ._runtime import Runtime
 
@@ -104,6 +104,15 @@ class Subscriber:
             return await reading.take()
         return None
 
+    @property
+    def subscription(self) -> Any:
+        """What the broker's adapter reads with, for what this broker alone can do, such as `seek`.
+
+        Raises:
+            NotRunning: It is not running.
+        """
+        return self._runtime.active(self).subscription
+
     def __aiter__(self) -> AsyncIterator[Message[Any]]:
         """Go through the messages until it is stopped; each has to be settled by hand."""
         return _Messages(self._reading())
@@ -136,7 +145,10 @@ class Subscriber:
                 f"{self.name} has a handler, which gets its messages; read those of a subscriber"
                 " without one"
             )
-        return self._runtime.reading(self)
+        active = self._runtime.active(self)
+        if not isinstance(active, Reading):
+            raise DeclarationError(f"{self.name} was started with a handler")
+        return active
 
     def placed(self, scopes: Sequence[RouterOptions]) -> Subscriber:
         """Return it as it is seen from outside of *scopes*; its handlers are the same."""

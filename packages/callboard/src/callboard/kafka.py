@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from callboard_actors import Event
-from callboard_brokers import DestinationError, Message
+from callboard_brokers import DestinationError, Flushing, Message
 from callboard_brokers.kafka import (
     Kafka,
     KafkaMessage,
@@ -138,6 +138,11 @@ class KafkaRouter(Router):
     @takes_names("topics", KafkaSubscription)
     def subscriber(self, subscription: KafkaSubscription) -> Subscriber:
         """Handle the records of topics by the function or actor class below."""
+        if subscription.transactional and subscription.batch:
+            raise DeclarationError(
+                "a batch has no single position that a transaction could commit: give a subscriber"
+                " transactional=True or batch=True"
+            )
         return self.add_subscriber(_checked(part, subscription, KafkaSource), subscription)
 
     @takes(KafkaPublication)
@@ -198,6 +203,11 @@ class KafkaBroker(Broker[KafkaTarget], KafkaRouter):
             message.key = plain.key if own.key is None else own.key
             outgoing.append((message, own.place(target)))
         await self.send_all(outgoing)
+
+    async def flush(self) -> None:
+        """Return when everything has arrived, or failed, that was published with `no_confirm`."""
+        if isinstance(self.connection, Flushing):
+            await self.connection.flush()
 
     @sends(KafkaRequest)
     async def request(self, message: object, options: KafkaRequest) -> Message[Record]:

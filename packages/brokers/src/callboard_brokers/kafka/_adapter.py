@@ -21,7 +21,7 @@ class Kafka:
     """Apache Kafka at *servers*, each `host:port`; on asyncio, as its client is.
 
     *notify* gets what happens, by name and with attributes: `connection.lost` and `.restored`,
-    `partitions.assigned`, `.revoked` and `.lost`, `fetch.failed`, `commit.failed`,
+    `partitions.assigned`, `.revoking`, `.revoked` and `.lost`, `fetch.failed`, `commit.failed`,
     `publish.failed`,
     `settle.stale`, `settle.double`. It may not raise.
     """

@@ -95,6 +95,9 @@ class KafkaConnection:
             DestinationError: The topic is missing and may not be created, or has no such partition.
             PublishFailed: Kafka did not take it.
         """
+        if target.no_confirm:
+            await self.send(message, target)
+            return
         record, future = await self._send(message, target)
         for failure in (await confirmed([future], [record])).values():
             raise failure

@@ -1,6 +1,6 @@
 """Our place in a group: what is assigned to us, what we commit, and how we let go of it.
 
-The order of a revocation matters. What is in flight is finished and committed while the generation
+The order of a revocation matters. What nobody has begun is given back, what is in hand is finished and committed while the generation
 that it came by still holds, and only then does the epoch end; the other way round every rebalance
 would handle a whole window twice. The client calls back in a task of its own, while our poll task
 waits inside the client.
@@ -127,7 +127,9 @@ class Member:
     async def on_partitions_revoked(self, revoked: Collection[TopicPartition], /) -> None:
         """Finish what is in flight, commit, and let go; called by the client."""
         self._revoking = True
+        self._window.recall()
         self._window.suspend()
+        self.tell("partitions.revoking", partitions=sorted(revoked), in_hand=self._window.in_flight)
         # The group waits for rebalance_timeout; the commit and the way back need some of it.
         with move_on_after(self._source.rebalance_timeout_ms / 2000):
             while self._window.in_flight and not self.leaving:
@@ -267,6 +269,7 @@ class Member:
 
     async def _end(self) -> int:
         self._ended, self._announced, self._owned = self.consumer.assignment(), None, None
+        self._window.recall()
         unfinished = self._window.end_epoch()
         await self._let_go()
         return unfinished

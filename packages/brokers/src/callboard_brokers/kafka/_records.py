@@ -139,7 +139,8 @@ class KafkaTarget:
     """A topic to publish to; *key* replaces the message's own.
 
     Without a *partition*, the key decides on it. A *tombstone* is a null in place of the body:
-    compaction removes the key.
+    compaction removes the key. With *no_confirm*, publishing does not wait until Kafka has the
+    record: `flush` does, and a failure is told as `publish.failed`.
     """
 
     topic: str
@@ -147,6 +148,7 @@ class KafkaTarget:
     partition: int | None = field(default=None, kw_only=True)
     timestamp_ms: int | None = field(default=None, kw_only=True)
     tombstone: bool = field(default=False, kw_only=True)
+    no_confirm: bool = field(default=False, kw_only=True)
 
     def prefixed(self, prefix: str, /) -> KafkaTarget:
         """Return it with *prefix* in front of the topic."""

@@ -78,6 +78,10 @@ class KafkaSubscription:
             f"the subscription of {self._source.address!r} has been left; subscribe again"
         )
 
+    def on_recall(self, give_back: Callable[[], None], /) -> None:
+        """Have *give_back* release what nobody has begun, when partitions are to be given up."""
+        self._window.recall = give_back
+
     def seek(self, partition: TopicPartition, offset: int) -> None:
         """Read *partition* from *offset* on; what it has delivered before becomes stale.
 
@@ -88,6 +92,7 @@ class KafkaSubscription:
             self._consumer.seek(partition, offset)
         except CLIENT_ERRORS as error:
             raise translated(error, f"cannot seek in {partition}") from error
+        self._window.recall()
         self._window.forget(partition)
 
     @property

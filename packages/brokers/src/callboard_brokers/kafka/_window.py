@@ -6,7 +6,7 @@ No I/O and no waiting in here: tasks around it do what it decides, and are woken
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from heapq import heappop, heappush
 
@@ -30,6 +30,8 @@ class Window:
         self.epoch = 1
         self.delivering = source.group_id is None or bool(source.partitions)
         self.completed = 0
+        self.recall: Callable[[], None] = _nothing
+        """Has the reader give back what it has not begun."""
         self.arrived = Signal()  # there may be something to deliver
         self.room = Signal()  # there may be room to fetch for
         self.due = Signal()  # enough is completed for a commit
@@ -197,3 +199,7 @@ class Window:
                     self._turns.appendleft(partition)
                 partition.waiting.appendleft(waiting)
                 self._waiting += 1
+
+
+def _nothing() -> None:
+    """Do nothing: nobody reads yet, or he can give nothing back."""

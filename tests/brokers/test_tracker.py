@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+from itertools import accumulate
 from time import perf_counter
 
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -192,3 +193,26 @@ class Tracking(RuleBasedStateMachine):
 
 def test_a_tracker_does_what_a_set_of_the_unfinished_does() -> None:
     run_state_machine_as_test(Tracking, settings=settings(stateful_step_count=30))
+
+
+@given(st.lists(st.integers(1, 3), max_size=30), st.data())
+def test_tracking_in_bulk_is_tracking_one_by_one(gaps: list[int], data: st.DataObject) -> None:
+    offsets = [*accumulate(gaps, initial=5)]
+    bulk, single = Tracker(5, epoch=2), Tracker(5, epoch=2)
+
+    in_bulk, one_by_one = bulk.extend(offsets), add(single, *offsets)
+    for index in data.draw(st.permutations(range(len(offsets)))):
+        assert bulk.done(in_bulk[index]) == single.done(one_by_one[index])
+        assert (bulk.position, bulk.span) == (single.position, single.span)
+
+    assert [each.offset for each in in_bulk] == offsets
+    assert {each.epoch for each in in_bulk} == {2}
+
+
+def test_offsets_that_shrink_in_bulk_are_refused_and_those_before_are_tracked() -> None:
+    tracker = Tracker(3)
+
+    with pytest.raises(ValueError, match="offset 4 came after 5"):
+        tracker.extend([3, 5, 4])
+
+    assert tracker.span == 3

@@ -224,3 +224,33 @@ async def test_a_request_that_waits_ends_with_its_connection(address: str, topic
         await take(reader, 1)
 
     assert len(ended) == 1
+
+
+async def test_a_batch_goes_where_its_keys_and_partitions_say_in_order(
+    connection: KafkaConnection, cluster: Cluster, topic: str
+) -> None:
+    await cluster.create(topic, partitions=3)
+    keyed = [Message(b"%d" % n, key=b"%d" % (n % 9)) for n in range(300)]
+
+    await connection.publish_batch(keyed, KafkaTarget(topic))
+    for message in keyed[:9]:
+        await connection.publish(message, KafkaTarget(topic))  # the partition of a key is the same
+    await connection.publish_batch([Message(b"here")] * 3, KafkaTarget(topic, partition=2))
+    await connection.publish_batch([Message(b"anywhere")] * 50, KafkaTarget(topic))
+
+    async with connection.subscribe(source(topic, None), 1000) as subscription:
+        taken = await take(subscription, 362)
+    of_key: dict[bytes, list[bytes]] = {}
+    partitions: dict[bytes, set[int]] = {}
+    for delivery in taken:
+        assert isinstance(delivery.message, KafkaMessage)
+        record = delivery.message.raw_message
+        if record.key is not None:
+            of_key.setdefault(record.key, []).append(delivery.message.body)
+            partitions.setdefault(record.key, set()).add(record.partition)
+        elif delivery.message.body == b"here":
+            assert record.partition == 2
+    assert all(len(found) == 1 for found in partitions.values())
+    for n in range(9):
+        expected = [b"%d" % m for m in range(n, 300, 9)]
+        assert of_key[b"%d" % n] == [*expected, b"%d" % n]

@@ -61,8 +61,7 @@ class Tracker:
             ValueError: *offset* is not above the one before.
         """
         if offset < self._next:
-            message = f"offset {offset} came after {self._next - 1}: give them in growing order"
-            raise ValueError(message)
+            raise _shrinking(offset, self._next)
         self._next = offset + 1
         tracked = Tracked(offset, self.epoch)
         if self._restored and offset in self._restored:
@@ -73,6 +72,23 @@ class Tracker:
             return None
         self._window.append(tracked)
         return tracked
+
+    def extend(self, offsets: Iterable[int]) -> Sequence[Tracked]:
+        """Track *offsets* of which none was done before a restart, as `add` would.
+
+        Raises:
+            ValueError: One is not above the one before; those before it are tracked.
+        """
+        epoch, expected = self.epoch, self._next
+        added: list[Tracked] = []
+        for offset in offsets:
+            if offset < expected:
+                self._window.extend(added)
+                raise _shrinking(offset, expected)
+            self._next = expected = offset + 1
+            added.append(Tracked(offset, epoch))
+        self._window.extend(added)
+        return added
 
     def done(self, tracked: Tracked) -> bool:
         """Note that *tracked* is done; return whether the position has moved.
@@ -86,6 +102,7 @@ class Tracker:
         window = self._window
         if not window or window[0] is not tracked:
             return False
+        window.popleft()
         while window and window[0].done:
             window.popleft()
         return True
@@ -115,3 +132,7 @@ class Tracker:
         seen = [tracked.offset for tracked in self._window if tracked.done]
         # A restored one that was passed has left the log meanwhile.
         return seen + sorted(offset for offset in self._restored if offset >= self._next)
+
+
+def _shrinking(offset: int, expected: int) -> ValueError:
+    return ValueError(f"offset {offset} came after {expected - 1}: give them in growing order")

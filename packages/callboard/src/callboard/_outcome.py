@@ -64,7 +64,7 @@ class Output:
 class Outcome:
     """Outputs to publish in order, a settlement (None: leave it), and the error that led there."""
 
-    __slots__ = ("delay", "error", "outputs", "settlement")
+    __slots__ = ("delay", "error", "is_plain", "outputs", "settlement")
 
     def __init__(
         self,
@@ -76,6 +76,7 @@ class Outcome:
         self.outputs = outputs
         self.error = error
         self.delay = error.delay if isinstance(error, NackMessage) else None
+        self.is_plain = settlement is Settlement.ACK and not outputs
 
 
 Produce: TypeAlias = Callable[[object, Message[Any]], Sequence[Output]]

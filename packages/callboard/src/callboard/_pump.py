@@ -8,11 +8,11 @@ from typing import Any
 import anyio
 
 from callboard_actors import Child, Mailbox, MailboxClosed
-from callboard_brokers import BatchDelivery, Delivery, Subscription
+from callboard_brokers import Delivery, Subscription
 
-from ._batch import Batcher
+from ._batch import Batcher, parts_of
 
-__all__ = ["Meter", "pump", "pump_batches", "size"]
+__all__ = ["Meter", "batch_size", "pump", "pump_batches", "size"]
 
 
 class Meter:
@@ -95,6 +95,9 @@ def _release(batcher: Batcher) -> None:
 
 def size(delivery: Delivery[Any]) -> int:
     """Return the bytes by which a delivery counts against the bound of its mailbox."""
-    if isinstance(delivery, BatchDelivery):
-        return sum(len(part.message.body) for part in delivery.parts)
     return len(delivery.message.body)
+
+
+def batch_size(delivery: Delivery[Any]) -> int:
+    """Return the bytes of a batch; see `size`."""
+    return sum(map(size, parts_of(delivery)))

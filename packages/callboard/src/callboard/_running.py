@@ -17,7 +17,7 @@ from ._assembly import Assembly
 from ._batch import Batcher
 from ._lanes import Lane, lane_of, shard_of
 from ._options import resolve
-from ._pump import Meter, pump, pump_batches, size
+from ._pump import Meter, batch_size, pump, pump_batches, size
 from ._worker import Worker
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ class Running:
         self._mailbox: Mailbox[Delivery[Any]] = Mailbox(
             capacity,
             max_bytes=MAX_BYTES,
-            size=size,
+            size=batch_size if options.batch else size,
             lane=shard_of(self._lane, workers) if sharded else self._lane,
             shards=workers if sharded else 1,
             notify=self._runtime.broker.events,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
-from callboard_brokers import Binding, Delivery, Message
+from callboard_brokers import Binding, Delivery, Message, Settlement
 
 from ._outcome import Outcome
 
@@ -51,7 +51,10 @@ class Worker:
             outcome = self._conclude(message, await self._handle(message))
         except Exception as error:  # noqa: BLE001 - whatever a handler raises is decided upon here
             outcome = self._decide(message, error)
-        await self._finish(delivery, outcome)
+        if outcome.is_plain and delivery.settlement is None:
+            delivery.settle(Settlement.ACK)  # as `finish` would, without a coroutine
+        else:
+            await self._finish(delivery, outcome)
 
     async def fail(self, delivery: Delivery[Any], error: Exception) -> None:
         """Finish a delivery that has failed with *error*, which the actor has survived."""

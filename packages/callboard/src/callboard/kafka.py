@@ -197,9 +197,10 @@ class KafkaBroker(Broker[KafkaTarget], KafkaRouter):
         plain = KafkaPublishMessage(None, key=key)
         outgoing: list[tuple[Message[Any], KafkaTarget]] = []
         for each in messages:
-            own = each if isinstance(each, KafkaPublishMessage) else plain
-            body = each.body if isinstance(each, KafkaPublishMessage) else each
-            message = self.envelope(body, own.over(options))
+            if isinstance(each, KafkaPublishMessage):
+                own, message = each, self.envelope(each.body, each.over(options))
+            else:
+                own, message = plain, self.envelope(each, options)
             message.key = plain.key if own.key is None else own.key
             outgoing.append((message, own.place(target)))
         await self.send_all(outgoing)

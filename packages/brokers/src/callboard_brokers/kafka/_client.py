@@ -41,6 +41,7 @@ __all__ = [
     "join",
     "make_consumer",
     "make_producer",
+    "partitioning",
     "refusal",
     "size_of",
 ]
@@ -100,6 +101,21 @@ class Consumer(Protocol):
     ) -> Mapping[TopicPartition, int]: ...
 
 
+class Pack(Protocol):
+    """Records of one partition, that are sent as one."""
+
+    def append(
+        self,
+        *,
+        timestamp: int | None,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Sequence[tuple[str, bytes]],
+    ) -> object | None:
+        """Add a record; None if it does not fit. The first one always does."""
+        ...
+
+
 class Producer(Protocol):
     """What publishes."""
 
@@ -118,11 +134,22 @@ class Producer(Protocol):
         timestamp_ms: int | None,
         headers: Sequence[tuple[str, bytes]],
     ) -> Future[object]: ...
+    def create_batch(self) -> Pack: ...
+    async def send_batch(self, batch: Pack, topic: str, *, partition: int) -> Future[object]: ...
     async def begin_transaction(self) -> None: ...
     async def send_offsets_to_transaction(
         self, offsets: Mapping[TopicPartition, int], group_id: str
     ) -> None: ...
     async def commit_transaction(self) -> None: ...
+
+
+def partitioning(producer: Producer, topic: str) -> Callable[[bytes | None], int]:
+    """Return the choice of a partition by key; call it once for many keys, of a known topic."""
+    untyped: Any = producer
+    cluster, choose = untyped.client.cluster, untyped._partitioner  # noqa: SLF001 - the choice of its own `send`
+    every = [*cluster.partitions_for_topic(topic)]
+    available = [*cluster.available_partitions_for_topic(topic)]
+    return lambda key: choose(key, every, available)
 
 
 def make_producer(

@@ -22,7 +22,7 @@ from callboard_brokers.kafka._client import Consumer, Producer, make_consumer, m
 from callboard_brokers.kafka._journal import Journal
 from callboard_brokers.kafka._member import Member
 from callboard_brokers.kafka._mending import stop
-from callboard_brokers.kafka._outgoing import Outgoing, confirmed, ignore, outgoing, send
+from callboard_brokers.kafka._outgoing import Outgoing, confirmed, outgoing, send, send_all
 from callboard_brokers.kafka._quiet import quiet
 from callboard_brokers.kafka._records import KafkaOptions, KafkaSource, KafkaTarget, Topic
 from callboard_brokers.kafka._replies import Replies
@@ -109,16 +109,12 @@ class KafkaConnection:
             BatchFailed: It did not take some of them; it has the others.
             DestinationError: The topic is missing and may not be created, or has no such partition.
         """
-        records: list[Outgoing] = []
-        sent: list[Future[object]] = []
-        try:
-            for message in messages:
-                record, future = await self._send(message, target)
-                records.append(record)
-                sent.append(future)
-        except BaseException:
-            ignore(sent)
-            raise
+        self._check_open()
+        if not messages:
+            return
+        limit = self._servers.options.max_request_size
+        records = [outgoing(message, target, limit) for message in messages]
+        sent = await send_all(self._servers, self._producer, records)
         failures = await confirmed(sent, records)
         if failures:
             first = next(iter(failures.values()))

@@ -47,18 +47,17 @@ class KafkaMessage(Message[Record]):
 
     def __init__(
         self,
-        body: bytes,
-        address: str,
-        key: bytes | None,
-        raw_message: Record,
+        record: Record,
         load: Callable[[Record], Metadata],
+        metadata: Metadata | None = None,
     ) -> None:
         # Everything that the base would do, in a third of the time.
-        self.body = body
-        self.address = address
-        self.key = key
-        self.raw_message = raw_message
-        self.delivery = self.binding = self._metadata = None
+        self.body = record.value or b""
+        self.address = record.topic
+        self.key = record.key
+        self.raw_message = record
+        self.delivery = self.binding = None
+        self._metadata = metadata
         self._decoded = UNDECODED
         self._load = load
 

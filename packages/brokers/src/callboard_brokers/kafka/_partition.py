@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -11,7 +12,7 @@ from callboard_brokers._delivery import Delivery
 from callboard_brokers._message import Metadata
 from callboard_brokers._settlement import Settlement
 from callboard_brokers._tracker import Tracked, Tracker
-from callboard_brokers.kafka._message import KafkaMessage, Record
+from callboard_brokers.kafka._message import KafkaMessage, Record, metadata_of
 from callboard_brokers.kafka._records import TopicPartition
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Partition:
         epoch: int,
         serial: int,
         window: Window,
-        load: Callable[[Record], Metadata],
+        path: Mapping[str, str],
     ) -> None:
         self.name = name
         self.live = True
@@ -49,7 +50,8 @@ class Partition:
         self.waiting: deque[Waiting] = deque()
         self._epoch = epoch
         self._window = window
-        self._load = load
+        self._load = partial(metadata_of, path=path)
+        self._bare = Metadata(path=path)
         self._tracker: Tracker | None = None
         self._nacks: dict[object, int] = {}
         self._serial = serial
@@ -74,9 +76,7 @@ class Partition:
         """Keep what was fetched; offsets ascend, and may have gaps where the log was compacted."""
         if self._tracker is None:
             self._tracker = Tracker(records[0].offset, epoch=self._serial)
-        self.waiting.extend(
-            zip(records, map(self._tracker.add, map(_offset, records)), strict=True)
-        )
+        self.waiting.extend(zip(records, self._tracker.extend(map(_offset, records)), strict=True))
 
     def reach(self, position: int) -> None:
         """Take notice that the log goes on at *position*.
@@ -90,11 +90,12 @@ class Partition:
 
     def take(self, limit: int, into: list[Delivery[Record]]) -> None:
         """Deliver up to *limit* records, oldest first."""
-        load, epoch, waiting = self._load, self._epoch, self.waiting
+        load, bare, epoch, waiting = self._load, self._bare, self._epoch, self.waiting
         count = min(limit, len(waiting))
         for _ in range(count):
             record, tracked = waiting.popleft()
-            message = KafkaMessage(record.value or b"", record.topic, record.key, record, load)
+            # Reading headers costs as much as all else; where there are none, all are alike.
+            message = KafkaMessage(record, load, None if record.headers else bare)
             into.append(Delivery(message, self, epoch, None, tracked))
         self.in_flight += count
 
@@ -122,16 +123,14 @@ class Partition:
             return
         self.in_flight -= 1
         if settlement is Settlement.ACK or settlement is Settlement.REJECT:
-            self._finish(delivery.token)
-        elif isinstance(delivery.message, KafkaMessage):
-            if self._staged and isinstance(delivery.token, Tracked):
-                self._staged.pop(delivery.token, None)
-            if settlement is Settlement.RELEASE:
-                delay = 0.0
-            elif delay is None:
-                delay = self._back_off(delivery.token)
-            waiting = delivery.message.raw_message, delivery.token
-            self._window.again(self, waiting, delay)
+            token = delivery.token
+            if self._tracker is not None and isinstance(token, Tracked):
+                self._tracker.done(token)
+            if self._nacks:
+                self._nacks.pop(token, None)
+            self._window.done()
+        else:
+            self._again(delivery, settlement, delay)
         if not self._window.delivering:
             self._window.look()
 
@@ -140,12 +139,17 @@ class Partition:
         del delivery
         self._window.dropped("settle.double", self)
 
-    def _finish(self, token: object) -> None:
-        if self._tracker is not None and isinstance(token, Tracked):
-            self._tracker.done(token)
-        if self._nacks:
-            self._nacks.pop(token, None)
-        self._window.done()
+    def _again(self, delivery: Delivery, settlement: Settlement, delay: float | None) -> None:
+        token, message = delivery.token, delivery.message
+        if not isinstance(message, KafkaMessage):
+            return
+        if self._staged and isinstance(token, Tracked):
+            self._staged.pop(token, None)
+        if settlement is Settlement.RELEASE:
+            delay = 0.0
+        elif delay is None:
+            delay = self._back_off(token)
+        self._window.again(self, (message.raw_message, token), delay)
 
     def _back_off(self, token: object) -> float:
         """Double from 0.1 s up to 30 s."""

@@ -27,7 +27,7 @@ class KafkaRecord(MemoryRecord):
 
     def message(self) -> KafkaMessage:
         """Make a message as a reader gets it."""
-        return KafkaMessage(self.body, self.address, self.key, self, lambda _: self.metadata)
+        return KafkaMessage(self, lambda _: self.metadata)
 
     @property
     def topic(self) -> str:

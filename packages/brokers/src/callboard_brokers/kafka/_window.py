@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
-from functools import partial
 from heapq import heappop, heappush
 
 from anyio import current_time
 
 from callboard_brokers._delivery import Delivery
 from callboard_brokers.kafka._journal import Journal, Signal
-from callboard_brokers.kafka._message import KafkaMessage, Record, metadata_of
+from callboard_brokers.kafka._message import KafkaMessage, Record
 from callboard_brokers.kafka._outgoing import Outgoing
 from callboard_brokers.kafka._partition import Partition, Waiting
 from callboard_brokers.kafka._records import KafkaSource, TopicPartition, path_of
@@ -37,6 +36,7 @@ class Window:
         self.due = Signal()  # enough is completed for a commit
         self.settled = Signal()  # nothing is in flight any more
         self._source = source
+        self._commit_every = source.commit_every
         self._capacity = capacity
         self._journal = journal
         self._waiting = 0
@@ -75,9 +75,8 @@ class Window:
         known = self.partitions.get(name)
         if known is None:
             path = path_of(self._source.pattern, name.topic) or {}
-            load = partial(metadata_of, path=path)
             self._made += 1
-            known = Partition(name, self.epoch, self._made, self, load)
+            known = Partition(name, self.epoch, self._made, self, path)
             self.partitions[name] = known
         return known
 
@@ -119,7 +118,7 @@ class Window:
     def done(self) -> None:
         """Count a completion; enough of them are committed before the interval has passed."""
         self.completed += 1
-        if self.completed == self._source.commit_every:
+        if self.completed == self._commit_every:
             self.due.set()
 
     def again(self, partition: Partition, waiting: Waiting, delay: float) -> None:

@@ -33,10 +33,12 @@ fmt: .venv/.dev ## format the code and fix what can be fixed
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-bench: .venv-bench/.bench ## measure beside FastStream, pykka and bare queues, in an environment of its own
+bench: .venv-bench/.bench ## measure beside FastStream, pykka, aiokafka and bare queues, in an environment of its own
 	.venv-bench/bin/python benchmarks/overhead.py $(ARGS)
 	.venv-bench/bin/python benchmarks/path.py $(ARGS)
 	.venv-bench/bin/python benchmarks/actors.py $(ARGS)
+	scripts/brokers up
+	.venv-bench/bin/python benchmarks/kafka.py
 
 docs: .venv/.dev ## build the documentation into docs/_build/html
 	$(BIN)/sphinx-build -W --keep-going -q docs docs/_build/html

@@ -265,6 +265,34 @@ async def asking_by_hand(count: int) -> float:
     return count / seconds
 
 
+async def asking_by_hand_in_time(count: int) -> float:
+    """The same with a deadline, and errors that go to the one who asks; still no restart."""
+    queue = asyncio.Queue[tuple[int, asyncio.Future[int]]](CAPACITY)
+    loop, receive = asyncio.get_running_loop(), Echo().receive
+
+    async def answer() -> None:
+        while True:
+            message, future = await queue.get()
+            if future.done():
+                continue
+            try:
+                future.set_result(await receive(message))
+            except Exception as error:  # noqa: BLE001 - it is for the one who asks
+                future.set_exception(error)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(answer)
+        start = perf_counter()
+        for n in range(count):
+            future = loop.create_future()
+            async with asyncio.timeout(30):
+                await queue.put((n, future))
+                await future
+        seconds = perf_counter() - start
+        tasks.cancel_scope.cancel()
+    return count / seconds
+
+
 async def through_lanes(count: int) -> float:
     """Many keys through lanes: in order by key, and the position that may be committed."""
     countdown, tracker = Countdown(count), Tracker(0)
@@ -383,6 +411,7 @@ CASES: dict[str, dict[str, Measured]] = {
     },
     "ask and be answered": {
         "Callboard, ActorRef.ask": on_asyncio(asking, FEW),
+        "asyncio.Queue of futures, timeout, errors": on_asyncio(asking_by_hand_in_time, FEW),
         "asyncio.Queue of futures": on_asyncio(asking_by_hand, FEW),
         "pykka, ask": partial(pykka_ask, FEW // 4),
     },

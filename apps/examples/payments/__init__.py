@@ -1,0 +1,1 @@
+"""Payments on Kafka, booked exactly once."""

@@ -216,3 +216,15 @@ def test_offsets_that_shrink_in_bulk_are_refused_and_those_before_are_tracked() 
         tracker.extend([3, 5, 4])
 
     assert tracker.span == 3
+
+
+def test_what_is_reached_ends_with_the_last_that_is_done_or_in_hand() -> None:
+    tracker = Tracker(0)
+    done, in_hand, waiting, _ = tracked = add(tracker, 0, 1, 3, 4)
+    untouched = {waiting, tracked[3]}
+    tracker.done(done)
+
+    assert tracker.reached(untouched) == 2  # after the one in hand
+    assert tracker.reached({in_hand, *untouched}) == 1  # where the position is
+    tracker.done(tracked[3])
+    assert tracker.reached(untouched) == 5

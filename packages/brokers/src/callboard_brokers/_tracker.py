@@ -11,7 +11,7 @@ a queue of flags is enough for that, without a heap: the position moves when the
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 __all__ = ["Tracked", "Tracker"]
 
@@ -123,6 +123,13 @@ class Tracker:
     def span(self) -> int:
         """How many offsets lie from `position` to the newest, gaps included; 0 if all is done."""
         return self._next - self.position
+
+    def reached(self, untouched: Collection[object]) -> int:
+        """Return what follows the highest offset that is done, or is not among *untouched*."""
+        for tracked in reversed(self._window):
+            if tracked.done or tracked not in untouched:
+                return tracked.offset + 1
+        return self.position
 
     def ahead(self) -> Sequence[int]:
         """Return the offsets from `position` on that are done already, in order.

@@ -127,13 +127,13 @@ class Member:
     async def on_partitions_revoked(self, revoked: Collection[TopicPartition], /) -> None:
         """Finish what is in flight, commit, and let go; called by the client."""
         self._revoking = True
-        self._window.recall()
-        self._window.suspend()
+        self._window.retreat()
         self.tell("partitions.revoking", partitions=sorted(revoked), in_hand=self._window.in_flight)
         # The group waits for rebalance_timeout; the commit and the way back need some of it.
         with move_on_after(self._source.rebalance_timeout_ms / 2000):
-            while self._window.in_flight and not self.leaving:
+            while self._window.unfinished and not self.leaving:
                 await self._window.settled.wait()
+        self._window.suspend()
         await self.commit()
         unfinished = await self._end()
         self.tell("partitions.revoked", partitions=sorted(revoked), unfinished=unfinished)

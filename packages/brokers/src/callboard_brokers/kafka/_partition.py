@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -116,6 +116,11 @@ class Partition:
         for tracked in [each for each in self._staged if each.offset < position]:
             del self._staged[tracked]
 
+    def retreat(self, released: Sequence[Waiting], untouched: Collection[object]) -> None:
+        """Keep of *released* what lies before a record that is done or in hand; forget the rest."""
+        beyond = 0 if self._tracker is None else self._tracker.reached(untouched)
+        self.waiting = deque(each for each in released if each[0].offset < beyond)
+
     def settle(self, delivery: Delivery, settlement: Settlement, delay: float | None, /) -> None:
         """Take *delivery* off what is in flight; without an ack or reject it comes again."""
         if not self.live:
@@ -131,7 +136,7 @@ class Partition:
             self._window.done()
         else:
             self._again(delivery, settlement, delay)
-        if not self._window.delivering:
+        if self._window.retreating or not self._window.delivering:
             self._window.look()
 
     def settled_twice(self, delivery: Delivery, /) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from heapq import heappop, heappush
+from operator import itemgetter
 
 from anyio import current_time
 
@@ -27,6 +28,7 @@ class Window:
     def __init__(self, source: KafkaSource, capacity: int, journal: Journal) -> None:
         self.partitions: dict[TopicPartition, Partition] = {}
         self.epoch = 1
+        self.retreating = False
         self.delivering = source.group_id is None or bool(source.partitions)
         self.completed = 0
         self.recall: Callable[[], None] = _nothing
@@ -50,6 +52,8 @@ class Window:
     @property
     def wanted(self) -> int:
         """How many records to fetch now; none until half of what the reader can hold is taken."""
+        if self.retreating:
+            return 0
         return self._capacity - self._waiting if self._waiting <= self._capacity // 2 else 0
 
     def open_to(self, assigned: Collection[TopicPartition]) -> Collection[TopicPartition]:
@@ -58,6 +62,8 @@ class Window:
 
     def store(self, fetched: Mapping[TopicPartition, Sequence[Record]]) -> None:
         """Keep what was fetched."""
+        if self.retreating:
+            return
         for name, records in fetched.items():
             partition = self.partition(name)
             if records[0].offset < partition.reached:
@@ -129,7 +135,7 @@ class Window:
 
     def look(self) -> None:
         """See whether everything in flight is settled, for whoever waits to give it up."""
-        if not self.in_flight:
+        if not self.unfinished:
             self.settled.set()
 
     def dropped(self, event: str, partition: Partition) -> None:
@@ -143,9 +149,41 @@ class Window:
         """How many deliveries are not settled."""
         return sum(partition.in_flight for partition in self.partitions.values())
 
+    @property
+    def unfinished(self) -> int:
+        """How many records have to be settled before all can be given up in good order."""
+        return self.in_flight + (self._waiting if self.retreating else 0)
+
+    def retreat(self) -> None:
+        """Have the reader give back what it has not begun, and deliver nothing new.
+
+        What was given back and lies before something that is settled, or in hand, is delivered once
+        more: a position is one number, so that the next owner would handle again what comes after.
+        """
+        self.recall()
+        self.retreating = True
+        released: dict[Partition, list[Waiting]] = {}
+        untouched = {
+            waiting[1] for partition in self.partitions.values() for waiting in partition.waiting
+        }
+        now = current_time()
+        for due, _, partition, waiting in sorted(self._later, key=itemgetter(slice(2))):
+            untouched.add(waiting[1])
+            if due <= now:
+                released.setdefault(partition, []).append(waiting)
+        self._later.clear()
+        self._turns.clear()
+        self._waiting = 0
+        for partition in self.partitions.values():
+            partition.retreat(released.get(partition, ()), untouched)
+            if partition.waiting:
+                self._turns.append(partition)
+                self._waiting += len(partition.waiting)
+        self.arrived.set()
+
     def suspend(self) -> None:
         """Deliver nothing more, and forget what waits: it is fetched again by its next reader."""
-        self.delivering = False
+        self.delivering = self.retreating = False
         self._turns.clear()
         self._later.clear()
         self._waiting = 0
@@ -166,6 +204,7 @@ class Window:
 
     def resume(self) -> None:
         """Deliver again."""
+        self.retreating = False
         self.delivering = True
         self.arrived.set()
 

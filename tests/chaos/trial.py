@@ -1,0 +1,226 @@
+"""A trial: a topic that is written to, a service that reads it, and faults meanwhile; then a verdict."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Final
+from uuid import UUID
+
+from anyio import Event, create_task_group, sleep
+from anyio.abc import Process
+
+from callboard.kafka import KafkaBroker
+from callboard_brokers import BrokerError
+
+from .cluster import Cluster, cluster_at
+from .fleet import Fleet, fleet_of, until
+from .history import Commit, History, Verdict, check
+from .service import Letter, Settings
+
+__all__ = ["Author", "Plan", "Row", "Trial", "trial_of"]
+
+LANES: Final = 32
+STALLED: Final = 30.0
+"""Seconds without any progress, after which what is missing counts as lost."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a trial is like, whatever its faults."""
+
+    name: str
+    seed: int
+    records: int
+    rate: float
+    """Records published a second."""
+    keys: int = 100
+    partitions: int = 6
+    workers: int = 3
+    """Processes at the start."""
+    poison: float = 0.0
+    """The part of the records that no handler can do."""
+
+
+class Author:
+    """Publishes letters, those of a key one after another, and keeps a journal of the answers."""
+
+    def __init__(self, plan: Plan, topic: str, servers: str) -> None:
+        chance = random.Random(f"{plan.seed} letters")
+        self.letters = [_letter(plan, seq, chance) for seq in range(plan.records)]
+        self.acknowledged: set[str] = set()
+        self.unsure: set[str] = set()
+        self.done = Event()
+        self._broker = KafkaBroker(servers)
+        self._topic = topic
+        self._rate = plan.rate
+
+    async def write(self) -> None:
+        """Publish all of them, at a steady rate."""
+        lanes: list[list[Letter]] = [[] for _ in range(LANES)]
+        for letter in self.letters:
+            lanes[int(letter.key) % LANES].append(letter)
+        async with self._broker:
+            begin = time.monotonic()
+            async with create_task_group() as tasks:
+                for lane in lanes:
+                    tasks.start_soon(self._write, lane, begin)
+        self.done.set()
+
+    async def _write(self, lane: Sequence[Letter], begin: float) -> None:
+        for letter in lane:
+            ahead = begin + letter.seq / self._rate - time.monotonic()
+            if ahead > 0:
+                await sleep(ahead)
+            try:
+                await self._broker.publish(letter, self._topic, key=letter.key)
+            except BrokerError:
+                self.unsure.add(letter.id)
+            else:
+                self.acknowledged.add(letter.id)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """The figures of a trial."""
+
+    name: str
+    seed: int
+    records: int
+    faults: int
+    duplicates: int
+    bound: int
+    seconds: float
+    verdict: Verdict
+    events: str
+
+    def __str__(self) -> str:
+        wrong = self.verdict
+        return (
+            f"{self.name:<12} seed {self.seed:<10} {self.records:>7} records {self.faults:>3} faults"
+            f" {len(wrong.lost):>3} lost {self.duplicates:>5} duplicates of {self.bound:<6}"
+            f" {len(wrong.disorder) + len(wrong.overlaps):>3} out of order {self.seconds:>6.1f} s"
+            f"  {self.events}"
+        )
+
+
+@dataclass(kw_only=True)
+class Trial:
+    """One trial, while it runs and afterwards."""
+
+    plan: Plan
+    settings: Settings
+    fleet: Fleet
+    author: Author
+    random: random.Random
+    faults: int = 0
+    commits: Sequence[Commit] = ()
+    buried: Sequence[str] = ()
+    lag: int = 0
+    began: float = field(default_factory=time.monotonic)
+    seconds: float = 0.0
+
+    async def pause(self, seconds: float) -> None:
+        """Let the service work for about so long."""
+        await sleep(seconds * self.random.uniform(0.5, 1.5))
+
+    def anyone(self) -> Process:
+        """Choose a victim."""
+        return self.random.choice(self.fleet.members)
+
+    async def resumes(self, since: float, *, within: float) -> None:
+        """Wait until something is handled that has begun after *since*, or nothing is left."""
+        known = len(self.fleet.runs)
+
+        def resumed() -> bool:
+            self.fleet.look()
+            finished = self.author.done.is_set() and self.author.acknowledged <= self.fleet.handled
+            return finished or any(run.began > since for run in self.fleet.runs[known:])
+
+        await until(resumed, "the service to go on", within)
+
+    async def finish(self, cluster: Cluster) -> None:
+        """Wait until everything is handled and committed, or until nothing moves any more."""
+        await self.author.done.wait()
+        poison = {letter.id for letter in self.author.letters if letter.poison}
+        wanted = self.author.acknowledged - poison
+        moved, before = time.monotonic(), (0, 0)
+        while time.monotonic() < moved + STALLED:
+            self.fleet.look()
+            self.lag = await cluster.lag(self.settings.topic, self.settings.group)
+            if not self.lag and wanted <= self.fleet.handled:
+                break
+            now = len(self.fleet.handled), self.lag
+            if now != before:
+                moved, before = time.monotonic(), now
+            await sleep(0.1)
+        await self.fleet.stop_all()
+        self.fleet.look()
+        self.seconds = time.monotonic() - self.began
+
+    def judge(self, bound: int) -> tuple[Row, str]:
+        """Return the figures, and what is wrong; nothing is if that is empty."""
+        verdict = check(
+            History(
+                acknowledged=self.author.acknowledged,
+                unsure=self.author.unsure,
+                poison={letter.id for letter in self.author.letters if letter.poison},
+                runs=self.fleet.runs,
+                commits=self.commits,
+                buried=self.buried,
+            )
+        )
+        complaints = verdict.complaints(bound)
+        if self.lag:
+            complaints.append(f"{self.lag} records are not committed")
+        if not self.commits:
+            complaints.append("nothing was committed")
+        row = Row(
+            self.plan.name, self.plan.seed, len(self.author.acknowledged), self.faults,
+            verdict.duplicates, bound, self.seconds, verdict,
+            " ".join(f"{name}={count}" for name, count in sorted(self.fleet.events.items())),
+        )  # fmt: skip
+        evidence = f"(CALLBOARD_SEED={self.plan.seed}; journals in {self.settings.folder})"
+        return row, "\n".join([*complaints, evidence, self.fleet.errors()]) if complaints else ""
+
+
+@asynccontextmanager
+async def trial_of(
+    plan: Plan, settings: Settings, *, direct: str, through: str | None = None
+) -> AsyncGenerator[Trial]:
+    """Run the service, and write to it, for as long as the faults of the body take, and to the end.
+
+    Args:
+        plan: What the trial is like.
+        settings: Of the service.
+        direct: Where the onlooker reaches the server.
+        through: Where the author does; None: there too.
+    """
+    async with cluster_at(direct) as cluster:
+        await cluster.create(settings.topic, settings.graveyard, partitions=plan.partitions)
+        mark = await cluster.mark()
+    author = Author(plan, settings.topic, through or direct)
+    async with fleet_of(settings, plan.workers) as fleet, create_task_group() as tasks:
+        tasks.start_soon(author.write)
+        chance = random.Random(f"{plan.seed} faults")
+        trial = Trial(plan=plan, settings=settings, fleet=fleet, author=author, random=chance)
+        yield trial
+        await author.done.wait()
+        # Anew: the faults may have been the server's own.
+        async with cluster_at(direct) as cluster:
+            await trial.finish(cluster)
+            trial.commits = await cluster.commits(settings.group, settings.topic, mark)
+            dead = cluster.read(settings.graveyard, {})
+            trial.buried = [Letter.model_validate_json(each.value).id async for each in dead]
+
+
+def _letter(plan: Plan, seq: int, chance: random.Random) -> Letter:
+    return Letter(
+        id=str(UUID(int=chance.getrandbits(128))),
+        key=str(chance.randrange(plan.keys)),
+        seq=seq,
+        poison=chance.random() < plan.poison,
+    )

@@ -11,6 +11,7 @@ from anyio import wait_all_tasks_blocked as idle
 from callboard_actors import (
     ActorCrash,
     Child,
+    Decision,
     Event,
     ExitReason,
     Mailbox,
@@ -312,3 +313,15 @@ async def test_an_actor_without_hooks_needs_none() -> None:
     child = Child()
     async with lifecycle(object(), child):
         assert child.started
+
+
+async def test_the_item_is_put_back_when_a_rule_about_its_failure_fails() -> None:
+    mailbox, received = closed([1, 2]), list[int]()
+
+    def broken(_: Exception) -> bool:
+        raise KeyError("no such rule")
+
+    with pytest.raises(KeyError, match="no such rule"):
+        await serve(crashing_on(1, received), mailbox.reader(), decide=[(broken, Decision.RESUME)])
+
+    assert mailbox.drain() == [1, 2]

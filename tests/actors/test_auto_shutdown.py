@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import anyio
 import pytest
 
 from callboard_actors import (
@@ -180,3 +181,18 @@ def test_an_option_that_makes_no_sense_is_refused(option: dict[str, object], mat
 def test_an_unknown_restart_type_is_refused() -> None:
     with pytest.raises(SpecError, match="restart='always'; choose of permanent"):
         ChildSpec("a", steady, restart="always")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType] - wrong on purpose
+
+
+async def test_one_that_is_about_to_return_with_its_group_has_not_ended() -> None:
+    log: list[str] = []
+    first, second = parts(log)[:2]
+    supervisor = Supervisor(
+        [significant(first), significant(second)], "one_for_all", auto_shutdown="all_significant"
+    )
+    async with running(supervisor):
+        await crash(first)
+        first.error, first.failing_starts = StopActor(), 1
+        await crash(second)
+        assert supervisor.tree().state == "running"
+        await anyio.sleep(10)
+        assert node(supervisor, "b").state == "running"

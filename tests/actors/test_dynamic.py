@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import anyio
+import anyio.lowlevel
 import pytest
 from anyio import wait_all_tasks_blocked as idle
 
@@ -294,6 +295,69 @@ async def test_who_stops_a_child_while_the_supervisor_stops_waits_for_its_end() 
         supervisor.stop()
 
     assert [child.state for child in supervisor.tree().children] == ["stopped"] * 2
+
+
+@pytest.mark.parametrize("ready", [False, True])
+async def test_who_adds_a_child_hears_that_it_was_stopped_before_it_was_ready(ready: bool) -> None:
+    events: list[Event] = []
+    failed: list[str] = []
+
+    async def run(child: Child) -> None:
+        await child.stopping()
+        if ready:
+            child.ready()
+            await anyio.sleep(1)
+
+    async def add() -> None:
+        try:
+            await supervisor.start_child(ChildSpec("late", run))
+        except SupervisorStopped as error:
+            failed.append(str(error))
+
+    supervisor = Supervisor([], notify=events.append)
+    async with running(supervisor), anyio.create_task_group() as tasks:
+        tasks.start_soon(add)
+        await idle()
+        await supervisor.stop_child("late")
+
+    assert failed == ([] if ready else ["supervisor/late is stopping; it was not started"])
+    names = [event.name for event in events if event.path.endswith("late")]
+    assert names == ["actor.starting", "actor.stopping", "actor.stopped"]
+
+
+async def test_a_child_that_ends_before_it_is_ready_is_not_up_when_all_is_stopped() -> None:
+    end, events = anyio.Event(), list[Event]()
+
+    async def run(_: Child) -> None:
+        await end.wait()
+
+    async def add() -> None:
+        with pytest.raises(SupervisorStopped):
+            await supervisor.start_child(ChildSpec("brief", run))
+
+    supervisor = Supervisor([], name="top", notify=events.append)
+    async with running(supervisor), anyio.create_task_group() as tasks:
+        tasks.start_soon(add)
+        await idle()
+        end.set()
+        await anyio.lowlevel.checkpoint()
+        supervisor.stop()
+
+    assert "actor.started" not in {event.name for event in events}
+    assert {child.state for child in supervisor.tree().children} <= {"stopped"}
+
+
+async def test_who_waits_for_a_child_that_is_stopped_is_restarted_without_it() -> None:
+    log: list[str] = []
+    children = parts(log)
+    specs = [part.spec() for part in children]
+    async with running(supervisor := Supervisor(specs, "rest_for_one")):
+        children[1].failing_starts = 9
+        await crash(children[1])
+        assert log[3:] == ["-c"]
+        await supervisor.stop_child("b")
+        await anyio.sleep(10)
+        assert log[4:] == ["+c"]
 
 
 async def test_only_a_child_that_is_there_can_be_stopped() -> None:

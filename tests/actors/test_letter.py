@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
+
 import anyio
 import pytest
 
@@ -177,3 +180,37 @@ async def test_the_answer_to_one_who_is_gone_goes_nowhere() -> None:
 
         await answering.expect_no_message()
         assert await slow.ask(1) == "slept"
+
+
+async def test_each_of_many_questions_has_its_own_deadline() -> None:
+    times: dict[float, float] = {}
+
+    async def ask(ref: ActorRef[float], seconds: float) -> None:
+        with pytest.raises(AskTimeout):
+            await ref.ask(1000, seconds)
+        times[seconds] = anyio.current_time() - began
+
+    async with ActorSystem() as system:
+        refs = [await system.spawn(sleeper, f"sleeper-{n}") for n in range(4)]
+        began = anyio.current_time()
+        async with anyio.create_task_group() as tasks:
+            for ref, seconds in zip(refs, [9.0, 2.0, 5.0, 2.5], strict=True):
+                tasks.start_soon(ask, ref, seconds)
+        for ref in refs:
+            ref.stop()
+
+    assert times == {seconds: pytest.approx(seconds) for seconds in (9.0, 2.0, 5.0, 2.5)}
+
+
+async def test_what_was_answered_is_not_kept_until_its_deadline() -> None:
+    async with ActorSystem() as system:
+        slow = await system.spawn(sleeper, "slow")
+        ref = await system.spawn(sleeper, "ref")
+        async with anyio.create_task_group() as tasks:
+            # It is the first of all that wait, and keeps nothing of those behind it.
+            tasks.start_soon(slow.ask, 20, 25)
+            await idle()
+            for _ in range(1000):
+                await ref.ask(0, 3600)
+            gc.collect()
+            assert sum(isinstance(each, asyncio.Future) for each in gc.get_objects()) < 200

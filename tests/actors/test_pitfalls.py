@@ -33,6 +33,7 @@ from callboard_actors import (
     ForeignCancellation,
     Mailbox,
     Supervisor,
+    SupervisorStopped,
     lifecycle,
     serve,
 )
@@ -41,6 +42,9 @@ from .foreign import await_a_cancelled_future, be_cancelled_natively, on_asyncio
 from .parts import Part, node, running, steady, stubborn
 
 pytestmark = pytest.mark.anyio
+
+never_awaited = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+"""Of a coroutine whose task was cancelled before its first step."""
 
 by_a_foreign_hand = pytest.mark.parametrize(
     "foreign", [await_a_cancelled_future, be_cancelled_natively]
@@ -125,6 +129,56 @@ async def test_p01_a_supervisor_that_is_cancelled_natively_stops_its_children_an
         assert outer.tree().children[0].last_exit == "foreign_cancel"
 
 
+@on_asyncio
+@never_awaited
+async def test_p01_a_child_that_is_cancelled_before_its_first_step_is_a_crash_of_its_supervisor() -> (
+    None
+):
+    log: list[str] = []
+    inner = Supervisor([Part("a", log).spec()], name="inner")
+    specs = [Part("b", log).spec(), ChildSpec("inner", inner.run, restart="transient")]
+    async with (
+        running(outer := Supervisor(specs, name="outer")),
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(add_and_cancel, inner, "outer/inner/late")
+        await anyio.sleep(10)
+        assert node(outer, "inner").last_exit == "foreign_cancel"
+        assert log == ["+b", "+a", "+a"]
+    gc.collect()
+
+
+@on_asyncio
+@never_awaited
+async def test_p01_and_a_supervisor_without_one_above_it_says_so() -> None:
+    supervisor = Supervisor([], name="top")
+
+    async def run() -> None:
+        with pytest.raises(ForeignCancellation, match="a child of top was cancelled before"):
+            await supervisor.run()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(run)
+        await idle()
+        tasks.start_soon(add_and_cancel, supervisor, "top/late")
+
+    assert not {child.state for child in supervisor.tree().children} - {"stopped"}
+    gc.collect()
+
+
+async def add_and_cancel(supervisor: Supervisor, path: str) -> None:
+    """Add a child, and cancel its task before its first step."""
+
+    def strike() -> None:
+        for task in asyncio.all_tasks():
+            if task.get_name() == path:
+                task.cancel()
+
+    asyncio.get_running_loop().call_soon(strike)
+    with pytest.raises(SupervisorStopped):
+        await supervisor.start_child(ChildSpec("late", steady))
+
+
 async def test_p02_many_crashes_at_once_cancel_no_sibling() -> None:
     async def crashing(child: Child) -> None:
         child.ready()
@@ -178,7 +232,7 @@ async def test_p04_what_swallows_its_cancellations_is_unkillable_and_keeps_nobod
         ("supervisor/swallowing", 8)
     ]
     assert log == ["+a", "-a"]
-    assert node(supervisor, "swallowing").state == "unkillable"
+    assert node(supervisor, "swallowing").last_exit == "killed"  # in the end
 
 
 async def test_p05_a_child_that_swallowed_its_deadline_and_returned_was_killed_all_the_same() -> (

@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
 from functools import partial
-from typing import Literal, TypeAlias, get_args
+from inspect import CORO_CREATED, getcoroutinestate
+from types import CoroutineType
+from typing import Any, Literal, TypeAlias, get_args
 
 import anyio
 import pytest
 from anyio import get_running_tasks
 from anyio import wait_all_tasks_blocked as idle
+from anyio.abc import TaskGroup
 from hypothesis import event, given
 from hypothesis import strategies as st
 
-from callboard_actors import ActorCrash, Event, GaveUp, SpecError, SupervisorStopped, Unkillable
+from callboard_actors import ActorCrash, ActorError, Event
 
 from .foreign import await_a_cancelled_future, be_cancelled_natively
 from .virtual import examples, run
 from .world import DEAF, GRACE, PERIOD, Branch, Kind, Leaf, World
 
-Deed: TypeAlias = Literal["send", "fail starts", "wait", "add", "stop child"]
+Deed: TypeAlias = Literal[
+    "send",
+    "fail starts",
+    "delay start",
+    "wait",
+    "strike",
+    "add",
+    "add meanwhile",
+    "stop child",
+    "stop child meanwhile",
+]
 Step: TypeAlias = tuple[Deed, int, Kind, float]
 STOP = 10.0
 
@@ -40,9 +54,7 @@ def branches(depth: int) -> st.SearchStrategy[Branch]:
 
 steps: st.SearchStrategy[list[Step]] = st.lists(
     st.tuples(
-        st.sampled_from(
-            ["send", "send", "send", "send", "fail starts", "wait", "add", "stop child"]
-        ),
+        st.sampled_from(["send", "send", "send", *get_args(Deed)]),
         st.integers(0, 20),
         st.sampled_from(get_args(Kind)),
         st.sampled_from([0.0, 0.5, 3.0, 40.0]),
@@ -68,7 +80,7 @@ async def play(world: World, script: list[Step], *, cancelled: bool) -> float:
     over = anyio.Event()
 
     async def run() -> None:
-        with suppress(GaveUp, Unkillable, RuntimeError):
+        with suppress(ActorError, RuntimeError):
             await world.root.run()
         over.set()
 
@@ -77,7 +89,7 @@ async def play(world: World, script: list[Step], *, cancelled: bool) -> float:
         tasks.start_soon(run)
         await idle()
         for step in script:
-            await do(world, step)
+            await do(world, step, tasks)
         began = anyio.current_time()
         world.root.stop(began + STOP)
         if cancelled:
@@ -87,27 +99,62 @@ async def play(world: World, script: list[Step], *, cancelled: bool) -> float:
     return anyio.current_time() - began
 
 
-async def do(world: World, step: Step) -> None:
+async def do(world: World, step: Step, tasks: TaskGroup) -> None:
     deed, number, kind, time = step
     path, player = [*world.players.items()][number % len(world.players)]
-    above, name = path.rpartition("/")[::2]
-    supervisor = world.branches[above][1]
     match deed:
         case "send":
             world.send(player, kind)
         case "fail starts":
             player.failing_starts = number % 4
-        case "stop child":
-            world.events.append(Event("test.dismissed", path))
-            with suppress(SupervisorStopped, SpecError, Unkillable):
-                await supervisor.stop_child(name)
-        case "add":
-            spec = world.leaf(f"{above}/x{len(world.players)}", "transient")
-            with suppress(SupervisorStopped, SpecError, RuntimeError):
-                await supervisor.start_child(spec)
-        case _:
+        case "delay start":
+            player.start_takes = time
+        case "strike":
+            cancel_natively(path if time else above(path))
+        case "wait":
             await anyio.sleep(time)
-    await idle()
+        case "stop child" | "add":
+            await CHANGES[deed](world, path)
+        case _:
+            tasks.start_soon(CHANGES[deed], world, path)
+    if time != 0.5:  # else the next thing happens in the same moment
+        await idle()
+
+
+async def stop_child(world: World, path: str) -> None:
+    world.events.append(Event("test.dismissed", path))
+    with suppress(ActorError, RuntimeError):
+        await world.branches[above(path)][1].stop_child(path.rpartition("/")[2])
+
+
+async def add(world: World, path: str) -> None:
+    parent = above(path)
+    spec = world.leaf(f"{parent}/x{len(world.players)}", "transient")
+    world.players[f"{parent}/{spec.id}"].start_takes = 0.5 * (len(world.players) % 3)
+    with suppress(ActorError, RuntimeError):
+        await world.branches[parent][1].start_child(spec)
+
+
+CHANGES: dict[Deed, Callable[[World, str], Coroutine[Any, Any, None]]] = {
+    "stop child": stop_child,
+    "stop child meanwhile": stop_child,
+    "add": add,
+    "add meanwhile": add,
+}
+
+
+def has_begun(task: asyncio.Task[object]) -> bool:
+    """Whether *task* has made its first step. Before that no guard of ours is there: see P1."""
+    work = task.get_coro()
+    return not isinstance(work, CoroutineType) or getcoroutinestate(work) != CORO_CREATED
+
+
+def cancel_natively(path: str) -> None:
+    """Cancel the task at *path*, if that is possible, and it is not the root's."""
+    with suppress(RuntimeError):  # on trio it is not
+        for task in asyncio.all_tasks():
+            if task.get_name() == path and has_begun(task):
+                task.cancel()
 
 
 def above(path: str) -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 import anyio
@@ -7,12 +8,14 @@ import pytest
 
 from callboard_actors import (
     Abandoned,
+    ActorContext,
     ActorCrash,
     ActorSystem,
     AskTimeout,
     Decision,
     Event,
     ExitReason,
+    ForeignCancellation,
     GaveUp,
     MailboxClosed,
     MailboxFull,
@@ -313,3 +316,43 @@ async def test_on_stop_runs_on_a_restart_and_at_the_end() -> None:
         await anyio.sleep(1)
 
     assert reasons == ["failed", "failed", "shutdown"]
+
+
+@on_asyncio
+async def test_the_end_of_its_supervisor_by_a_foreign_hand_is_no_cancellation_of_the_block() -> (
+    None
+):
+    async def live() -> None:
+        async with ActorSystem() as system:
+            await system.spawn(Counter, "counter")
+            (supervisor,) = (task for task in asyncio.all_tasks() if task.get_name() == "system")
+            supervisor.cancel()
+            await anyio.sleep_forever()
+
+    with pytest.raises(ForeignCancellation, match="system was cancelled"):
+        await live()
+
+
+@on_asyncio
+async def test_an_actor_whose_timer_is_cancelled_by_a_foreign_hand_is_restarted() -> None:
+    received: list[str] = []
+
+    class Ticking:
+        def __init__(self, context: ActorContext[str]) -> None:
+            context.timers.start("tick", "tick", 100)
+
+        async def receive(self, message: str) -> None:
+            await anyio.sleep(1)
+            received.append(message)
+
+    async with ActorSystem() as system:
+        before = asyncio.all_tasks()
+        ref = await system.spawn(Ticking, "ticking")
+        ref.tell("one")
+        await idle()
+        (timer,) = (each for each in asyncio.all_tasks() - before if "_tick" in each.get_name())
+        timer.cancel()
+        await anyio.sleep(5)
+        ref.tell("two")
+
+    assert received == ["one", "two"]

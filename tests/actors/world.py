@@ -80,6 +80,7 @@ class Player:
         self.path = path
         self.world = world
         self.failing_starts = 0
+        self.start_takes = 0.0
         self.mailbox = Mailbox[Note](1000)
         self.reader = self.mailbox.reader()
 
@@ -93,6 +94,9 @@ class Player:
             self.world.lives[self.path] -= 1
 
     async def _live(self, child: Child) -> None:
+        takes, self.start_takes = self.start_takes, 0.0
+        if takes:
+            await anyio.sleep(takes)
         if self.failing_starts:
             self.failing_starts -= 1
             raise RuntimeError("cannot start")

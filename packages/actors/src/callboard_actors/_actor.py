@@ -130,14 +130,23 @@ def _survived(error: BaseException, reader: Reader[T], rules: Sequence[Rule]) ->
     failure, item = as_exit(error, _WORK), reader.current
     if item is None or not isinstance(failure, Exception) or _is_poison(item, reader):
         return None
-    return failure if decision(failure, rules) is Decision.RESUME else None
+    return failure if _decide(failure, reader, rules) is Decision.RESUME else None
+
+
+def _decide(error: BaseException, reader: Reader[T], rules: Sequence[Rule]) -> Decision:
+    try:
+        return decision(error, rules)
+    except BaseException:  # a rule of the user's has failed: a crash like any other
+        reader.put_back(describe(error))
+        reader.leave()
+        raise
 
 
 def _leave(error: BaseException, reader: Reader[T], rules: Sequence[Rule]) -> None:
     """Give back the item. Raises `ForeignCancellation` if *error* is foreign."""
     # Neither a cancellation of ours, nor the end of the process or of the actor is its fault.
     foreign = is_foreign(error)
-    stops = decision(as_exit(error, _WORK), rules) is Decision.STOP
+    stops = _decide(as_exit(error, _WORK), reader, rules) is Decision.STOP
     blamed = foreign or (isinstance(error, Exception) and not stops)
     reader.put_back(describe(error) if blamed else None)
     reader.leave()

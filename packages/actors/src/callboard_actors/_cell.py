@@ -48,15 +48,39 @@ class Exit:
 
 @dataclass(eq=False, slots=True)
 class Life:
-    """A child from one start to its exit; a late exit of an earlier life is told by identity."""
+    """A child from one start to its exit; a late exit of an earlier life is told by identity.
+
+    Attributes:
+        has_begun: Whether its task has run at all. One that a foreign hand has cancelled before
+            that never will, and nobody is told.
+    """
 
     child: Child
     began: float
+    has_begun: bool = False
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     exit: Exit | None = None
 
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended, or only waits for what lives on below it."""
+        return self.exit is not None or bool(self.child.survivor)
+
+    @property
+    def end(self) -> Exit | None:
+        """How it has ended, or would have if nothing lived on below it; None if it goes on."""
+        if self.exit is not None or not self.child.survivor:
+            return self.exit
+        failure = self.child.failure
+        if failure is None:
+            return Exit(self.child.returned())
+        if isinstance(failure, anyio.get_cancelled_exc_class()):
+            return Exit(ExitReason("killed"))
+        return Exit(ExitReason.of(failure), _end_of_process(failure) or failure)
+
     async def live(self, spec: ChildSpec, ended: Callable[[], None]) -> None:
         """Run the child. Nothing but the cancellation of the whole task group escapes."""
+        self.has_begun = True
         try:
             with self.scope:
                 await spec.run(self.child)
@@ -98,7 +122,9 @@ class Cell:
     """A child of a supervisor, across its lives.
 
     Attributes:
-        survivor: A life that was cancelled and goes on: the tree still shows what is in it.
+        survivor: A life that was cancelled and goes on, itself or what is below it: the tree still
+            shows what is in it, and nothing takes its place.
+        is_leaving: Whether it is to be forgotten when the survivor has ended.
         streak: How many restarts there were in a row.
         is_extra: Whether it was added to a running supervisor; forgotten when it has ended.
     """
@@ -106,6 +132,7 @@ class Cell:
     spec: ChildSpec
     path: str
     is_extra: bool = False
+    is_leaving: bool = False
     state: State = "new"
     life: Life | None = None
     survivor: Life | None = None
@@ -117,7 +144,7 @@ class Cell:
     @property
     def is_over(self) -> bool:
         """Whether it has ended, and is not about to be restarted."""
-        return self.state in {"stopped", "unkillable"}
+        return self.state == "stopped" or self.survivor is not None
 
     def verdict(self, end: Exit) -> Decision:
         """Return what follows from *end* of the child's own accord: RESTART, STOP or ESCALATE."""

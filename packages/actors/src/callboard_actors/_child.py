@@ -33,6 +33,9 @@ class Child:
         cancel_grace: How long it may clean up when it is cancelled.
         describe: Set by a child that has children, so that the tree shows them.
         details: Set by a child that has more to say of itself in the tree: plain data.
+        patience: Set by a child that has children: how long they may clean up, if that is longer.
+        survivor: The path of what lives on below it, and keeps it from returning; see `hold_up`.
+        failure: What it would raise if it could.
     """
 
     __slots__ = (
@@ -43,9 +46,12 @@ class Child:
         "deadline",
         "describe",
         "details",
+        "failure",
         "path",
+        "patience",
         "started",
         "stop_requested",
+        "survivor",
     )
 
     def __init__(
@@ -62,6 +68,9 @@ class Child:
         self.deadline = math.inf
         self.describe: Callable[[], Node] | None = None
         self.details: Callable[[], Mapping[str, object]] | None = None
+        self.patience: Callable[[], float] | None = None
+        self.survivor = ""
+        self.failure: BaseException | None = None
         self._changed = changed
         self._callbacks: list[Callable[[], None]] = []
         self._stopping = anyio.Event()
@@ -69,6 +78,16 @@ class Child:
     def ready(self) -> None:
         """Say that the start is finished; the supervisor goes on with the next child."""
         self.started = True
+        if self._changed is not None:
+            self._changed()
+
+    def hold_up(self, survivor: str, failure: BaseException | None = None) -> None:
+        """Say that all is over, but for what lives on at the path *survivor*: `run` cannot return.
+
+        The supervisor does not wait any longer, and judges *failure* now; nothing can take the
+        place of the child before it has returned.
+        """
+        self.survivor, self.failure = survivor, failure
         if self._changed is not None:
             self._changed()
 

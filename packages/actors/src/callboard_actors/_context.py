@@ -84,7 +84,7 @@ class ActorContext(Generic[M]):
         while self._stashed:
             self._resident.put_back(self._stashed.pop())
 
-    def failed(self, letter: Letter[M]) -> None:
+    def failed(self, letter: Letter[M] | None) -> None:
         """Forget that *letter* was just put aside; whoever handles its failure sees to it."""
         if self._stashed and self._stashed[-1] is letter:
             self._stashed.pop()
@@ -94,6 +94,7 @@ class ActorContext(Generic[M]):
         self.timers.cancel_all()
         for ref in list(self._watched):
             self.unwatch(ref)
+        self.failed(self._resident.reader.returned)  # it crashed the actor, and is put back
         self.unstash_all()
 
     def _mourn(self, ref: ActorRef[Any], reason: ExitReason) -> None:

@@ -62,7 +62,7 @@ class Keeper:
         spec, now = cell.spec, anyio.current_time()
         cell.restarts += cell.last is not None
         cell.state = "starting"
-        child = Child(cell.path, self.wake, cancel_grace=spec.cancel_grace)
+        child = Child(cell.path, partial(self._look_at, cell), cancel_grace=spec.cancel_grace)
         life = cell.life = Life(child, now)
         self.report("actor.starting", cell.path)
         live = partial(life.live, spec, partial(self._ended, cell, life))
@@ -70,7 +70,7 @@ class Keeper:
         # context cannot be entered twice.
         self._context.copy().run(partial(tasks.start_soon, live, name=cell.path))
         await self.wait(
-            lambda: child.started or life.exit is not None or self.stop_at is not None,
+            lambda: child.started or life.is_over or self.stop_at is not None,
             lambda: now + spec.start_timeout,
         )
         return await self._started(cell, life)
@@ -81,7 +81,7 @@ class Keeper:
         lives: list[Life] = []
         for cell in cells:
             if cell.life is None:
-                cell.state = "stopped" if cell.state != "unkillable" else cell.state
+                cell.state = "stopped" if cell.survivor is None else cell.state
                 continue
             if cell.state != "stopping":
                 cell.state = "stopping"
@@ -96,11 +96,24 @@ class Keeper:
         lives = [(cell, cell.life) for cell in cells if cell.life is not None]
         for _, life in lives:
             life.scope.cancel()
-        grace = max((cell.spec.cancel_grace for cell, _ in lives), default=0.0)
-        until = anyio.current_time() + grace
+        until = anyio.current_time() + max((_grace(*each) for each in lives), default=0.0)
         await self.wait(_ended([life for _, life in lives]), lambda: until)
         for cell, life in lives:
-            self.record(cell, life, life.exit or Exit(ExitReason("unkillable")))
+            if not life.has_begun:
+                life.exit = life.exit or Exit(ExitReason("foreign_cancel"))
+            if life.exit is None:
+                self.set_aside(cell, life)
+            else:
+                self.record(cell, life, life.exit)
+
+    def patience(self) -> float:
+        """Return how long this supervisor takes if it is cancelled.
+
+        It is a little more than its children may take: of what lives on, they are the first to
+        hear, and they alone are blamed.
+        """
+        lives = [(cell, cell.life) for cell in self.cells.values() if cell.life is not None]
+        return 1.1 * max((_grace(*each) for each in lives), default=0.0)
 
     async def terminate_all(self, *, at_once: bool) -> None:
         """Stop all cells in reverse order, or *at_once*; if cancelled, at once."""
@@ -123,31 +136,46 @@ class Keeper:
         now = anyio.current_time()
         if life.child.started and now - life.began >= cell.spec.backoff.reset_after:
             cell.streak = 0
-        lives_on = end.reason.kind == "unkillable"
-        cell.survivor = cell.life if lives_on else None
         cell.life = None
-        cell.state = "unkillable" if lives_on else "stopped"
-        cell.last = end.reason
-        cell.last_at = now
-        self.report(end.event, cell.path, **end.particulars(verdict))
-        if end.is_fatal:
-            self.fatal = end.error
-            self.stop()
+        cell.state = "stopped"
+        self._note(cell, end, verdict)
+
+    def set_aside(self, cell: Cell, life: Life) -> None:
+        """Note in *cell* that its *life* goes on. Who only waits for what is below is not blamed."""
+        if cell.life is not life:
+            return
+        cell.life, cell.survivor = None, life
+        if not life.child.survivor:
+            cell.state = "unkillable"
+            self._note(cell, Exit(ExitReason("unkillable")))
+            return
+        cell.state = "stopping"
+        if life.end is not None:
+            self._heed(life.end)
+        life.child.failure = None  # it would keep its frames alive
+
+    def survivor(self) -> str:
+        """Return the path of one that lives on; empty if there is none."""
+        lives = ((cell, cell.survivor) for cell in self.cells.values())
+        return next((life.child.survivor or cell.path for cell, life in lives if life), "")
 
     def forget(self, cell: Cell) -> None:
-        """Free the id of *cell*, unless it lives on."""
-        if cell.state != "unkillable" and self.cells.get(cell.spec.id) is cell:
+        """Free the id of *cell*; if it lives on, when it has ended."""
+        if cell.survivor is not None:
+            cell.is_leaving = True
+        elif self.cells.get(cell.spec.id) is cell:
             del self.cells[cell.spec.id]
 
-    def require_end(self, cell: Cell) -> None:
+    def require_end(self, cell: Cell, cause: BaseException | None = None) -> None:
         """Refuse to go on as if *cell* had ended.
 
         Raises:
             Unkillable: It lives on.
         """
-        if cell.state == "unkillable":
-            message = f"{cell.path} lives on after it was cancelled; nothing can replace it"
-            raise Unkillable(message)
+        if cell.survivor is not None:
+            who = cell.survivor.child.survivor or cell.path
+            message = f"{who} lives on after it was cancelled; nothing can replace {cell.path}"
+            raise Unkillable(message) from cause
 
     async def wait(self, done: Callable[[], bool], until: Callable[[], float]) -> None:
         """Wait until *done* or the time *until*; both are asked again whenever something changes."""
@@ -167,15 +195,18 @@ class Keeper:
             self._notify(Event(name, path, attributes))
 
     async def _started(self, cell: Cell, life: Life) -> BaseException | None:
-        if life.exit is None and not life.child.started:
-            if self.stop_at is not None:
+        child = life.child
+        if not child.started:
+            if life.end is not None and life.end.reason.abnormal:
+                return self._failed(cell, life, life.end)
+            # By another task than this one, which was to wait until it is ready.
+            if child.stop_requested or self.stop_at is not None:
                 return self._too_late(cell)
-            await self.kill([cell])
-            return StartTimeout(f"{cell.path} was not ready after {cell.spec.start_timeout} s")
-        if life.exit is not None and not life.child.started and life.exit.reason.abnormal:
-            self.record(cell, life, life.exit)
-            stopped = self.fatal is not None or life.exit.error is None
-            return self._too_late(cell) if stopped else life.exit.error
+            if life.exit is None:
+                await self.kill([cell])
+                return StartTimeout(f"{cell.path} was not ready after {cell.spec.start_timeout} s")
+        elif child.stop_requested or cell.life is not life:
+            return None
         cell.state = "running"
         life.began = anyio.current_time()
         self.report("actor.started", cell.path)
@@ -183,15 +214,52 @@ class Keeper:
             self._ended(cell, life)
         return None
 
+    def _failed(self, cell: Cell, life: Life, end: Exit) -> BaseException:
+        if life.exit is None:
+            self.set_aside(cell, life)
+        else:
+            self.record(cell, life, end)
+        stopped = self.fatal is not None or end.error is None
+        return self._too_late(cell) if stopped or end.error is None else end.error
+
     def _too_late(self, cell: Cell) -> SupervisorStopped:
+        if self.stop_at is None:
+            return SupervisorStopped(f"{cell.path} is stopping; it was not started")
         return SupervisorStopped(f"{self.path} is stopping; {cell.path} was not started")
 
     def _no_later_than(self, time: float) -> float:
         return time if self.stop_at is None else min(time, self.stop_at)
 
     def _ended(self, cell: Cell, life: Life) -> None:
+        if cell.survivor is life and life.exit is not None:
+            cell.survivor, cell.state = None, "stopped"
+            self._note(cell, life.exit)
+            if cell.is_leaving:
+                self.forget(cell)
         self.exits.append((cell, life))
         self.wake()
+
+    def _look_at(self, cell: Cell) -> None:
+        """Hear that the life of *cell* is ready, or held up."""
+        if cell.life is not None and cell.life.child.survivor:
+            self.exits.append((cell, cell.life))
+        self.wake()
+
+    def _note(self, cell: Cell, end: Exit, verdict: Decision | None = None) -> None:
+        cell.last = end.reason
+        cell.last_at = anyio.current_time()
+        self.report(end.event, cell.path, **end.particulars(verdict))
+        self._heed(end)
+
+    def _heed(self, end: Exit) -> None:
+        if end.is_fatal:
+            self.fatal = end.error
+            self.stop()
+
+
+def _grace(cell: Cell, life: Life) -> float:
+    patience = life.child.patience
+    return max(cell.spec.cancel_grace, patience() if patience is not None else 0.0)
 
 
 def _ended(lives: Sequence[Life]) -> Callable[[], bool]:
@@ -199,7 +267,7 @@ def _ended(lives: Sequence[Life]) -> Callable[[], bool]:
     waiting = list(lives)
 
     def ended() -> bool:
-        while waiting and waiting[-1].exit is not None:
+        while waiting and waiting[-1].is_over:
             waiting.pop()
         return not waiting
 

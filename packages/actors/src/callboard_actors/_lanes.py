@@ -227,7 +227,10 @@ class Line(Generic[T]):
         return self._stamps[0][1] if self.ready else None
 
     def _stamp(self, at: float) -> None:
-        self._forget_stamps()
+        if self.ready:
+            self._forget_stamps()
+        else:
+            self._stamps.clear()
         self._stamps.append((self._total, at))
         self._stamp_from = at + _BULK
 

@@ -11,6 +11,7 @@ import anyio
 
 from callboard_actors._errors import Abandoned, AskTimeout, ReentrantAsk
 from callboard_actors._mailbox import Mailbox
+from callboard_actors._parker import Loop, Wake
 
 __all__ = ["Duty", "Letter", "Question", "Signal", "on_duty"]
 
@@ -46,18 +47,19 @@ class Duty:
     A task that the actor has started is not on duty: while it waits, the actor goes on.
     """
 
-    __slots__ = ("_task", "to")
+    __slots__ = ("_loop", "_task", "to")
 
     cause = None
     deadline = math.inf
 
-    def __init__(self, actor: object) -> None:
+    def __init__(self, actor: object, loop: Loop) -> None:
         self.to = actor
-        self._task = anyio.get_current_task().id
+        self._loop = loop
+        self._task = loop.task()
 
     @property
     def is_over(self) -> bool:
-        return anyio.get_current_task().id != self._task
+        return self._loop.task() is not self._task
 
 
 class Question(Letter[M]):
@@ -78,40 +80,47 @@ class Question(Letter[M]):
 
     __slots__ = (
         "_answer",
-        "_answered",
         "_failure",
+        "_is_answered",
+        "_loop",
         "_seconds",
+        "_wake",
         "cause",
         "deadline",
         "is_stashed",
         "to",
     )
 
-    def __init__(self, message: M, to: object, seconds: float) -> None:
-        super().__init__(message)
-        now, cause = anyio.current_time(), on_duty.get(None)
+    def __init__(self, message: M, to: object, seconds: float, loop: Loop) -> None:
+        self.message = message
         self.to = to
-        self.cause = None if cause is None or cause.is_over else cause
-        if self.cause is not None:
-            _refuse_loop(to, self.cause)
-            seconds = min(seconds, self.cause.deadline - now)
+        self.cause: Duty | Question[Any] | None = None
+        self._loop = loop
+        now, cause = loop.now(), on_duty.get(None)
+        if cause is not None and not cause.is_over:
+            _refuse_loop(to, cause)
+            self.cause = cause
+            seconds = min(seconds, cause.deadline - now)
         self._seconds = seconds
         self.deadline: float = now + seconds
         self.is_stashed = False
-        self._answered = anyio.Event()
+        self._is_answered = False
+        self._wake: Wake | None = None
         self._answer: object = None
         self._failure: Exception | None = None
 
     @property
     def is_over(self) -> bool:
         """Whether nobody waits any more: it is answered, or its time is up."""
-        return self._answered.is_set() or self.deadline <= anyio.current_time()
+        return self._is_answered or self.deadline <= self._loop.now()
 
     def reply(self, answer: object, failure: Exception | None = None) -> None:
         """Give the answer, or what is raised in its place. The first one counts."""
-        if not self._answered.is_set():
-            self._answer, self._failure = answer, failure
-            self._answered.set()
+        if self._is_answered:
+            return
+        self._is_answered, self._answer, self._failure = True, answer, failure
+        if self._wake is not None:
+            self._wake()
 
     def abandon(self, why: str) -> None:
         self.reply(None, Abandoned(f"{self.to} {why}"))
@@ -119,17 +128,24 @@ class Question(Letter[M]):
     async def ask(self, mailbox: Mailbox[Letter[M]]) -> object:
         """Leave it in *mailbox* and wait for the answer. It is over when this ends."""
         try:
-            with anyio.CancelScope(deadline=self.deadline):
-                await mailbox.put(self)
-                await self._answered.wait()
+            if mailbox.offer(self) or await self._put(mailbox):
+                wait, self._wake = self._loop.park_until(self.deadline)
+                await wait
         finally:
             self.deadline = -math.inf
         if self._failure is not None:
             raise self._failure
-        if not self._answered.is_set():
+        if not self._is_answered:
             message = f"{self.to} did not answer {self.message!r:.80} within {self._seconds:g} s"
             raise AskTimeout(message)
         return self._answer
+
+    async def _put(self, mailbox: Mailbox[Letter[M]]) -> bool:
+        """Wait for room; return whether there was any in time."""
+        with anyio.CancelScope(deadline=self.deadline):
+            await mailbox.put(self)
+            return True
+        return False
 
 
 on_duty: ContextVar[Duty | Question[Any]] = ContextVar("on_duty")

@@ -178,8 +178,16 @@ class Mailbox(Generic[T]):
         if self._overflow != "block":
             self.post(item)
             return
-        while self._stock.roomy is not None or not self.put_nowait(item):
+        while not self.offer(item):
             await self.room()
+
+    def offer(self, item: T) -> bool:
+        """Leave *item* if there is room and nobody waits for it; return whether it was left.
+
+        Raises:
+            MailboxClosed: The mailbox is closed.
+        """
+        return self._stock.roomy is None and self.put_nowait(item)
 
     def post(self, item: T) -> None:
         """Leave *item* as `put` does, but from where one cannot wait: `block` raises.

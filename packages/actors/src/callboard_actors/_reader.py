@@ -10,7 +10,7 @@ the next of it is due. It is the watch; when it ends, it rouses another one, whi
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from time import perf_counter
 from typing import Generic, TypeVar
 
@@ -19,7 +19,7 @@ from anyio.lowlevel import checkpoint
 
 from callboard_actors._errors import MailboxClosed
 from callboard_actors._lanes import Entry, Lanes, Line, rouse
-from callboard_actors._parker import Park, native
+from callboard_actors._parker import Wake, native
 from callboard_actors._stock import Crashes, Stock
 
 __all__ = ["Reader"]
@@ -41,6 +41,7 @@ class Reader(Generic[T]):
 
     Attributes:
         current: The item that was taken and is not yet done; None if there is none.
+        returned: The item that was put back or parked last, since `enter`.
         crashes: For the few items that have crashed their actor, by `id`: how often.
     """
 
@@ -55,18 +56,20 @@ class Reader(Generic[T]):
         "crashes",
         "current",
         "entry",
+        "returned",
     )
 
     def __init__(self, stock: Stock[T], queue: Lanes[T] | Line[T]) -> None:
         self._stock = stock
         self._queue = queue
         self._is_system = False
-        self._park: Park | None = None
+        self._park: Callable[[], tuple[Awaitable[object], Wake]] | None = None
         self._size = 0  # of `current`, out of a line
         self._waited = 0.0
         self._waits_since: float | None = None
         self.entry: Entry[T] | None = None  # of `current`, out of lanes
         self.current: T | None = None
+        self.returned: T | None = None
         self.crashes: Mapping[int, Crashes] = stock.crashes
 
     @property
@@ -175,7 +178,8 @@ class Reader(Generic[T]):
 
     def enter(self) -> None:
         """Say that this reader takes from now on, in this event loop, until it leaves."""
-        self._park, self._stock.now = native()
+        self.returned, loop = None, native()
+        self._park, self._stock.now = loop.park, loop.now
 
     def leave(self) -> None:
         """Say that this reader takes no more for now: what is ready is for the others."""
@@ -264,11 +268,12 @@ class Reader(Generic[T]):
             queue.put_back(item, None if stock.size is None else size, due)
         stock.bytes += size
         stock.queued += 1
+        self.returned = item
 
     async def _doze(self) -> None:
         """Wait until there may be something to take."""
         queue = self._queue
-        wait, wake = (self._park or native()[0])()
+        wait, wake = (self._park or native().park)()
         queue.sleepers.append(wake)
         now = self._stock.now
         self._waits_since = since = now()

@@ -12,6 +12,7 @@ from callboard_actors._errors import MailboxClosed
 from callboard_actors._exits import ExitReason
 from callboard_actors._letter import Letter, Question
 from callboard_actors._mailbox import Mailbox
+from callboard_actors._parker import Loop
 from callboard_actors._reader import Reader
 
 __all__ = ["ActorRef", "Fate", "Terminated"]
@@ -29,19 +30,21 @@ class ActorRef(Generic[M_contra]):
         fate: Whether it has ended for good.
     """
 
-    __slots__ = ("_reader", "_undeliverable", "fate", "mailbox", "path")
+    __slots__ = ("_loop", "_reader", "_undeliverable", "fate", "mailbox", "path")
 
     def __init__(
         self,
         path: str,
         mailbox: Mailbox[Letter[M_contra]],
         reader: Reader[Letter[M_contra]],
+        loop: Loop,
         undeliverable: Callable[[object], None],
     ) -> None:
         self.path = path
         self.mailbox = mailbox
         self.fate = Fate()
         self._reader = reader
+        self._loop = loop
         self._undeliverable = undeliverable
 
     def __repr__(self) -> str:
@@ -65,8 +68,10 @@ class ActorRef(Generic[M_contra]):
         Raises:
             MailboxFull: There is no room in its mailbox.
         """
+        mailbox, letter = self.mailbox, Letter(message)
         try:
-            self.mailbox.post(Letter(message))
+            if not mailbox.put_nowait(letter):
+                mailbox.post(letter)
         except MailboxClosed:
             self._undeliverable(message)
 
@@ -84,7 +89,7 @@ class ActorRef(Generic[M_contra]):
             Abandoned: The actor ended before it answered, or crashed twice on the message.
             MailboxClosed: The actor was stopped.
         """
-        return await Question(message, self, timeout).ask(self.mailbox)
+        return await Question(message, self, timeout, self._loop).ask(self.mailbox)
 
     def stop(self) -> None:
         """Let no more messages in. The actor handles those that it has, and ends."""

@@ -51,7 +51,9 @@ class Resident(Generic[M]):
         self.capacity = capacity
         self.reader = self._mailbox.reader()
         undeliverable = partial(stage.dead_letters.post, path)
-        self.ref = ActorRef[M](path.partition("/")[2], self._mailbox, self.reader, undeliverable)
+        self.ref = ActorRef[M](
+            path.partition("/")[2], self._mailbox, self.reader, stage.loop, undeliverable
+        )
         self.household: Callable[[], Awaitable[Team]] | None = None
 
     @property
@@ -103,7 +105,7 @@ class Resident(Generic[M]):
 
     async def _live(self, child: Child) -> None:
         children = Team(self.path, self._team.supervision, self._stage.notify)
-        beside = Beside(self.path, children.run)
+        beside = Beside(self.path, children.run, child)
 
         async def household() -> Team:
             await beside.start()
@@ -113,26 +115,26 @@ class Resident(Generic[M]):
         self.household = household
         async with beside.block() as tasks:
             context = ActorContext(self, self._stage.system, tasks)
-            on_duty.set(Duty(self.ref))
+            on_duty.set(Duty(self.ref, self._stage.loop))
             try:
                 actor = self._make(context)
                 async with lifecycle(actor, child):
                     try:
-                        await self._work(partial(self._deliver, actor.receive, context), child)
+                        await self._work(actor.receive, context, child)
                     finally:
                         await beside.end(child.deadline)
             finally:
                 context.close()
 
-    async def _work(self, deliver: Receive[Letter[M]], child: Child) -> None:
+    async def _work(self, receive: Receive[M], context: ActorContext[M], child: Child) -> None:
         with anyio.CancelScope() as work:
             child.on_stop(partial(self._wind_down, work))
             await serve(
-                deliver,
+                partial(self._deliver, receive, context),
                 self.reader,
                 quarantine=self._set_aside,
                 decide=self._rules,
-                failed=self._report_failure,
+                failed=partial(self._report_failure, context),
             )
 
     def _wind_down(self, work: anyio.CancelScope) -> None:
@@ -141,21 +143,14 @@ class Resident(Generic[M]):
         else:
             self.post(Signal(None, partial(_leave, work)))
 
-    async def _deliver(
+    def _deliver(
         self, receive: Receive[M], context: ActorContext[M], letter: Letter[M]
-    ) -> None:
-        try:
-            if type(letter) is Letter:
-                await receive(letter.message)
-            elif isinstance(letter, Question):
-                await self._answer(receive, context, letter)
-            elif isinstance(letter, Signal) and letter.accept():
-                await receive(letter.message)
-            else:
-                await checkpoint()
-        except BaseException:
-            context.failed(letter)
-            raise
+    ) -> Awaitable[object]:
+        if isinstance(letter, Question):
+            return self._answer(receive, context, letter)
+        if isinstance(letter, Signal) and not letter.accept():
+            return checkpoint()
+        return receive(letter.message)
 
     async def _answer(
         self, receive: Receive[M], context: ActorContext[M], question: Question[M]
@@ -183,7 +178,10 @@ class Resident(Generic[M]):
             letter.abandon(f"crashed twice on {letter.message!r:.80}:\n{reason}")
         self._stage.report("message.quarantined", self.path, reason=reason)
 
-    async def _report_failure(self, _: Letter[M], error: Exception) -> None:
+    async def _report_failure(
+        self, context: ActorContext[M], letter: Letter[M], error: Exception
+    ) -> None:
+        context.failed(letter)
         self._stage.report("message.exception", self.path, error=describe(error))
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from callboard_actors._events import Event, Notify
+from callboard_actors._parker import Loop, native
 
 if TYPE_CHECKING:
     from callboard_actors._resident import Resident
@@ -27,6 +28,7 @@ class Stage:
 
     Attributes:
         residents: Who lives there, by path.
+        loop: The event loop in which they live.
     """
 
     def __init__(self, system: ActorSystem, notify: Notify | None) -> None:
@@ -34,6 +36,13 @@ class Stage:
         self.notify = notify
         self.dead_letters = DeadLetters(self)
         self.residents: dict[str, Resident[Any]] = {}
+        self._loop: Loop | None = None
+
+    @property
+    def loop(self) -> Loop:
+        if self._loop is None:
+            self._loop = native()
+        return self._loop
 
     def report(self, name: str, path: str, **attributes: object) -> None:
         if self.notify is not None:

@@ -31,7 +31,7 @@ import anyio
 from callboard_actors._cell import Cell, Life
 from callboard_actors._child import Child, ChildSpec
 from callboard_actors._decisions import Decision, decision
-from callboard_actors._errors import GaveUp, SpecError, SupervisorStopped
+from callboard_actors._errors import ForeignCancellation, GaveUp, SpecError, SupervisorStopped
 from callboard_actors._events import Notify
 from callboard_actors._keeper import Keeper
 from callboard_actors._policy import AutoShutdown, Policy, Strategy
@@ -112,6 +112,7 @@ class Supervisor:
         self._begin(child.path if child is not None and child.path else self._policy.name)
         if child is not None:
             child.describe = self.tree
+            child.patience = self._keeper.patience
             child.on_stop(lambda: self.stop(child.deadline))
         failure: BaseException | None = None
         try:
@@ -121,15 +122,15 @@ class Supervisor:
                 try:
                     await self._supervise(child)
                 except BaseException as error:  # noqa: BLE001 - raised again when all children are gone
-                    failure = error
+                    failure = self._own(error)
                 try:
                     await self._wind_down()
                 except BaseException as error:  # noqa: BLE001 - as above
                     failure = failure or error
+                if child is not None and (survivor := self._keeper.survivor()):
+                    child.hold_up(survivor, self._keeper.fatal or failure)
         finally:
             self._state = "stopped"
-            for _, gone in self._dismissed:
-                gone.set()
         failure, self._keeper.fatal = self._keeper.fatal or failure, None
         if failure is not None:
             raise failure
@@ -216,6 +217,18 @@ class Supervisor:
             raise SupervisorStopped(message)
         return keeper
 
+    def _own(self, error: BaseException) -> BaseException:
+        """Return *error*, unless it is our task group's, which nobody here cancels.
+
+        It cancels itself when a foreign hand has cancelled a child before its first step, where
+        no guard can be; out of here that would be a cancellation of whoever runs us.
+        """
+        is_cancellation = isinstance(error, anyio.get_cancelled_exc_class())
+        if is_cancellation and self._tasks.cancel_scope.cancel_called:
+            who = f"a child of {self._keeper.path}"
+            return ForeignCancellation(f"{who} was cancelled before it began, by no cancel scope")
+        return error
+
     async def _start_extra(self, cell: Cell) -> None:
         keeper = self._keeper
         try:
@@ -255,7 +268,11 @@ class Supervisor:
     async def _wind_down(self) -> None:
         self._state = "stopping"
         self._keeper.stop()  # whoever is adding a child has come too late
-        await self._keeper.terminate_all(at_once=self._policy.strategy == "dynamic")
+        try:
+            await self._keeper.terminate_all(at_once=self._policy.strategy == "dynamic")
+        finally:
+            for _, gone in self._dismissed:
+                gone.set()
 
     @property
     def _has_work(self) -> bool:
@@ -268,11 +285,14 @@ class Supervisor:
     def _judge(self, cell: Cell, life: Life) -> None:
         """Decide what follows from the end of *life*."""
         # A stale exit says nothing; a failed start is for whoever waits for it.
-        if cell.life is not life or cell.state == "starting" or life.exit is None:
+        end = life.end
+        if cell.life is not life or cell.state == "starting" or end is None:
             return
-        end = life.exit
         verdict = cell.verdict(end)
-        self._keeper.record(cell, life, end, verdict)
+        if life.exit is None:
+            self._keeper.set_aside(cell, life)
+        else:
+            self._keeper.record(cell, life, end, verdict)
         if end.is_fatal:
             return
         if verdict is Decision.STOP:
@@ -294,6 +314,7 @@ class Supervisor:
         now = anyio.current_time()
         if cause is not None and decision(cause, cell.spec.decide) is Decision.ESCALATE:
             raise self._gave_up(cell, "it escalates") from cause
+        self._keeper.require_end(cell, cause)
         if not self._recent.allows(now):
             intensity, period = self._policy.intensity, self._policy.period
             self._report("intensity_exceeded", cell, intensity=intensity, period=period)
@@ -317,11 +338,20 @@ class Supervisor:
         """Stop and forget the children that somebody wants to be stopped."""
         while self._dismissed and self._keeper.stop_at is None:
             cell, gone = self._dismissed[0]
-            self._due.pop(cell, None)
+            due = self._due.pop(cell, None)
             await self._keeper.terminate([cell])
+            if due is not None:
+                self._hand_on(cell, due)
             self._keeper.forget(cell)
             self._dismissed.popleft()
             gone.set()
+
+    def _hand_on(self, cell: Cell, due: float) -> None:
+        """Have those who wait to be restarted with *cell*, which is not, restarted without it."""
+        for member in self._policy.group(cell, self._keeper.cells.values()):
+            if member.state == "restarting" and member not in self._due:
+                self._due[member] = due
+                return
 
     async def _restart_next(self) -> None:
         """Restart the child that is due, with its group."""
@@ -336,6 +366,8 @@ class Supervisor:
             keeper.require_end(member)
             if member.spec.restart == "temporary":
                 keeper.forget(member)
+            else:
+                member.state = "restarting"
         await self._start_group([cell for cell in group if cell.spec.restart != "temporary"])
 
     async def _start_group(self, group: Sequence[Cell]) -> None:
@@ -344,7 +376,6 @@ class Supervisor:
             if self._keeper.stop_at is not None:
                 return
             if failed is not None:
-                self._keeper.require_end(member)
                 self._schedule(member, failed)
                 return
 

@@ -23,6 +23,8 @@ from callboard.kafka import KafkaBroker, TestKafkaBroker
 from callboard.specification import AsyncAPI
 from callboard_brokers import BatchMessage, Delivery, Settlement
 
+from .faulty import FaultyBroker
+
 pytestmark = pytest.mark.anyio
 
 
@@ -302,6 +304,8 @@ def test_the_document_describes_one_message(broker: MemoryBroker) -> None:
     ("options", "message"),
     [
         ({"max_records": 5}, "give batch=True too"),
+        ({"batch": True, "max_records": 2.5}, "max_records=2.5 of a subscriber"),
+        ({"batch": True, "batch_timeout_ms": -1}, "batch_timeout_ms=-1 of a subscriber"),
         ({"batch": True, "max_records": 0}, "max_records=0 of a subscriber"),
         ({"batch": True, "ordered_by": hash}, "'partition' or 'none'"),
     ],
@@ -318,3 +322,57 @@ def test_a_handler_of_batches_takes_a_list(broker: MemoryBroker) -> None:
 
         @broker.subscriber("orders", batch=True)
         async def handle(number: int) -> None: ...
+
+
+async def test_a_batch_whose_output_never_can_be_published_is_buried_part_by_part() -> None:
+    broker = FaultyBroker()
+    broker.faulty.limit = 100
+
+    @broker.publisher("out")
+    @broker.subscriber("orders", group="g", batch=True)
+    async def handle(numbers: list[int]) -> str:
+        return 200 * "x"
+
+    await publish_all(broker, 1, 2, 3)
+
+    assert [letter.message.body for letter in broker.dead_letters()] == [b"1", b"2", b"3"]
+
+
+async def test_what_was_settled_before_a_crash_is_not_handled_again(broker: MemoryBroker) -> None:
+    calls: list[list[int]] = []
+
+    @broker.subscriber("orders", group="g", batch=True)
+    async def handle(numbers: list[int]) -> None:
+        calls.append(numbers)
+        if len(numbers) > 2:
+            raise ValueError
+        if 3 in numbers and len(calls) == 3:
+            raise ActorCrash("lost my mind")
+
+    await publish_all(broker, 1, 2, 3, 4)
+
+    assert calls == [[1, 2, 3, 4], [1, 2], [3, 4], [3, 4]]
+
+
+@pytest.mark.parametrize(
+    "returns", [list[int] | None, tuple[int, int], tuple[int, ...], dict[str, int], list, None]
+)
+async def test_a_publisher_of_batches_takes_any_annotation(
+    broker: MemoryBroker, returns: object
+) -> None:
+    results: list[int] = []
+
+    async def handle(number: int) -> object:
+        return [1, 2]
+
+    handle.__annotations__["return"] = returns
+    broker.publisher("out", batch=True)(broker.subscriber("in")(handle))
+
+    @broker.subscriber("out")
+    async def hear(number: int) -> None:
+        results.append(number)
+
+    async with TestBroker(broker):
+        await broker.publish(1, "in")
+
+    assert results == [1, 2]

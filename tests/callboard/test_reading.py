@@ -7,6 +7,9 @@ from anyio import create_task_group, current_time
 from anyio import wait_all_tasks_blocked as idle
 
 from callboard import DeclarationError, MemoryBroker, Message, NotRunning, TestBroker
+from callboard_brokers import ConnectionLost
+
+from .faulty import FaultyBroker
 
 pytestmark = pytest.mark.anyio
 
@@ -176,3 +179,39 @@ async def test_messages_of_a_reader_are_given_back_by_hand_too(broker: MemoryBro
             await message.nack(delay=1)
 
     assert [each.body for each in taken] == [b"1", b"1"]
+
+
+async def test_a_reader_hears_why_its_subscription_has_ended() -> None:
+    broker = FaultyBroker()
+    orders = broker.subscriber("orders", persistent=False)
+
+    async with broker:
+        broker.faulty.faults["receive"] = 100
+        await orders.start()
+        with pytest.raises(ConnectionLost, match="the line is dead"):
+            async for _ in orders:
+                pass
+
+
+async def test_a_start_that_failed_can_be_repeated(broker: MemoryBroker) -> None:
+    hand = broker.subscriber("by hand", persistent=False)
+    first = broker.subscriber("first")
+    failures = [ValueError("not yet")]
+
+    @first
+    async def handle(number: int) -> None: ...
+
+    @broker.subscriber("second")
+    class Clerk:
+        async def on_start(self) -> None:
+            if failures:
+                raise failures.pop()
+
+        async def receive(self, number: int) -> None: ...
+
+    async with broker, hand:
+        with pytest.raises(ValueError, match="not yet"):
+            await broker.start()
+        await broker.start()
+
+        assert len(broker.tree().children[1].children) == 3

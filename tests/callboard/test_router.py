@@ -209,3 +209,29 @@ async def test_a_publisher_of_a_router_without_a_broker_says_so() -> None:
 def test_options_of_a_router_are_checked() -> None:
     with pytest.raises(DeclarationError, match="ack_policy='ack' of a router"):
         MemoryRouter(ack_policy="ack")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] - wrong on purpose
+
+
+async def test_a_router_that_is_included_twice_in_a_broker_is_refused(
+    broker: MemoryBroker,
+) -> None:
+    router = MemoryRouter()
+
+    @router.subscriber("in")
+    async def handle(number: int) -> None: ...
+
+    broker.include_router(router, prefix="a.")
+    broker.include_router(router, prefix="b.")
+    async with broker:
+        with pytest.raises(DeclarationError, match="make a router for each"):
+            await broker.start()
+
+
+def test_a_prefix_holds_for_every_alternative_of_a_pattern() -> None:
+    broker, router = KafkaBroker(), KafkaRouter(prefix="shop.")
+
+    @router.subscriber(pattern="a|b")
+    async def handle(number: int) -> None: ...
+
+    broker.include_router(router)
+
+    assert broker.subscribers[0].source.pattern == r"shop\.(?:a|b)"

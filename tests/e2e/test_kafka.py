@@ -8,7 +8,7 @@ from typing import TypeVar
 import pytest
 from anyio import Event, create_task_group, fail_after, sleep
 
-from callboard import AckPolicy, Header, RequestFailed
+from callboard import AckPolicy, Header, RequestFailed, SkipMessage
 from callboard import Event as CallboardEvent
 from callboard.kafka import (
     KafkaBroker,
@@ -339,3 +339,62 @@ async def test_a_subscriber_goes_back_to_where_it_is_told(kafka: KafkaBroker, to
         await heard.complete()
 
     assert heard == [0, 1, 2, 1, 2]
+
+
+@pytest.mark.parametrize("transactional", [False, True])
+async def test_whoever_asks_hears_of_a_failure_that_is_buried(
+    kafka: KafkaBroker, topic: str, transactional: bool
+) -> None:
+    @kafka.subscriber(
+        topic, group_id=topic, transactional=transactional, auto_offset_reset="earliest"
+    )
+    async def handle(number: int) -> None:
+        raise ValueError("no")
+
+    async with kafka:
+        await kafka.start()
+        with pytest.raises(RequestFailed, match="ValueError"):
+            await kafka.request(1, topic, timeout=10)
+
+
+async def test_a_transactional_handler_that_settles_by_hand_still_publishes(
+    kafka: KafkaBroker, topic: str
+) -> None:
+    heard = Heard[int](1)
+
+    @kafka.publisher(f"{topic}.out")
+    @kafka.subscriber(topic, group_id=topic, transactional=True, auto_offset_reset="earliest")
+    async def handle(number: int, message: KafkaMessage) -> int:
+        await message.ack()
+        return number
+
+    @kafka.subscriber(f"{topic}.out", auto_offset_reset="earliest")
+    async def hear(number: int) -> None:
+        heard.hear(number)
+
+    async with kafka:
+        await kafka.start()
+        await kafka.publish(1, topic)
+        await heard.complete()
+
+
+async def test_a_partition_that_an_unsettled_record_holds_is_named_in_the_log(
+    kafka: KafkaBroker, topic: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    held = Event()
+    kafka.events.subscribe(lambda event: held.set() if event.name == "partition.held" else None)
+
+    @kafka.subscriber(topic, group_id=topic, max_span=50, auto_offset_reset="earliest")
+    async def handle(number: int) -> None:
+        if number == 0:
+            raise SkipMessage
+
+    async with kafka:
+        await kafka.start()
+        await kafka.publish_batch(*range(400), topic=topic)
+        for number in range(20):
+            await kafka.publish(number + 400, topic)
+        with fail_after(10):
+            await held.wait()
+
+    assert f"kafka reads no further in {topic}, partition 0, until 0 is settled" in caplog.text

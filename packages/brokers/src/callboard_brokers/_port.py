@@ -211,8 +211,8 @@ class Staging(Protocol[T_contra]):
     def stage(self, delivery: Delivery, outputs: Sequence[tuple[Message, T_contra]], /) -> None:
         """Publish *outputs* if, when, and only if *delivery* is done with for good.
 
-        Both happen at once, or neither does. What was staged for *delivery* before is forgotten; a
-        nack, a release, and whatever makes the delivery stale forget it too.
+        Both happen at once, or neither does. They are added to what was staged for *delivery*
+        before; a nack, a release, and whatever makes the delivery stale forget all of it.
 
         Raises:
             BrokerError: *delivery* is settled already.

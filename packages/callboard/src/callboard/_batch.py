@@ -80,7 +80,10 @@ class BatchWorker(Worker):
 
     async def receive(self, delivery: Delivery[Any]) -> None:
         """Handle, then finish: see `Worker`."""
-        await self._try(parts_of(delivery))
+        # A crash may come after a half of it was settled.
+        left = [part for part in parts_of(delivery) if not part.settled]
+        if left:
+            await self._try(left)
 
     async def fail(self, delivery: Delivery[Any], error: Exception) -> None:
         """Finish a delivery that has failed with *error*, which the actor has survived."""

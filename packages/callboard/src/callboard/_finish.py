@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from callboard_brokers import Delivery, DestinationError, MessageTooLarge, Settlement, Staging
 
+from ._batch import parts_of
 from ._outcome import Outcome, Output
 from ._reporter import Reporter
 
@@ -14,9 +15,6 @@ if TYPE_CHECKING:
     from ._broker import Broker
 
 __all__ = ["Bury", "Finish", "Publish", "finishing", "publish_at_once", "staging"]
-
-HOPELESS: Final = (DestinationError, MessageTooLarge)
-"""What no later time will change."""
 
 Finish: TypeAlias = Callable[[Delivery[Any], Outcome], Awaitable[None]]
 Publish: TypeAlias = Callable[[Delivery[Any], Sequence[Output]], Awaitable[None]]
@@ -39,6 +37,9 @@ def staging(subscription: Staging[Any], broker: Broker[Any]) -> Publish:
     """
 
     async def stage(delivery: Delivery[Any], outputs: Sequence[Output]) -> None:
+        if delivery.settled:  # by hand, or before it ran: its transaction may be over
+            await publish_at_once(delivery, outputs)
+            return
         for output in outputs:
             if output.way.broker is not broker:
                 await output.way.publish(output.message)
@@ -67,19 +68,23 @@ def finishing(
         if outcome.outputs:
             try:
                 await publish(delivery, outcome.outputs)
-            except HOPELESS as error:
-                settlement, cause = settles(error), error
-                reporter.unpublished(delivery, error, settlement)
             except Exception as error:  # noqa: BLE001 - whatever the broker says, the outputs are not out
-                settlement = Settlement.NACK
+                hopeless = isinstance(error, DestinationError | MessageTooLarge)
+                settlement, cause = (settles(error) if hopeless else Settlement.NACK), error
                 reporter.unpublished(delivery, error, settlement)
         if delivery.settlement is not None:
             return  # by the handler, or before it ran
         if settlement is Settlement.REJECT:
-            await bury(delivery, cause)
+            await _bury_parts(bury, delivery, cause)
         elif settlement is not None:
             delivery.settle(settlement, outcome.delay)
         else:
             reporter.left(delivery)
 
     return finish
+
+
+async def _bury_parts(bury: Bury, delivery: Delivery[Any], cause: Exception | None) -> None:
+    for part in parts_of(delivery):
+        if not part.settled:
+            await bury(part, cause)

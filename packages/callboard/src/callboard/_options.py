@@ -210,10 +210,14 @@ def _check_batch(options: SubscriberOptions) -> None:
             "batches hold messages of several keys, so that ordered_by= of a subscriber with"
             " batch=True is 'partition' or 'none'"
         )
-    if options.max_records is not None and options.max_records < 1:
+    size: object = getattr(options, "max_records")  # noqa: B009 - whatever was given for it
+    wait = options.batch_timeout_ms
+    if size is not None and (not isinstance(size, int) or size < 1):
         raise DeclarationError(
-            f"max_records={options.max_records!r} of a subscriber must be at least 1"
+            f"max_records={size!r} of a subscriber must be a whole number, at least 1"
         )
+    if wait < 0:
+        raise DeclarationError(f"batch_timeout_ms={wait!r} of a subscriber must be at least 0")
 
 
 def _check_inherited(owner: str, options: Any) -> None:

@@ -5,7 +5,17 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Sequence
 from copy import copy
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, get_args, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Generic,
+    ParamSpec,
+    Protocol,
+    TypeVar,
+    get_args,
+    get_origin,
+    overload,
+)
 
 from callboard_brokers import Message
 
@@ -95,7 +105,7 @@ class Publisher(Generic[T]):
             seen = self.seen_from(broker)
         annotation = returns if self.options.schema is None else self.options.schema
         if self.options.batch and self.options.schema is None:
-            annotation = next(iter(get_args(returns)), Any)
+            annotation = _element_of(returns)
         wrap = wrapping(result_encoder(annotation, broker.codec), broker.identify)
         way = broker.to(seen.target)
         if self.options.batch:
@@ -139,6 +149,14 @@ class Publisher(Generic[T]):
                 " `async with TestBroker(broker):`"
             )
         return self.recorder.mock
+
+
+def _element_of(returns: Any) -> Any:
+    """Return the type of one element; Any, if the annotation does not say one for all."""
+    arguments = get_args(returns)
+    if get_origin(returns) is tuple:
+        return arguments[0] if arguments[1:] == (...,) else Any
+    return arguments[0] if len(arguments) == 1 else Any
 
 
 def _one_by_one(wrap: Wrap, way: Way) -> Produce:

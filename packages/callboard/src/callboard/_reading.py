@@ -38,6 +38,7 @@ class Reading:
             declared.name, inherited.dead_letter, broker.way, publish_at_once, broker.reporter
         )
         self.subscription: Subscription
+        self._failure: Exception | None = None
         self._open_mailbox()
 
     async def run(self, child: Child) -> None:
@@ -45,6 +46,7 @@ class Reading:
         source, capacity = self._declared.source, self._declared.options.mailbox
         if self._mailbox.closed:
             self._open_mailbox()
+        self._failure = None
         try:
             async with self._runtime.connection.subscribe(source, capacity) as subscription:
                 self.subscription = subscription
@@ -55,6 +57,9 @@ class Reading:
                     child.on_stop(intake.cancel)
                     await self._fill(subscription)
                 self._give_back()
+        except Exception as error:
+            self._failure = error
+            raise
         finally:
             self._mailbox.close()
 
@@ -67,6 +72,8 @@ class Reading:
         try:
             delivery = await self._reader.take()
         except MailboxClosed as error:
+            if self._failure is not None:
+                raise self._failure from error
             raise NotRunning(f"{self._declared.name} has been stopped") from error
         self._reader.done()
         delivery.message.binding = self

@@ -33,6 +33,10 @@ _LIFE: Final[dict[str, tuple[int, str]]] = {
     ),
     "connection.restored": (logging.INFO, "{path} has reached {address} again"),
     "partitions.lost": (logging.WARNING, "{path} has lost partitions of {address}: {error}"),
+    "partition.held": (
+        logging.WARNING,
+        "{path} reads no further in {address}, partition {partition}, until {position} is settled",
+    ),
     "commit.failed": (logging.WARNING, "{path} tries to commit {address} again: {error}"),
     "publish.failed": (logging.ERROR, "{path} could not publish to {address}: {error}"),
     "supervisor.gave_up": (logging.CRITICAL, "{path} gives up on {child}, which crashed too often"),

@@ -142,14 +142,16 @@ class Runtime:
     async def _plant(self, starting: Sequence[tuple[Subscriber, Running | Reading]]) -> None:
         """Start them, under a supervisor that is made when there is something to supervise."""
         specs = [self._spec(*each) for each in starting]
+        started = 0
         try:
             if self._planted:
                 for spec in specs:
                     await self._tree.start_child(spec)
+                    started += 1
             else:
                 await self.scope.start_child(self._subscriptions())
         except BaseException:
-            for declared, _ in starting:
+            for declared, _ in starting[started:]:
                 self._begun.pop(id(declared.calls), None)
             raise
         self._planted = True
@@ -164,6 +166,11 @@ class Runtime:
         await self._tree.run(child)
 
     def _spec(self, declared: Subscriber, active: Running | Reading) -> ChildSpec:
+        if id(declared.calls) in self._begun:
+            raise DeclarationError(
+                f"{declared.name} is in {self.broker.name} twice, since its router was included"
+                " twice: make a router for each"
+            )
         name, run = self._name(declared), active.run
         spec = ChildSpec(name, run, restart="transient", drain=inf, start_timeout=inf)
         self._begun[id(declared.calls)] = (spec, active)

@@ -102,7 +102,7 @@ class Partition:
     def stage(self, token: object, outputs: Sequence[Outgoing]) -> None:
         """Keep *outputs* until the record is done with, unless it came by another assignment."""
         if isinstance(token, Tracked) and token.epoch == self._serial:
-            self._staged[token] = outputs
+            self._staged[token] = [*self._staged.get(token, ()), *outputs]
 
     def staged(self, position: int) -> list[Outgoing]:
         """Return the outputs of what lies before *position*, in the order of the log."""

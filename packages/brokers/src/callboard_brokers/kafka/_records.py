@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, NamedTuple, Protocol
+from typing import Final, Literal, NamedTuple, Protocol
 
 from callboard_brokers._errors import DestinationError
 from callboard_brokers.kafka._security import BaseSecurity
@@ -26,6 +26,14 @@ _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 # A quantifier such as {2,3} is not a name, so the braces of regular expressions keep their meaning.
 _PARAMETER = re.compile(r"\{([A-Za-z_]\w*)\}")
 _SEGMENT = r"(?P<\1>[^./]+)"
+
+
+_CHOICES: Final[Mapping[str, tuple[str | None, ...]]] = {
+    "auto_offset_reset": ("latest", "earliest", "none"),
+    "isolation_level": ("read_uncommitted", "read_committed", None),
+    "partition_assignment_strategy": ("roundrobin", "range", "sticky"),
+}
+_POSITIVE: Final = ("max_span", "commit_every", "session_timeout_ms", "heartbeat_interval_ms")
 
 
 class TopicPartition(NamedTuple):
@@ -96,6 +104,7 @@ class KafkaSource:
                 f"a Kafka source has topics={list(self.topics)}, pattern={self.pattern!r} and"
                 f" partitions={list(self.partitions)}; give exactly one of the three"
             )
+        _check_values(self)
         for topic in self.topics:
             check_topic(topic)
         if self.pattern is not None:
@@ -122,7 +131,7 @@ class KafkaSource:
         return replace(
             self,
             topics=[prefix + each for each in self.topics],
-            pattern=self.pattern and re.escape(prefix) + self.pattern,
+            pattern=self.pattern and f"{re.escape(prefix)}(?:{self.pattern})",
             partitions=[TopicPartition(prefix + topic, n) for topic, n in self.partitions],
         )
 
@@ -195,9 +204,28 @@ class KafkaOptions:
     """Where answers to requests go. Processes may share it: each takes its own."""
 
 
-def check_topic(name: str) -> None:
+def _check_values(source: KafkaSource) -> None:
+    """Refuse what type checkers would, and what they can't."""
+    if isinstance(source.topics, str):
+        raise DestinationError(f"topics={source.topics!r} is one name: give a list, or by position")
+    for name, allowed in _CHOICES.items():
+        if getattr(source, name) not in allowed:
+            raise DestinationError(
+                f"{name}={getattr(source, name)!r} of a Kafka source is none of {allowed}"
+            )
+    if source.listener is not None and source.group_id is None:
+        raise DestinationError("a listener is told what a group assigns; give group_id too")
+    for name in _POSITIVE:
+        value: object = getattr(source, name)
+        if not isinstance(value, int) or value < 1:
+            raise DestinationError(
+                f"{name}={value!r} of a Kafka source must be a whole number, at least 1"
+            )
+
+
+def check_topic(name: object) -> None:
     """Raise `DestinationError` unless Kafka allows *name*."""
-    if not _TOPIC.fullmatch(name) or name in {".", ".."}:
+    if not isinstance(name, str) or not _TOPIC.fullmatch(name) or name in {".", ".."}:
         raise DestinationError(
             f"{name!r} cannot be the name of a topic: give up to 249 of a-z, A-Z, 0-9, '.', '_', '-'"
         )

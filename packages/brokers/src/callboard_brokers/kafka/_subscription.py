@@ -103,8 +103,8 @@ class KafkaSubscription:
     def stage(self, delivery: Delivery, outputs: Sequence[tuple[Message, KafkaTarget]], /) -> None:
         """Publish *outputs* in the transaction that commits *delivery*, if that is done with.
 
-        Nothing is sent before. What was staged for it until now is forgotten; so is all of it by a
-        nack, a release, or the loss of the partition.
+        Nothing is sent before. They are added to what was staged for it until now; a nack, a
+        release, or the loss of the partition forgets all of it.
 
         Raises:
             BrokerError: *delivery* is settled, is a batch, or its source is not transactional.

@@ -222,7 +222,15 @@ class Window:
             return False
         # Held when its span is used up, until half of it is free again.
         bound = self._source.max_span // (2 if partition.held else 1)
-        partition.held = partition.span > bound
+        before, partition.held = partition.held, partition.span > bound
+        if partition.held and not before:
+            self._journal.tell(
+                "partition.held",
+                name.topic,
+                partition=name.partition,
+                position=partition.position,
+                span=partition.span,
+            )
         return partition.held
 
     def _ripen(self) -> None:

@@ -393,3 +393,25 @@ async def test_a_return_type_matters_only_if_the_result_is_published(broker: Mem
         await broker.publish(1, "in")
 
         handle.assert_called_once_with(1)
+
+
+async def test_a_publisher_says_headers_and_where_to_answer_for_all_its_messages(
+    broker: MemoryBroker,
+) -> None:
+    heard: list[tuple[object, object, str | None]] = []
+    out = broker.publisher("out", headers={"kind": "plain", "source": "shop"}, reply_to="answers")
+
+    @out
+    @broker.subscriber("in")
+    async def handle(number: int) -> Response:
+        return Response(number, headers={"kind": "special"})
+
+    @broker.subscriber("out", no_reply=True)
+    async def hear(number: int, message: Message) -> None:
+        heard.append((message.headers["kind"], message.headers["source"], message.reply_to))
+
+    async with TestBroker(broker):
+        await broker.publish(1, "in")
+        await out.publish(2, headers={"source": "hand"}, reply_to="elsewhere")
+
+    assert heard == [("special", "shop", "answers"), ("plain", "hand", "elsewhere")]

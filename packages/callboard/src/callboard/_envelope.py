@@ -7,7 +7,7 @@ from itertools import count
 from secrets import token_hex
 from typing import Any, TypeAlias, get_args
 
-from callboard_brokers import Message
+from callboard_brokers import Headers, Message
 from callboard_validation import Codec, Encoded, encoder
 
 from ._options import PublishOptions
@@ -87,16 +87,25 @@ def result_encoder(annotation: object, codec: Codec) -> Encode:
     return encoder(annotation, codec)
 
 
-def wrapping(encode: Encode, identify: Callable[[], str]) -> Wrap:
+def wrapping(
+    encode: Encode,
+    identify: Callable[[], str],
+    headers: Headers | None = None,
+    reply_to: str | None = None,
+) -> Wrap:
     """Return what makes the message of a result: it keeps the key and correlation of its cause.
 
-    The key, so that order by key survives a pipeline.
+    The key, so that order by key survives a pipeline. *headers* are those of every message; those
+    of a `Response` come over them.
     """
+    common = dict(headers) if headers else None
 
     def wrap(result: object, cause: Message[Any]) -> Message[Any]:
-        headers, key, correlation_id = None, cause.key, cause.correlation_id
+        headers: Headers | None = common
+        key, correlation_id = cause.key, cause.correlation_id
         if isinstance(result, Response):
-            headers, correlation_id = result.headers, result.correlation_id or correlation_id
+            headers = {**(common or {}), **(result.headers or {})}
+            correlation_id = result.correlation_id or correlation_id
             key = result.key if result.key is not None else key
             result = result.body
         body, content_type = encode(result)
@@ -107,6 +116,7 @@ def wrapping(encode: Encode, identify: Callable[[], str]) -> Wrap:
             content_type=content_type,
             message_id=identify(),
             correlation_id=correlation_id,
+            reply_to=reply_to,
         )
 
     return wrap

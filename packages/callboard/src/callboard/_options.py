@@ -180,6 +180,10 @@ class PublisherOptions:
     description: str | None = None
     schema: Any = None
     """The type of what is published, where the handler's return annotation does not say it."""
+    headers: dict[str, str | bytes] | None = None
+    """Headers of every message that is published."""
+    reply_to: str | None = None
+    """Where whoever handles them may send an answer."""
     batch: bool = False
     """Publish each element of the list that the handler returns, as a message of its own."""
     include_in_schema: bool = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Sequence
 from copy import copy
+from dataclasses import replace
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -95,6 +96,12 @@ class Publisher(Generic[T]):
     async def publish(self, message: object, options: PublishOptions) -> None:
         """Send *message* to this destination; return when the broker has it."""
         broker = self.outlet.broker
+        own = self.options
+        options = replace(
+            options,
+            headers={**(own.headers or {}), **(options.headers or {})},
+            reply_to=options.reply_to or own.reply_to,
+        )
         await broker.send(message, self.seen_from(broker).target, options)
 
     def producing(self, returns: object, broker: Broker[Any]) -> Produce:
@@ -106,7 +113,8 @@ class Publisher(Generic[T]):
         annotation = returns if self.options.schema is None else self.options.schema
         if self.options.batch and self.options.schema is None:
             annotation = _element_of(returns)
-        wrap = wrapping(result_encoder(annotation, broker.codec), broker.identify)
+        encode, own = result_encoder(annotation, broker.codec), self.options
+        wrap = wrapping(encode, broker.identify, own.headers, own.reply_to)
         way = broker.to(seen.target)
         if self.options.batch:
             return _one_by_one(wrap, way)

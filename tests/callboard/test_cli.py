@@ -442,3 +442,21 @@ def test_where_no_application_listens_is_one_line_and_status_1(
         f" {tmp_path / 's'}\n"
     )
     assert result.stdout == ""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(30)
+def test_the_demo_can_be_looked_at(tmp_path: Path) -> None:
+    socket = tmp_path / "demo.sock"
+    command = [str(Path(sys.executable).parent / "callboard"), "demo", "--inspect", str(socket)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        try:
+            while not socket.exists():
+                assert process.poll() is None
+            with watched(socket, b"Invoices(orders.priced)"):
+                pass
+            process.send_signal(signal.SIGINT)
+
+            assert process.wait() == 130
+        finally:
+            process.kill()

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from functools import partial
 from importlib.resources import files
 from logging.handlers import MemoryHandler
+from pathlib import Path as FilePath
 from typing import Final
 
 import anyio
@@ -73,8 +74,9 @@ async def play(console: Console, lines: Sequence[bytes]) -> Books:
     return books
 
 
-def main() -> int:
-    """Play the demo; return the exit status: 0 if everything adds up."""
+def main(inspect: FilePath | None = None) -> int:
+    """Play the demo, open to be looked at by *inspect*; return 0 if everything adds up."""
+    app.inspect = inspect
     console = Console(highlight=False)
     console.width = min(console.width, 100)
     console.print(WELCOME)

@@ -45,6 +45,10 @@ docs = typer.Typer(no_args_is_help=True, help="AsyncAPI documents.")
 cli.add_typer(docs, name="docs")
 
 Application = Annotated[str, typer.Argument(metavar="MODULE:APP", help="As in main:app.")]
+Inspect = Annotated[
+    Optional[Path],  # noqa: UP045 - Typer reads it
+    typer.Option("--inspect", help="A socket for callboard tree and callboard top."),
+]
 Socket = Annotated[Path, typer.Argument(metavar="PATH", help="As given to --inspect.")]
 AppDir = Annotated[Path, typer.Option("--app-dir", help="Where to import the module from.")]
 Factory = Annotated[bool, typer.Option("--factory", "-f", help="The attribute makes the app.")]
@@ -77,10 +81,7 @@ def run(
     app_dir: AppDir = Path(),
     log_level: LogLevel = "INFO",
     factory: Factory = False,
-    inspect: Annotated[
-        Optional[Path],  # noqa: UP045 - Typer reads it
-        typer.Option("--inspect", help="A socket for callboard tree and callboard top."),
-    ] = None,
+    inspect: Inspect = None,
 ) -> None:
     """Run an application until SIGINT or SIGTERM; a second one stops hard."""
     _log(log_level)
@@ -124,7 +125,7 @@ def gen(
 
 
 @cli.command()
-def demo() -> None:
+def demo(inspect: Inspect = None) -> None:
     """Watch a pipeline work under supervision: some thousand orders, on the broker in memory."""
     here = Path(__file__).resolve()
     # In a wheel the examples lie beside this file; in the repository, where they are written.
@@ -134,8 +135,8 @@ def demo() -> None:
     ):
         if (folder / "orders").is_dir():
             sys.path.insert(0, str(folder))
-            play: Callable[[], int] = importlib.import_module("orders.demo").main
-            raise typer.Exit(play())
+            play: Callable[[Path | None], int] = importlib.import_module("orders.demo").main
+            raise typer.Exit(play(inspect))
     _fail("the example is not here; clone the repository and run make demo", status=1)
 
 

@@ -174,7 +174,7 @@ class KafkaBroker(Broker[KafkaTarget], KafkaRouter):
     @sends(KafkaPublish)
     async def publish(self, message: object, options: KafkaPublish) -> None:
         """Send *message*; return when Kafka has it, in all replicas that are in sync."""
-        await self.send(message, part(options, KafkaTarget), options)
+        await self.send(message, options, options)
 
     async def publish_batch(  # noqa: PLR0913 - each may be said, by name
         self,
@@ -218,7 +218,7 @@ class KafkaBroker(Broker[KafkaTarget], KafkaRouter):
             RequestTimeout: None came in time.
             RequestFailed: The handler has failed.
         """
-        return await self.ask(message, part(options, KafkaTarget), options, options.timeout)
+        return await self.ask(message, options, options, options.timeout)
 
     def _report(self, name: str, attributes: Mapping[str, object]) -> None:
         self.events(Event(name, self.name, attributes))

@@ -20,7 +20,6 @@ __all__ = [
     "Connection",
     "Features",
     "Flushing",
-    "Holding",
     "Lagging",
     "Recalling",
     "Requesting",
@@ -158,15 +157,6 @@ class BatchPublishing(Protocol[T_contra]):
 def can_batch(connection: Connection[S_contra, T]) -> TypeGuard[BatchPublishing[T]]:
     """Return whether *connection* is `BatchPublishing`."""
     return isinstance(connection, BatchPublishing)
-
-
-@runtime_checkable
-class Holding(Protocol):
-    """A subscription that can leave single partitions unread."""
-
-    def hold(self, partitions: Sequence[int], /) -> None:
-        """Receive nothing from *partitions* until the next call; the others go on."""
-        ...
 
 
 @runtime_checkable

@@ -356,3 +356,23 @@ async def test_an_actor_whose_timer_is_cancelled_by_a_foreign_hand_is_restarted(
         ref.tell("two")
 
     assert received == ["one", "two"]
+
+
+async def test_the_tree_tells_what_an_actor_is_at_and_what_waits_for_it() -> None:
+    gate = anyio.Event()
+
+    class Clerk:
+        async def receive(self, message: str) -> None:
+            await gate.wait()
+
+    async with ActorSystem() as system:
+        ref = await system.spawn(Clerk, name="clerk")
+        for message in ("first", "second", "third"):
+            ref.tell(message)
+        await anyio.sleep(2)
+        (node,) = system.tree().children
+        gate.set()
+
+    assert (node.details["queued"], node.details["in_flight"]) == (2, 1)
+    assert node.details["message"] == "'first'"
+    assert node.details["oldest_age"] == pytest.approx(2)

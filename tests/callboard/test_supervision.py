@@ -11,8 +11,10 @@ from anyio import wait_all_tasks_blocked as idle
 from callboard import (
     AckPolicy,
     ActorCrash,
+    App,
     Backoff,
     Decision,
+    DeclarationError,
     Escalate,
     ForeignCancellation,
     GaveUp,
@@ -252,3 +254,32 @@ async def test_what_escalates_again_and_again_ends_the_broker(broker: MemoryBrok
 
     with pytest.raises(GaveUp):
         await run()
+
+
+async def test_the_application_decides_for_brokers_and_subscribers_that_say_nothing() -> None:
+    silent, outspoken = MemoryBroker(), MemoryBroker(supervision=deciding(Decision.RESUME))
+    app = App(silent, outspoken, supervision=deciding(Decision.STOP))
+
+    for broker in (silent, outspoken):
+
+        @broker.subscriber("orders", ack_policy=AckPolicy.ACK)
+        async def handle(order: str) -> None:
+            raise ValueError
+
+    await app.start()
+    try:
+        for broker in (silent, outspoken):
+            await broker.publish("order", "orders")
+        await idle()
+
+        assert [subscription(broker).state for broker in (silent, outspoken)] == [
+            "stopped",
+            "running",
+        ]
+    finally:
+        await app.stop()
+
+
+def test_the_supervision_of_an_application_is_checked() -> None:
+    with pytest.raises(DeclarationError, match="supervision=5 of an application"):
+        App(supervision=5)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] - on purpose

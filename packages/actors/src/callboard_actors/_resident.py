@@ -64,6 +64,7 @@ class Resident(Generic[M]):
         )
 
     async def run(self, child: Child) -> None:
+        child.details = self._details
         self._stage.settle(self)
         is_last = True
         try:
@@ -78,6 +79,18 @@ class Resident(Generic[M]):
             # Who was asked to stop is buried by its team, unless it is restarted with its group.
             if is_last and not child.stop_requested:
                 self.bury()
+
+    def _details(self) -> dict[str, object]:
+        """Say what the tree tells of it."""
+        stats = self._mailbox.stats()
+        letter = self.reader.current
+        return {
+            "queued": stats.queued,
+            "in_flight": stats.held,
+            "oldest_age": stats.oldest_age,
+            "idle": self.reader.idle,
+            "message": "" if letter is None else f"{letter.message!r:.80}",
+        }
 
     def post(self, signal: Signal) -> None:
         """Leave *signal*, to be read first. Who is ending does not need it."""

@@ -13,7 +13,7 @@ from typing import Any, Final, NoReturn, TypeVar
 import anyio
 from anyio.abc import TaskStatus
 
-from callboard_actors import ChildSpec, Event, Node, Notify
+from callboard_actors import ChildSpec, Event, Node, Notify, Supervision
 from callboard_di import Overrides
 
 from ._broker import Broker
@@ -51,6 +51,8 @@ class App:
         after_shutdown: When all brokers are down.
         graceful_timeout: Seconds in which a stop has to be done, for all brokers together. What is
             unfinished then is cancelled, and delivered again by brokers that can.
+        supervision: How often workers may crash, and what is a crash, where neither the subscriber
+            nor its broker says it.
         context: Values for handlers and hooks, seen by all brokers.
         logger: None: `callboard`.
         title: For the AsyncAPI document, like `version` and `description`.
@@ -73,6 +75,7 @@ class App:
         on_shutdown: Sequence[Hook] = (),
         after_shutdown: Sequence[Hook] = (),
         graceful_timeout: float = 25.0,
+        supervision: Supervision | None = None,
         context: ContextRepo | None = None,
         logger: logging.Logger | None = None,
         title: str = "Callboard",
@@ -83,6 +86,12 @@ class App:
     ) -> None:
         if not slow > 0:
             raise DeclarationError(f"slow={slow!r} of an application must be seconds, more than 0")
+        if not isinstance(supervision, Supervision | None):  # pyright: ignore[reportUnnecessaryIsInstance] - of those who use no checker
+            raise DeclarationError(
+                f"supervision={supervision!r} of an application must be a"
+                " Supervision(intensity, period)"
+            )
+        self.supervision = supervision
         self.brokers: list[Broker[Any]] = []
         self.graceful_timeout = graceful_timeout
         self.context = context if context is not None else ContextRepo()
@@ -122,6 +131,8 @@ class App:
             raise DeclarationError(f"the application runs without {broker.name}; add it before")
         self.brokers.append(broker)
         broker.context.widen(self.context)
+        if self.supervision is not None:
+            broker.fallback = self.supervision
         broker.events.subscribe(self._heed)
 
     def on_startup(self, hook: H) -> H:

@@ -20,7 +20,7 @@ from ._context import ContextRepo
 from ._envelope import envelope, identities
 from ._errors import DeclarationError, NotRunning, RequestFailed
 from ._host import Host
-from ._options import Inherited, PublishOptions
+from ._options import DEFAULT_SUPERVISION, Inherited, PublishOptions
 from ._outcome import FAILURE_HEADER, Way
 from ._pipeline import Middleware
 from ._reporter import Reporter
@@ -93,6 +93,8 @@ class Broker(Router, Generic[T]):
         self.context = options.context if options.context is not None else ContextRepo()
         for key, value in {"broker": self, "logger": self.logger, "context": self.context}.items():
             self.context.set_global(key, value)
+        self.fallback = DEFAULT_SUPERVISION
+        """What supervises workers of which neither a subscriber nor the broker says anything."""
         self.runtime: Runtime | None = None
         self._host: Host | None = None
 

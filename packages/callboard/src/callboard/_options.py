@@ -24,6 +24,7 @@ from ._errors import DeclarationError
 from ._policy import AckPolicy
 
 __all__ = [
+    "DEFAULT_SUPERVISION",
     "UNSET",
     "Inherited",
     "OrderedBy",
@@ -51,6 +52,10 @@ _BRACES: Final = frozenset("{}")
 OrderedBy: TypeAlias = Literal["key", "partition", "none"] | Callable[[Message[Any]], Hashable]
 
 
+DEFAULT_SUPERVISION: Final = Supervision()
+"""What holds where nobody says anything: this very record, so that one that is equal is a word."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Inherited:
     """What a subscriber inherits: from its router, else its broker, else the defaults here."""
@@ -62,7 +67,7 @@ class Inherited:
 
     None: to the broker's own dead letters where it has them; else they are logged and counted.
     """
-    supervision: Supervision = Supervision()  # noqa: RUF009 - a frozen record
+    supervision: Supervision = DEFAULT_SUPERVISION
     """How often the workers may crash before the subscription gives up, and what is a crash."""
 
     def __post_init__(self) -> None:

@@ -6,6 +6,7 @@ taken can still be handled and settled.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
@@ -16,7 +17,7 @@ from callboard_brokers import Delivery, Recalling, Staging, Subscription
 from ._assembly import Assembly
 from ._batch import Batcher
 from ._lanes import Lane, lane_of, shard_of
-from ._options import resolve
+from ._options import DEFAULT_SUPERVISION, resolve
 from ._pump import Meter, batch_size, pump, pump_batches, size
 from ._worker import Worker
 
@@ -38,6 +39,8 @@ class Running:
 
     def __init__(self, declared: Subscriber, runtime: Runtime) -> None:
         inherited = resolve(declared.options, *declared.scopes, runtime.broker.options)
+        if inherited.supervision is DEFAULT_SUPERVISION:
+            inherited = replace(inherited, supervision=runtime.broker.fallback)
         self._declared = declared
         self._options = declared.options
         self._supervision = inherited.supervision

@@ -135,6 +135,11 @@ class App:
             broker.fallback = self.supervision
         broker.events.subscribe(self._heed)
 
+    @property
+    def ready(self) -> bool:
+        """Whether all of its brokers are, so that it may be sent traffic."""
+        return bool(self.brokers) and all(broker.ready for broker in self.brokers)
+
     def on_startup(self, hook: H) -> H:
         """Call *hook* before the brokers start."""
         self._plot.on_startup.append(signature_of(hook))

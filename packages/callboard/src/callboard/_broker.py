@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Final, Generic, Self, TypeVar
 
-from callboard_actors import Node
+from anyio import current_time
+
+from callboard_actors import Event, Node
 from callboard_brokers import Adapter, Connection, Message, can_request
 from callboard_di import Overrides
 from callboard_validation import Codec
@@ -30,6 +32,9 @@ from ._runtime import Runtime
 __all__ = ["Broker", "BrokerOptions", "Skin"]
 
 T = TypeVar("T")
+
+PATIENCE: Final = 10.0
+"""Seconds for which a lost connection does not count as unready."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +93,8 @@ class Broker(Router, Generic[T]):
         self.name = skin.name
         self.logger = options.logger or logging.getLogger(f"callboard.{skin.name}")
         self.events = Bus(self.logger)
+        self._lost_at: float | None = None
+        self.events.subscribe(self._heed)
         self.reporter = Reporter(self.logger, self.events)
         self.provider = Overrides()
         self.context = options.context if options.context is not None else ContextRepo()
@@ -107,6 +114,13 @@ class Broker(Router, Generic[T]):
     def running(self) -> bool:
         """Whether it is connected and its supervisor has not given up."""
         return self.runtime is not None and (self._host is None or self._host.running)
+
+    @property
+    def ready(self) -> bool:
+        """Whether it is connected, and has not been looking for its server for over 10 seconds."""
+        if self.runtime is None or not self.runtime.connected:
+            return False
+        return self._lost_at is None or current_time() - self._lost_at <= PATIENCE
 
     @property
     def connection(self) -> Connection[Any, T]:
@@ -266,6 +280,12 @@ class Broker(Router, Generic[T]):
         except BaseException:
             self._forget(host)
             raise
+
+    def _heed(self, event: Event) -> None:
+        if event.name == "connection.lost":
+            self._lost_at = event.at
+        elif event.name == "connection.restored":
+            self._lost_at = None
 
     def _forget(self, host: Host) -> None:
         if self._host is host:

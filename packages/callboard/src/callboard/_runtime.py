@@ -81,6 +81,11 @@ class Runtime:
             raise NotRunning(f"{self.broker.name} is not connected at the moment")
         return self._connection
 
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection at the moment."""
+        return self._connection is not None
+
     async def listen(self) -> None:
         """Start the subscriptions too, unless they run; if that fails, it can be tried again."""
         if self._listening:

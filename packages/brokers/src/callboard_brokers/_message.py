@@ -15,7 +15,7 @@ from typing_extensions import TypeVar
 from callboard_brokers._errors import NotReceived
 from callboard_brokers._settlement import Settlement, Settles
 
-__all__ = ["BatchMessage", "Binding", "Headers", "Message", "Metadata"]
+__all__ = ["BatchMessage", "Binding", "Headers", "Message", "Metadata", "asking"]
 
 R_co = TypeVar("R_co", covariant=True, default=object)
 Headers: TypeAlias = Mapping[str, str | bytes]
@@ -207,6 +207,19 @@ class Message(Generic[R_co]):
                 " so there is nothing to settle"
             )
         return self.delivery
+
+
+def asking(message: Message, reply_to: str, correlation_id: str | None) -> Message:
+    """Return *message* as a request, whose answer is to go to *reply_to*."""
+    return Message(
+        message.body,
+        key=message.key,
+        headers=message.headers,
+        content_type=message.content_type,
+        message_id=message.message_id,
+        correlation_id=correlation_id,
+        reply_to=reply_to,
+    )
 
 
 class BatchMessage(Message[tuple[R_co, ...]]):

@@ -51,6 +51,11 @@ class Outlet(Protocol):
         """The broker that sends its messages."""
         ...
 
+    @property
+    def around(self) -> Sequence[RouterOptions]:
+        """What the routers around a declaration say, from the nearest outwards."""
+        ...
+
 
 class Publisher(Generic[T]):
     """A declared destination.
@@ -95,14 +100,15 @@ class Publisher(Generic[T]):
     @sends(PublishOptions)
     async def publish(self, message: object, options: PublishOptions) -> None:
         """Send *message* to this destination; return when the broker has it."""
-        broker = self.outlet.broker
         own = self.options
-        options = replace(
-            options,
-            headers={**(own.headers or {}), **(options.headers or {})},
-            reply_to=options.reply_to or own.reply_to,
-        )
-        await broker.send(message, self.seen_from(broker).target, options)
+        if own.headers or own.reply_to:
+            options = replace(
+                options,
+                headers={**(own.headers or {}), **(options.headers or {})},
+                reply_to=options.reply_to or own.reply_to,
+            )
+        target = prefixed(self.target, self.outlet.around)
+        await self.outlet.broker.send(message, target, options)
 
     def producing(self, returns: object, broker: Broker[Any]) -> Produce:
         """Return what makes outputs of the results of a handler of *broker*."""

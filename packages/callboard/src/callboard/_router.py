@@ -58,6 +58,11 @@ class Router:
             )
         return self._parent.broker
 
+    @property
+    def around(self) -> Sequence[RouterOptions]:
+        """What it and the routers around it say, outwards; nothing, of a broker."""
+        return () if self._parent is None else (self.scope, *self._parent.around)
+
     def include_router(
         self,
         router: Router,

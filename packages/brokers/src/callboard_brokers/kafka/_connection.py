@@ -17,7 +17,7 @@ from callboard_brokers._errors import (
     ConnectionLost,
     RequestTimeout,
 )
-from callboard_brokers._message import Message
+from callboard_brokers._message import Message, asking
 from callboard_brokers.kafka._client import Consumer, Producer, make_consumer, make_producer
 from callboard_brokers.kafka._journal import Journal
 from callboard_brokers.kafka._member import Member
@@ -146,10 +146,10 @@ class KafkaConnection:
         correlation = message.correlation_id
         if correlation is None or self._replies.expects(correlation):
             correlation = uuid4().hex
-        asking = _asking(message, self._servers.options.reply_topic, correlation)
+        request = asking(message, self._servers.options.reply_topic, correlation)
         with move_on_after(timeout), self._replies.expect(correlation) as reply:
             await self._replies.open(self._tasks)
-            await self.publish(asking, target)
+            await self.publish(request, target)
             return await reply
         raise RequestTimeout(f"no reply from {target.topic!r} within {timeout} s")
 
@@ -193,18 +193,6 @@ class KafkaConnection:
     def _look_at(self, topic: str, sent: Future[object]) -> None:
         if not sent.cancelled() and (error := sent.exception()) is not None:
             self._servers.journal.tell("publish.failed", topic, error=brief(error))
-
-
-def _asking(message: Message, reply_to: str, correlation: str) -> Message:
-    return Message(
-        message.body,
-        key=message.key,
-        headers=message.headers,
-        content_type=message.content_type,
-        message_id=message.message_id,
-        correlation_id=correlation,
-        reply_to=reply_to,
-    )
 
 
 @asynccontextmanager

@@ -10,7 +10,7 @@ from anyio import move_on_after
 from anyio.lowlevel import checkpoint
 
 from callboard_brokers._errors import ConnectionClosed, DestinationError, RequestTimeout
-from callboard_brokers._message import Message
+from callboard_brokers._message import Message, asking
 from callboard_brokers.memory._exchange import Exchange, Inbox, Routes
 from callboard_brokers.memory._records import MemoryRecord, MemoryTarget
 from callboard_brokers.memory._routing import Recording, Routing
@@ -93,7 +93,7 @@ class MemoryConnection(Generic[S, T]):
         self._inboxes.add(inbox)
         try:
             with move_on_after(timeout):
-                await self.publish(_asking(message, inbox.address), target)
+                await self.publish(asking(message, inbox.address, message.correlation_id), target)
                 await inbox.wait()
         finally:
             self._inboxes.discard(inbox)
@@ -144,15 +144,3 @@ class MemoryConnection(Generic[S, T]):
             group.put(self._record(message, where.address, key, path), where.delay)
         if not routes:
             self._exchange.put_apart(self._record(message, where.address, key, {}))
-
-
-def _asking(message: Message, reply_to: str) -> Message:
-    return Message(
-        message.body,
-        key=message.key,
-        headers=message.headers,
-        content_type=message.content_type,
-        message_id=message.message_id,
-        correlation_id=message.correlation_id,
-        reply_to=reply_to,
-    )

@@ -19,7 +19,7 @@ ControlFlow                 raised in a handler on purpose: never logged as an e
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 __all__ = [
     "AckMessage",
@@ -117,8 +117,7 @@ class StopApplication(ControlFlow):
 def words(error: BaseException) -> str:
     """Return what *error* says, with the notes that say where; a longer note is a story of its own."""
     try:
-        said = str(error)
+        notes: Iterable[str] = getattr(error, "__notes__", ())
+        return "; ".join([str(error), *(note for note in notes if "\n" not in note)])
     except Exception:  # noqa: BLE001 - an error that can't be told is still an error
-        said = "(its text can't be read)"
-    notes = [note for note in getattr(error, "__notes__", ()) if "\n" not in note]
-    return "; ".join([said, *notes])
+        return "(its text can't be read)"

@@ -6,7 +6,7 @@ PINNED := scripts/install requirements/uv.txt pyproject.toml $(wildcard packages
 ARGS :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fmt bench docs brokers-up brokers-down
+.PHONY: help setup demo test check fmt bench docs size brokers-up brokers-down
 # The working steps run one after the other even under make -j: they share an environment.
 .NOTPARALLEL:
 
@@ -42,6 +42,9 @@ bench: .venv-bench/.bench ## measure beside FastStream, pykka, aiokafka and bare
 
 docs: .venv/.dev ## build the documentation into docs/_build/html
 	$(BIN)/sphinx-build -W --keep-going -q docs docs/_build/html
+
+size: ## count the lines of code of every package, beside its budget
+	@scripts/size
 
 brokers-up: ## start the brokers that tests marked `broker` need
 	@scripts/brokers up

@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
+from contextvars import ContextVar
 from typing import Any
 
 import anyio
@@ -174,6 +175,25 @@ async def test_a_sync_generator_runs_in_threads_if_it_asks_for_them() -> None:
     assert await bound(handle)({}) == "value"
     assert len(threads) == 2
     assert threading.get_ident() not in threads
+
+
+@pytest.mark.parametrize("in_thread", [False, True])
+async def test_a_sync_generator_can_reset_what_it_has_set(in_thread: bool) -> None:
+    session: ContextVar[str] = ContextVar("session", default="none")
+    found: list[str] = []
+
+    def generate() -> Iterator[str]:
+        token = session.set("open")
+        yield session.get()
+        found.append(session.get())
+        session.reset(token)
+        found.append(session.get())
+
+    async def handle(it: str = Depends(generate, sync_to_thread=in_thread)) -> str:
+        return it
+
+    assert await bound(handle)({}) == "open"
+    assert found == ["open", "none"]
 
 
 async def test_a_generator_in_a_thread_is_closed_after_a_cancellation() -> None:

@@ -21,6 +21,7 @@ from contextlib import (
     asynccontextmanager,
     contextmanager,
 )
+from contextvars import Context, copy_context
 from typing import Any, TypeAlias, TypeVar
 
 from anyio import CancelScope, to_thread
@@ -45,7 +46,7 @@ Step: TypeAlias = tuple[Read, Style]
 def ready(call: Call, style: Style, *, sync_to_thread: bool) -> tuple[Call, Style]:
     """Return what a step calls for *call*, and its style: that of a sync generator never."""
     if style == "generator":
-        return _as_async(call, _to_its_end if sync_to_thread else _at_once), "async generator"
+        return _as_async(call, _in_threads if sync_to_thread else _inline), "async generator"
     if style != "sync" or not sync_to_thread:
         return call, style
 
@@ -57,12 +58,12 @@ def ready(call: Call, style: Style, *, sync_to_thread: bool) -> tuple[Call, Styl
     return in_thread, "async"
 
 
-def _as_async(call: Call, hop: Call) -> Call:
+def _as_async(call: Call, hopping: Callable[[], Call]) -> Call:
     manager = contextmanager(call)
 
     @functools.wraps(call)
     async def generate(*args: object, **kwargs: object) -> AsyncGenerator[object, None]:
-        opened = manager(*args, **kwargs)
+        opened, hop = manager(*args, **kwargs), hopping()
         value = await hop(opened.__enter__)
         try:
             yield value
@@ -75,16 +76,31 @@ def _as_async(call: Call, hop: Call) -> Call:
     return generate
 
 
-async def _at_once(call: Call, *args: object) -> object:
-    return call(*args)
+def _inline() -> Call:
+    async def hop(call: Call, *args: object) -> object:
+        return call(*args)
+
+    return hop
 
 
-async def _to_its_end(call: Call, *args: object) -> object:
-    # What a generator holds must be closed also after a cancellation, and not while its thread
-    # still runs. The time that this takes is bounded by nobody but the supervisor.
-    with CancelScope(shield=True):
-        return await to_thread.run_sync(call, *args)
-    return None  # not reached: nobody cancels this scope
+def _in_threads() -> Call:
+    context: Context | None = None
+
+    def run(call: Call, *args: object) -> object:
+        # Each thread gets a copy of the context. What a generator sets before its yield, it has to
+        # be able to reset after it: so all of it runs in the first of the copies.
+        nonlocal context
+        context = copy_context() if context is None else context
+        return context.run(call, *args)
+
+    async def hop(call: Call, *args: object) -> object:
+        # What a generator holds must be closed also after a cancellation, and not while its thread
+        # still runs. The time that this takes is bounded by nobody but the supervisor.
+        with CancelScope(shield=True):
+            return await to_thread.run_sync(run, call, *args)
+        return None  # not reached: nobody cancels this scope
+
+    return hop
 
 
 def running(begin: Begin[S], steps: Sequence[Step]) -> Callable[[S], Awaitable[object]]:

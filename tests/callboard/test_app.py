@@ -559,7 +559,7 @@ async def test_run_raises_that_a_broker_has_given_up(
 ) -> None:
     starts: list[float] = []
 
-    @broker.subscriber("parcels", supervision=Supervision(intensity=0))
+    @broker.subscriber("parcels", supervision=Supervision(intensity=0, on_give_up="stop"))
     class Doomed:
         async def on_start(self) -> None:
             starts.append(anyio.current_time())

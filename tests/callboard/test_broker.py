@@ -379,7 +379,7 @@ async def test_a_source_that_cannot_be_read_is_read_again(failures: int) -> None
     async def handle(order: int) -> None:
         handled.append(order)
 
-    async with broker:
+    async with broker, broker.subscriber("by hand", persistent=False):
         await broker.start()
         await broker.publish(1, "orders")
         await sleep(60)

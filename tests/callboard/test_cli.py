@@ -138,7 +138,7 @@ def test_an_application_that_gives_up_ends_with_status_1(service: Path) -> None:
         """
 starts = []
 
-@broker.subscriber("parcels", supervision=Supervision(intensity=0))
+@broker.subscriber("parcels", supervision=Supervision(intensity=0, on_give_up="stop"))
 class Doomed:
     async def on_start(self):
         starts.append(1)

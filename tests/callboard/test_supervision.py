@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
+from typing import Literal
 
 import anyio
 import pytest
@@ -16,13 +18,14 @@ from callboard import (
     Decision,
     DeclarationError,
     Escalate,
+    Event,
     ForeignCancellation,
     GaveUp,
     MemoryBroker,
     StopActor,
     Supervision,
 )
-from callboard_actors import Node
+from callboard_actors import Node, SpecError
 from callboard_actors.testing import virtual_backend
 
 pytestmark = pytest.mark.anyio
@@ -283,3 +286,175 @@ async def test_the_application_decides_for_brokers_and_subscribers_that_say_noth
 def test_the_supervision_of_an_application_is_checked() -> None:
     with pytest.raises(DeclarationError, match="supervision=5 of an application"):
         App(supervision=5)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] - on purpose
+
+
+class Rotten:
+    """Crashes on whatever it gets, until it is cured."""
+
+    cured = False
+
+    async def receive(self, order: str) -> None:
+        if not self.cured:
+            raise ActorCrash("rotten")
+
+
+def quick(on_give_up: Literal["wait", "stop"] = "wait") -> Supervision:
+    return Supervision(intensity=1, period=600, backoff=AT_ONCE, on_give_up=on_give_up)
+
+
+def names(broker: MemoryBroker) -> list[str]:
+    """Take down the names of what becomes of the subscriptions of *broker*."""
+    told: list[str] = []
+    broker.events.subscribe(
+        lambda event: told.append(event.name) if event.name.startswith("subscription.") else None
+    )
+    return told
+
+
+async def spoil(broker: MemoryBroker, address: str) -> None:
+    """Publish so much that a subscriber that crashes on everything gives up."""
+    for n in range(12):
+        await broker.publish(f"{address} {n}", address)
+    await anyio.sleep(5)
+
+
+async def test_a_subscription_that_gives_up_is_down_and_its_siblings_go_on(
+    broker: MemoryBroker,
+) -> None:
+    starts: list[str] = []
+
+    @broker.subscriber("good", group="g")
+    class Good:
+        async def on_start(self) -> None:
+            starts.append("good")
+
+        async def receive(self, order: str) -> None:
+            starts.append(order)
+
+    broker.subscriber("bad", group="h", supervision=quick())(type("Bad", (Rotten,), {}))
+    told = names(broker)
+    async with broker:
+        await broker.start()
+        await spoil(broker, "bad")
+        await broker.publish("order", "good")
+        await idle()
+        good, bad = broker.tree().children[1].children
+
+    assert starts == ["good", "order"]
+    assert (good.state, good.restarts) == ("running", 0)
+    assert (bad.state, bad.last_exit) == ("restarting", "gave_up")
+    assert told == ["subscription.down"]
+
+
+async def test_what_a_subscription_held_is_released_when_it_is_down(broker: MemoryBroker) -> None:
+    @broker.subscriber("good")
+    async def handle(order: str) -> None: ...
+
+    broker.subscriber("bad", group="h", supervision=quick())(type("Bad", (Rotten,), {}))
+    async with broker:
+        await broker.start()
+        await spoil(broker, "bad")
+
+        assert broker.unread("bad") + len(broker.dead_letters()) == 12
+        assert broker.unread("bad") > 0
+
+
+async def test_a_subscription_that_is_down_is_tried_again_after_ever_longer_pauses(
+    broker: MemoryBroker,
+) -> None:
+    downs: list[tuple[float, object]] = []
+
+    @broker.subscriber("good")
+    async def handle(order: str) -> None: ...
+
+    @broker.subscriber("bad", supervision=quick())
+    class Bad:
+        lives = 0
+
+        async def on_start(self) -> None:
+            Bad.lives += 1
+            if Bad.lives > 1:
+                raise LookupError("no database")
+
+        async def receive(self, order: str) -> None:
+            raise ActorCrash
+
+    def hear(event: Event) -> None:
+        if event.name == "subscription.down":
+            downs.append((event.at, event.attributes["delay"]))
+
+    broker.events.subscribe(hear)
+    async with broker:
+        await broker.start()
+        await broker.publish("order", "bad")
+        await anyio.sleep(2000)
+
+    pauses = [30, 60, 120, 240, 480, 600]
+    assert [delay for _, delay in downs][:6] == pauses
+    times = [at for at, _ in downs]
+    assert [later - earlier for earlier, later in pairwise(times)][:6] == pytest.approx(pauses)
+
+
+async def test_a_subscription_that_was_down_goes_on_where_it_was(
+    broker: MemoryBroker, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+
+    @broker.subscriber("good")
+    async def handle(order: str) -> None: ...
+
+    bad = type("Bad", (Rotten,), {})
+    broker.subscriber("bad", group="h", supervision=quick())(bad)
+    told = names(broker)
+    async with broker:
+        await broker.start()
+        await spoil(broker, "bad")
+        bad.cured = True  # type: ignore[attr-defined] # pyright: ignore[reportAttributeAccessIssue] - of a class made here
+        await anyio.sleep(31)
+
+        assert broker.unread("bad") == 0
+    assert told == ["subscription.down", "subscription.up"]
+    assert "Bad(bad) is down; it is tried again in 30 s: " in caplog.text
+    assert "Bad(bad) is up again" in caplog.text
+
+
+async def test_an_application_may_be_stopped_by_a_subscription_that_gives_up(
+    broker: MemoryBroker,
+) -> None:
+    @broker.subscriber("good")
+    async def handle(order: str) -> None: ...
+
+    broker.subscriber("bad", supervision=quick("stop"))(type("Bad", (Rotten,), {}))
+    app = App(broker)
+
+    @app.after_startup
+    async def fill() -> None:
+        await spoil(broker, "bad")
+
+    with pytest.raises(GaveUp):
+        await app.run()
+
+
+async def test_an_application_that_has_lost_all_its_subscriptions_ends(
+    broker: MemoryBroker,
+) -> None:
+    other = MemoryBroker()
+    broker.subscriber("bad", supervision=quick())(type("Bad", (Rotten,), {}))
+    other.subscriber("worse", supervision=quick())(type("Worse", (Rotten,), {}))
+    app = App(broker, other)
+    ready: list[bool] = []
+
+    @app.after_startup
+    async def fill() -> None:
+        await spoil(broker, "bad")
+        ready.append(subscription(broker).state == "restarting")
+        await spoil(other, "worse")
+
+    with pytest.raises(GaveUp):
+        await app.run()
+    assert ready == [True]
+
+
+def test_what_is_to_happen_when_a_subscription_gives_up_is_checked() -> None:
+    with pytest.raises(SpecError, match="on_give_up='panic'; choose of wait, stop"):
+        Supervision(on_give_up="panic")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] - on purpose

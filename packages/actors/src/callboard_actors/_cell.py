@@ -167,6 +167,7 @@ class Cell:
             kind="actor" if inner is None else "supervisor",
             state=self.state,
             restarts=self.restarts,
+            streak=self.streak,
             uptime=now - self.life.began if self.life is not None else 0.0,
             last_exit=self.last.kind if self.last is not None else None,
             last_error=self.last.text if self.last is not None else "",

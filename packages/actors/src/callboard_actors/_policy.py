@@ -27,7 +27,7 @@ class Policy:
 
     name: str
     strategy: Strategy
-    intensity: int
+    intensity: float
     period: float
     auto_shutdown: AutoShutdown
 

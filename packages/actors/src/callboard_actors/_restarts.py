@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 from callboard_actors._decisions import Rule, check_rules
 from callboard_actors._errors import SpecError
@@ -14,6 +14,7 @@ from callboard_actors._exits import ExitReason
 __all__ = ["Backoff", "Intensity", "Restart", "Supervision", "check_limit", "restarts"]
 
 Restart: TypeAlias = Literal["permanent", "transient", "temporary"]
+OnGiveUp: TypeAlias = Literal["wait", "stop"]
 
 
 def restarts(kind: Restart, reason: ExitReason) -> bool:
@@ -26,6 +27,7 @@ class Backoff:
     """How long to wait before a restart: not at all at first, then ever longer.
 
     Attributes:
+        first: The wait before the first restart in a row; it has no jitter.
         min: The wait before the second restart in a row.
         max: The longest wait.
         factor: How much longer each wait is than the one before it.
@@ -39,10 +41,11 @@ class Backoff:
     factor: float = 2.0
     jitter: Literal["full", "none"] = "full"
     reset_after: float = 60.0
+    first: float = field(default=0.0, kw_only=True)
 
     def __post_init__(self) -> None:
-        if not 0 <= self.min <= self.max or self.factor < 1:
-            message = f"{self} cannot grow: give 0 <= min <= max and factor >= 1"
+        if self.first < 0 or not 0 <= self.min <= self.max or self.factor < 1:
+            message = f"{self} cannot grow: give first >= 0, 0 <= min <= max and factor >= 1"
             raise SpecError(message)
 
     def delay(self, n: int, random: Callable[[], float]) -> float:
@@ -51,7 +54,7 @@ class Backoff:
         *random* returns a number from 0 to 1.
         """
         if n == 0:
-            return 0.0
+            return self.first
         try:
             longest = min(self.max, self.min * self.factor ** (n - 1))
         except OverflowError:
@@ -59,7 +62,7 @@ class Backoff:
         return longest * random() if self.jitter == "full" else longest
 
 
-def check_limit(owner: str, intensity: int, period: float) -> None:
+def check_limit(owner: str, intensity: float, period: float) -> None:
     """Refuse a limit of restarts that makes no sense.
 
     Raises:
@@ -75,7 +78,7 @@ class Intensity:
 
     __slots__ = ("_limit", "_period", "_times")
 
-    def __init__(self, limit: int, period: float) -> None:
+    def __init__(self, limit: float, period: float) -> None:
         self._limit = limit
         self._period = period
         self._times: deque[float] = deque()
@@ -100,13 +103,22 @@ class Supervision:
         backoff: The wait before each restart.
         decide: What is to be done about which exceptions, by type or predicate: the first rule
             that fits holds. Without one, see `decision`.
+        on_give_up: What a part of an application does that can be done without for a while:
+            `wait` and be tried again, or `stop` the whole application.
+
+    Raises:
+        SpecError: The limit makes no sense, a rule is none, or *on_give_up* is unknown.
     """
 
     intensity: int = 5
     period: float = 30.0
     backoff: Backoff = field(default_factory=Backoff)
     decide: Sequence[Rule] = ()
+    on_give_up: OnGiveUp = field(default="wait", kw_only=True)
 
     def __post_init__(self) -> None:
         check_limit("Supervision", self.intensity, self.period)
         check_rules(self.decide)
+        if self.on_give_up not in get_args(OnGiveUp):
+            known = ", ".join(get_args(OnGiveUp))
+            raise SpecError(f"Supervision has on_give_up={self.on_give_up!r}; choose of {known}")

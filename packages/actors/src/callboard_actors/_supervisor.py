@@ -57,7 +57,8 @@ class Supervisor:
             its temporary children do not return. `dynamic` is `one_for_one` for any number of
             children that come and go: all come by `start_child`, and they are stopped all at the
             same time, with one deadline.
-        intensity: How many restarts there may be within the period before it gives up.
+        intensity: How many restarts there may be within the period before it gives up; infinite:
+            it never does for their number.
         period: In seconds.
         auto_shutdown: Whether it stops, and ends normally, when a significant child has ended by
             itself for good: `never`, `any_significant`, or `all_significant`: when none is left.
@@ -74,7 +75,7 @@ class Supervisor:
         children: Iterable[ChildSpec] = (),
         strategy: Strategy = "one_for_one",
         *,
-        intensity: int = 5,
+        intensity: float = 5,
         period: float = 30.0,
         auto_shutdown: AutoShutdown = "never",
         name: str = "supervisor",

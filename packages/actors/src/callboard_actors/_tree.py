@@ -24,6 +24,7 @@ class Node:
         kind: Whether it has children of its own.
         state: Where it is in its life; `restarting` waits for its back-off.
         restarts: How often it was started again.
+        streak: How many of these came in a row, without a time in which it was well.
         uptime: Seconds since its last start; 0 if it is not up.
         last_exit: Why it ended the last time; None if it never has.
         last_error: The traceback of that, at most 8 KiB; empty if there is none.
@@ -36,6 +37,7 @@ class Node:
     kind: Literal["supervisor", "actor"]
     state: State
     restarts: int = 0
+    streak: int = 0
     uptime: float = 0.0
     last_exit: ExitKind | None = None
     last_error: str = ""

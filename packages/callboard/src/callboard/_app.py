@@ -133,6 +133,7 @@ class App:
         broker.context.widen(self.context)
         if self.supervision is not None:
             broker.fallback = self.supervision
+        broker.companions = self.brokers
         broker.events.subscribe(self._heed)
 
     @property

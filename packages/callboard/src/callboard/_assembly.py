@@ -17,7 +17,7 @@ from callboard_brokers import Delivery, Message, Settlement, Staging
 from callboard_validation import DefinitionError
 
 from ._batch import BatchWorker, is_batch, parts_of
-from ._dead_letter import burying, last_words
+from ._dead_letter import burying
 from ._envelope import result_encoder, wrapping
 from ._errors import DeclarationError, Quarantined
 from ._finish import Finish, Publish, finishing, publish_at_once, staging
@@ -27,6 +27,7 @@ from ._options import Inherited, RouterOptions
 from ._outcome import Conclude, Output, Way, concluding, deciding
 from ._pipeline import Choice, Scope, inject, plan_of, select, wrapped
 from ._policy import AckPolicy, settlement_of
+from ._printable import last_words
 from ._resolver import HookResolver, MessageResolver
 from ._worker import Handle, Worker
 

@@ -102,6 +102,8 @@ class Broker(Router, Generic[T]):
             self.context.set_global(key, value)
         self.fallback = DEFAULT_SUPERVISION
         """What supervises workers of which neither a subscriber nor the broker says anything."""
+        self.companions: Sequence[Broker[Any]] = [self]
+        """Those of the same application, itself among them."""
         self.runtime: Runtime | None = None
         self._host: Host | None = None
 

@@ -25,7 +25,7 @@ from ._finish import Bury, Publish
 from ._outcome import Output, Way
 from ._reporter import Reporter
 
-__all__ = ["burying", "dead_letter", "last_words"]
+__all__ = ["burying", "dead_letter"]
 
 MAX_MESSAGE: Final = 1024
 MAX_STACKTRACE: Final = 8192
@@ -108,9 +108,3 @@ def _reasons(
             "x-exception-stacktrace": "".join(traceback.format_exception(error))[-MAX_STACKTRACE:],
         }
     return reasons
-
-
-def last_words(trace: str) -> str:
-    """Return the line of a traceback that says what was raised, without the module's name."""
-    kind, colon, message = trace.rstrip().rpartition("\n")[2].partition(": ")
-    return kind.rpartition(".")[2] + colon + message

@@ -15,13 +15,13 @@ from typing import Any, Final
 
 import anyio
 
-from callboard_actors import Child, ChildSpec, Node, Notify, Supervisor
+from callboard_actors import Child, ChildSpec, Decision, Node, Notify, Supervisor
 from callboard_di import Callee
 
 from ._broker import Broker
 from ._hooks import Hooks
 from ._host import GRACE, Host
-from ._runtime import Runtime
+from ._runtime import Runtime, is_lost
 
 __all__ = ["Life", "Plot"]
 
@@ -136,7 +136,8 @@ class Life:
             names.append(broker.name)
             twins = names.count(broker.name)
             name = broker.name if twins == 1 else f"{broker.name}-{twins}"
-            children.append(ChildSpec(name, runtime.scope.run, drain=inf))
+            rules = [(is_lost, Decision.ESCALATE)]
+            children.append(ChildSpec(name, runtime.scope.run, drain=inf, decide=rules))
             buses[f"{_ROOT}/{name}"] = broker.events
         children.extend(self._beside(buses))
         self._tree = Supervisor(children, intensity=3, period=60.0, name=_ROOT)

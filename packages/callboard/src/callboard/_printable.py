@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["LINE", "TRACE", "printable"]
+__all__ = ["LINE", "TRACE", "last_words", "printable"]
 
 LINE: Final = 1024
 """How many characters of a text go into a line."""
@@ -36,6 +36,12 @@ def printable(text: str, limit: int = LINE, *, lines: bool = False) -> str:
             each if each.isprintable() or each in kept else ascii(each)[1:-1] for each in text
         )
     return _clipped(text, limit)
+
+
+def last_words(trace: str) -> str:
+    """Return the line of a traceback that says what was raised, without the module's name."""
+    kind, colon, message = trace.rstrip().rpartition("\n")[2].partition(": ")
+    return kind.rpartition(".")[2] + colon + message
 
 
 def _clipped(text: str, limit: int) -> str:

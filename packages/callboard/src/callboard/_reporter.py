@@ -39,7 +39,12 @@ _LIFE: Final[dict[str, tuple[int, str]]] = {
     ),
     "commit.failed": (logging.WARNING, "{path} tries to commit {address} again: {error}"),
     "publish.failed": (logging.ERROR, "{path} could not publish to {address}: {error}"),
-    "supervisor.gave_up": (logging.CRITICAL, "{path} gives up on {child}, which crashed too often"),
+    "subscription.down": (
+        logging.ERROR,
+        "{path} is down; it is tried again in {delay:.0f} s: {error}",
+    ),
+    "subscription.up": (logging.INFO, "{path} is up again"),
+    "supervisor.gave_up": (logging.ERROR, "{path} gives up on {child}: {reason}"),
 }
 
 

@@ -34,7 +34,7 @@ class Running:
     """One subscriber of a broker that has been started.
 
     The mailbox outlives the workers: a crash costs the message in flight another try, and the
-    other messages nothing.
+    other messages nothing. When it gives up, what it held is released.
     """
 
     def __init__(self, declared: Subscriber, runtime: Runtime) -> None:
@@ -44,6 +44,7 @@ class Running:
         self._declared = declared
         self._options = declared.options
         self._supervision = inherited.supervision
+        self.on_give_up = inherited.supervision.on_give_up
         self._runtime = runtime
         self._assembly = Assembly(declared, inherited, runtime)
         self.subscription: Subscription

@@ -10,22 +10,26 @@ from itertools import count
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
-from callboard_actors import Child, ChildSpec, Supervisor
+from callboard_actors import Backoff, Child, ChildSpec, Decision, Event, GaveUp, Supervisor
 from callboard_brokers import Adapter, Connection, Message, can_batch
 
 from ._errors import DeclarationError, NotRunning
 from ._pipeline import Middleware
+from ._printable import last_words
 from ._reading import Reading
 from ._running import Running
+from ._view import last_standing
 
 if TYPE_CHECKING:
     from ._broker import Broker
     from ._subscriber import Subscriber
 
-__all__ = ["Runtime"]
+__all__ = ["Runtime", "is_lost"]
 
 HANDLERS: Final = 0.8
 """The part of the time to stop that handlers have; the rest is for settlements and connections."""
+PAUSES: Final = Backoff(first=30.0, min=60.0, max=600.0, jitter="none", reset_after=600.0)
+"""Before a subscription that has given up is tried again."""
 
 
 class Runtime:
@@ -55,6 +59,8 @@ class Runtime:
         self._begun: dict[int, tuple[ChildSpec, Running | Reading]] = {}
         """What was started, by the list of its handlers, which is the same from everywhere."""
         self._planted = listening
+        self._down = set[str]()
+        self._why = ""
         self._tree: Supervisor
         children = [ChildSpec("connection", self._connect, start_timeout=inf)]
         if listening:
@@ -162,13 +168,33 @@ class Runtime:
         self._planted = True
 
     def _subscriptions(self) -> ChildSpec:
-        return ChildSpec("subscriptions", self._subscribe, drain=inf, start_timeout=inf)
+        # It ends by itself only when a subscription has said that it is to: nothing would help.
+        return ChildSpec(
+            "subscriptions",
+            self._subscribe,
+            drain=inf,
+            start_timeout=inf,
+            decide=[(GaveUp, Decision.ESCALATE)],
+        )
 
     async def _subscribe(self, child: Child) -> None:
         """Run what has begun; after the loss of a connection, again."""
         specs = [spec for spec, _ in self._begun.values()]
-        self._tree = Supervisor(specs, intensity=1, period=60.0, notify=self.broker.events)
+        self._tree = Supervisor(specs, intensity=inf, notify=self._hear)
         await self._tree.run(child)
+
+    def _hear(self, event: Event) -> None:
+        """Tell what becomes of the subscriptions: one that waits for another try is down."""
+        if event.name == "actor.crashed":
+            self._why = last_words(str(event.attributes.get("error", "")))
+        elif event.name == "actor.restarting":
+            self._down.add(event.path)
+            told = {**event.attributes, "error": self._why}
+            event = Event("subscription.down", event.path, told)
+        elif event.name == "actor.started" and event.path in self._down:
+            self._down.discard(event.path)
+            self.broker.events(Event("subscription.up", event.path))
+        self.broker.events(event)
 
     def _spec(self, declared: Subscriber, active: Running | Reading) -> ChildSpec:
         if id(declared.calls) in self._begun:
@@ -176,8 +202,23 @@ class Runtime:
                 f"{declared.name} is in {self.broker.name} twice, since its router was included"
                 " twice: make a router for each"
             )
-        name, run = self._name(declared), active.run
-        spec = ChildSpec(name, run, restart="transient", drain=inf, start_timeout=inf)
+        name = self._name(declared)
+
+        def ends_all(_error: Exception) -> bool:
+            # What is read by hand is nobody's livelihood.
+            if isinstance(active, Reading):
+                return False
+            return active.on_give_up == "stop" or self._is_last(name)
+
+        spec = ChildSpec(
+            name,
+            active.run,
+            restart="transient",
+            drain=inf,
+            start_timeout=inf,
+            backoff=PAUSES,
+            decide=[(ends_all, Decision.ESCALATE), (Exception, Decision.RESTART)],
+        )
         self._begun[id(declared.calls)] = (spec, active)
         return spec
 
@@ -187,6 +228,13 @@ class Runtime:
         names = (f"{declared.name}-{n}" if n > 1 else declared.name for n in count(1))
         return next(name for name in names if name not in taken)
 
+    def _is_last(self, name: str) -> bool:
+        """Whether no other subscription of the application is left that runs."""
+        runtimes = [broker.runtime for broker in self.broker.companions]
+        return last_standing(
+            [(each.scope.tree(), name if each is self else None) for each in runtimes if each]
+        )
+
     async def _connect(self, child: Child) -> None:
         async with self.adapter.connect() as connection:
             self._connection = connection
@@ -195,3 +243,8 @@ class Runtime:
                 await child.stopping()
             finally:
                 self._connection = None
+
+
+def is_lost(error: Exception) -> bool:
+    """Whether a broker has ended because of its subscriptions: to start it anew would not help."""
+    return isinstance(error, GaveUp) and isinstance(error.__cause__, GaveUp)

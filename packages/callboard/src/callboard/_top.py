@@ -12,9 +12,9 @@ from rich.text import Text
 
 from callboard_actors import Node, State
 
-from ._dead_letter import last_words
 from ._inspect import View
 from ._observer import Sample, is_worker, walk
+from ._printable import last_words
 from .tree import STYLES
 
 __all__ = ["screen"]

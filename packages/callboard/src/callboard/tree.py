@@ -10,7 +10,7 @@ from rich.tree import Tree
 
 from callboard_actors import Node, State
 
-from ._dead_letter import last_words
+from ._printable import last_words
 
 __all__ = ["render"]
 

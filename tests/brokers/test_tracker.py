@@ -195,15 +195,20 @@ def test_a_tracker_does_what_a_set_of_the_unfinished_does() -> None:
     run_state_machine_as_test(Tracking, settings=settings(stateful_step_count=30))
 
 
-@given(st.lists(st.integers(1, 3), max_size=30), st.data())
-def test_tracking_in_bulk_is_tracking_one_by_one(gaps: list[int], data: st.DataObject) -> None:
+@given(st.lists(st.integers(1, 3), max_size=30), st.sets(st.integers(5, 60)), st.data())
+def test_tracking_in_bulk_is_tracking_one_by_one(
+    gaps: list[int], ahead: set[int], data: st.DataObject
+) -> None:
     offsets = [*accumulate(gaps, initial=5)]
-    bulk, single = Tracker(5, epoch=2), Tracker(5, epoch=2)
+    bulk, single = Tracker(5, epoch=2, ahead=ahead), Tracker(5, epoch=2, ahead=ahead)
 
     in_bulk, one_by_one = bulk.extend(offsets), add(single, *offsets)
-    for index in data.draw(st.permutations(range(len(offsets)))):
-        assert bulk.done(in_bulk[index]) == single.done(one_by_one[index])
+    left = [tracked for tracked in in_bulk if not tracked.done]
+    assert (bulk.position, bulk.span) == (single.position, single.span)
+    for index in data.draw(st.permutations(range(len(left)))):
+        assert bulk.done(left[index]) == single.done(one_by_one[index])
         assert (bulk.position, bulk.span) == (single.position, single.span)
+        assert bulk.ahead() == single.ahead()
 
     assert [each.offset for each in in_bulk] == offsets
     assert {each.epoch for each in in_bulk} == {2}
@@ -216,15 +221,3 @@ def test_offsets_that_shrink_in_bulk_are_refused_and_those_before_are_tracked() 
         tracker.extend([3, 5, 4])
 
     assert tracker.span == 3
-
-
-def test_what_is_reached_ends_with_the_last_that_is_done_or_in_hand() -> None:
-    tracker = Tracker(0)
-    done, in_hand, waiting, _ = tracked = add(tracker, 0, 1, 3, 4)
-    untouched = {waiting, tracked[3]}
-    tracker.done(done)
-
-    assert tracker.reached(untouched) == 2  # after the one in hand
-    assert tracker.reached({in_hand, *untouched}) == 1  # where the position is
-    tracker.done(tracked[3])
-    assert tracker.reached(untouched) == 5

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from callboard_brokers import Delivery
 from callboard_brokers.kafka import KafkaSource, Record, TopicPartition
+from callboard_brokers.kafka._ahead import LIMIT, decode, encode
 from callboard_brokers.kafka._journal import Journal
 from callboard_brokers.kafka._window import Window
 
@@ -78,6 +79,54 @@ async def test_the_position_is_the_oldest_record_that_is_not_done_with(
     # Nothing is lost: all that is not done with is held, or comes.
     rest = held + view.take(1000)
     assert sorted(offsets(rest)) == [offset for offset in range(fetched) if offset not in done]
+
+
+CYCLES = st.lists(
+    st.tuples(
+        st.integers(1, 30),  # fetched
+        st.sets(st.integers(0, 29)),  # settled
+        st.booleans(),  # whether all that is settled is committed before the end, or it crashes
+    ),
+    max_size=8,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(CYCLES)
+async def test_whatever_is_given_up_nothing_unsettled_is_skipped_and_nothing_committed_is_repeated(
+    cycles: list[tuple[int, set[int], bool]],
+) -> None:
+    told = set[int]()
+    committed, text = 0, ""
+    for fetched, settled, graceful in cycles:
+        view = window()
+        view.restore(ZERO, (committed, text))
+        view.store({ZERO: records(ZERO, *range(committed, committed + fetched))})
+        came, done = view.take(1000), set(told)
+        expected = [n for n in range(committed, committed + fetched) if n not in told]
+        assert offsets(came) == expected
+        for number, delivery in enumerate(came):
+            if number in settled:
+                delivery.ack()
+                done.add(delivery.message.raw_message.offset)
+        progress = view.partition(ZERO).progress(LIMIT)
+        if graceful and progress is not None:
+            assert progress[0] >= committed
+            committed, text = progress
+            told = done
+            assert {*range(committed)} <= done
+            assert {*decode(committed, text)} == {n for n in done if n >= committed}
+
+
+async def test_a_span_that_was_done_before_moves_the_position_by_itself() -> None:
+    view = window()
+    view.restore(ZERO, (0, encode(0, [0, 1, 3])))
+    view.store({ZERO: records(ZERO, 0, 1, 2, 3)})
+    [delivery] = view.take(10)
+
+    assert view.partition(ZERO).position == 2
+    delivery.ack()
+    assert view.partition(ZERO).position == 4
 
 
 async def test_partitions_take_turns() -> None:

@@ -11,7 +11,7 @@ a queue of flags is enough for that, without a heap: the position moves when the
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 __all__ = ["Tracked", "Tracker"]
 
@@ -74,20 +74,24 @@ class Tracker:
         return tracked
 
     def extend(self, offsets: Iterable[int]) -> Sequence[Tracked]:
-        """Track *offsets* of which none was done before a restart, as `add` would.
+        """Track *offsets*, as `add` would; those that were done before a restart come as `done`.
 
         Raises:
             ValueError: One is not above the one before; those before it are tracked.
         """
         epoch, expected = self.epoch, self._next
         added: list[Tracked] = []
-        for offset in offsets:
-            if offset < expected:
-                self._window.extend(added)
-                raise _shrinking(offset, expected)
-            self._next = expected = offset + 1
-            added.append(Tracked(offset, epoch))
-        self._window.extend(added)
+        try:
+            for offset in offsets:
+                if offset < expected:
+                    raise _shrinking(offset, expected)
+                expected = offset + 1
+                added.append(Tracked(offset, epoch))
+        finally:
+            self._next = expected
+            self._window.extend(added)
+            if self._restored:
+                self._pass_over(added)
         return added
 
     def done(self, tracked: Tracked) -> bool:
@@ -124,21 +128,23 @@ class Tracker:
         """How many offsets lie from `position` to the newest, gaps included; 0 if all is done."""
         return self._next - self.position
 
-    def reached(self, untouched: Collection[object]) -> int:
-        """Return what follows the highest offset that is done, or is not among *untouched*."""
-        for tracked in reversed(self._window):
-            if tracked.done or tracked not in untouched:
-                return tracked.offset + 1
-        return self.position
-
     def ahead(self) -> Sequence[int]:
         """Return the offsets from `position` on that are done already, in order.
 
         Stored beside the position, they spare a restart from handling them again.
         """
         seen = [tracked.offset for tracked in self._window if tracked.done]
-        # A restored one that was passed has left the log meanwhile.
-        return seen + sorted(offset for offset in self._restored if offset >= self._next)
+        if self._restored:
+            # A restored one that was passed has left the log meanwhile.
+            seen += sorted(offset for offset in self._restored if offset >= self._next)
+        return seen
+
+    def _pass_over(self, added: Sequence[Tracked]) -> None:
+        """Take notice that some of *added* were done before a restart."""
+        for tracked in added:
+            if tracked.offset in self._restored:
+                self._restored.discard(tracked.offset)
+                self.done(tracked)
 
 
 def _shrinking(offset: int, expected: int) -> ValueError:

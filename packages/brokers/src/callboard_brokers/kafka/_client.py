@@ -35,6 +35,7 @@ __all__ = [
     "NOWHERE",
     "Consumer",
     "Producer",
+    "committed",
     "create_topics",
     "errors",
     "existing",
@@ -90,12 +91,12 @@ class Consumer(Protocol):
     async def getmany(
         self, *partitions: TopicPartition, timeout_ms: int, max_records: int | None = None
     ) -> Mapping[TopicPartition, Sequence[Record]]: ...
-    async def commit(self, offsets: Mapping[TopicPartition, int]) -> None: ...
+    async def commit(self, offsets: Mapping[TopicPartition, tuple[int, str]]) -> None: ...
     async def position(self, partition: TopicPartition) -> int: ...
     async def committed(self, partition: TopicPartition) -> int | None: ...
     def seek(self, partition: TopicPartition, offset: int) -> None: ...
-    async def seek_to_beginning(self, partition: TopicPartition) -> object: ...
-    async def seek_to_end(self, partition: TopicPartition) -> object: ...
+    async def seek_to_beginning(self, *partitions: TopicPartition) -> object: ...
+    async def seek_to_end(self, *partitions: TopicPartition) -> object: ...
     async def end_offsets(
         self, partitions: Collection[TopicPartition]
     ) -> Mapping[TopicPartition, int]: ...
@@ -207,6 +208,17 @@ def join(consumer: Any, source: KafkaSource, callbacks: object) -> None:
     """Join the group; if *consumer* has joined before, let go of everything and join again."""
     pattern = compile_pattern(source.pattern).pattern if source.pattern else None
     consumer.subscribe(topics=list(source.topics), pattern=pattern, listener=callbacks)
+
+
+async def committed(
+    consumer: Any, partitions: Collection[TopicPartition]
+) -> Mapping[TopicPartition, tuple[int, str]]:
+    """Return the positions of the group of *consumer*, where it has some, and the texts beside."""
+    # What the client's own `committed` asks, one partition at a time and without the text.
+    coordinator: Any = consumer._coordinator  # noqa: SLF001 - see above
+    found: Mapping[TopicPartition, tuple[int, str]]
+    found = await coordinator.fetch_committed_offsets([*partitions])
+    return found
 
 
 async def existing(producer: Producer, names: Collection[str]) -> set[str]:

@@ -18,9 +18,10 @@ from anyio import CancelScope, Lock, fail_after, move_on_after, sleep
 from anyio.lowlevel import checkpoint
 
 from callboard_brokers._errors import BrokerError, DestinationError, MessageTooLarge
-from callboard_brokers.kafka._client import Consumer, errors, join
+from callboard_brokers.kafka._ahead import LIMIT
+from callboard_brokers.kafka._client import Consumer, committed, errors, join
 from callboard_brokers.kafka._mending import stop
-from callboard_brokers.kafka._partition import Partition
+from callboard_brokers.kafka._partition import Partition, Progress
 from callboard_brokers.kafka._records import KafkaSource, TopicPartition
 from callboard_brokers.kafka._servers import Servers
 from callboard_brokers.kafka._tasks import heard, together
@@ -53,11 +54,11 @@ class Member:
         self._window = window
         self._servers = servers
         self._one_at_a_time = Lock()
-        self._ended: Collection[TopicPartition] | None = None
         self._sent: Future[None] | None = None
         self._revoking = False
         self._announced: Collection[TopicPartition] | None = None
         self._owned: Collection[TopicPartition] | None = None
+        self._room_beside = LIMIT
         self._writers: dict[TopicPartition, Writer] = {}
 
     @property
@@ -68,9 +69,9 @@ class Member:
         still names, and fetches, what we had.
         """
         assignment = self.consumer.assignment()
-        if self._source.transactional:
-            return assignment if assignment is self._owned else ()
-        return () if assignment is self._ended else assignment
+        if self._source.group_id is None or assignment is self._owned:
+            return assignment
+        return ()
 
     async def run(self) -> None:
         """Commit when enough is completed, or when the interval has passed."""
@@ -95,45 +96,69 @@ class Member:
                     await self._send(positions)
             except (Fenced, errors.CommitFailedError) as error:
                 await self._lose(error)
+            except errors.OffsetMetadataTooLargeError as error:
+                self._room_beside = 0  # this server wants positions alone
+                self.tell("commit.failed", error=brief(error))
+                return False
             except FAILURES as error:
                 self.tell("commit.failed", error=brief(error))
                 return False
             return True
 
     async def acquire(self) -> bool:
-        """Make sure that what is assigned is ours alone; return False until it is announced.
+        """Find out how far the group is in what is assigned; return False until it is announced.
 
         Not in the callback of the assignment: while that runs, the client sends no heartbeat.
         """
-        announced = self._announced
-        if not self._source.transactional:
+        assignment = self.consumer.assignment()
+        if self._source.group_id is None or assignment is self._owned:
             return True
-        if announced is None or announced is not self.consumer.assignment():
+        # Explicit partitions are ours from the beginning: nobody announces them.
+        if not self._source.partitions and assignment is not self._announced:
             return False
-        if announced is self._owned:
-            return True
+        await (self._fence if self._source.transactional else self._restore)(assignment)
+        return assignment is self._owned
+
+    async def _restore(self, assignment: Collection[TopicPartition]) -> None:
+        """Go on where the group is, without what it has done beyond that."""
+        known = await committed(self.consumer, assignment)
+        if self._may_own(assignment):
+            await self._go_to({name: known.get(name) for name in assignment})
+        if self._may_own(assignment):
+            self._own(assignment)
+
+    async def _fence(self, assignment: Collection[TopicPartition]) -> None:
+        """Make sure that nobody else can write for the group what we shall."""
         group = self._source.group_id or ""
-        writers = {name: Writer(self._servers, self.consumer, group, name) for name in announced}
+        writers = {name: Writer(self._servers, self.consumer, group, name) for name in assignment}
         try:
             await self._open(writers)
-            if announced is self._announced and not (self._revoking or self.leaving):
-                self._writers, self._owned = writers, announced
-                self._window.resume()
+            if self._may_own(assignment):
+                self._writers = writers
+                self._own(assignment)
         finally:
-            if self._owned is not announced:
+            if self._owned is not assignment:
                 await _closed(writers)
-        return self._owned is announced
+
+    def _may_own(self, assignment: Collection[TopicPartition]) -> bool:
+        """Whether nothing has happened to *assignment* meanwhile."""
+        announced = self._source.partitions or assignment is self._announced
+        return bool(announced) and not (self._revoking or self.leaving)
+
+    def _own(self, assignment: Collection[TopicPartition]) -> None:
+        self._owned = assignment
+        self._window.resume()
 
     async def on_partitions_revoked(self, revoked: Collection[TopicPartition], /) -> None:
         """Finish what is in flight, commit, and let go; called by the client."""
         self._revoking = True
-        self._window.retreat()
+        self._window.suspend()
+        self._window.recall()
         self.tell("partitions.revoking", partitions=sorted(revoked), in_hand=self._window.in_flight)
         # The group waits for rebalance_timeout; the commit and the way back need some of it.
         with move_on_after(self._source.rebalance_timeout_ms / 2000):
-            while self._window.unfinished and not self.leaving:
+            while self._window.in_flight and not self.leaving:
                 await self._window.settled.wait()
-        self._window.suspend()
         await self.commit()
         unfinished = await self._end()
         self.tell("partitions.revoked", partitions=sorted(revoked), unfinished=unfinished)
@@ -141,15 +166,14 @@ class Member:
             await self._source.listener.on_partitions_revoked(sorted(revoked))
 
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition], /) -> None:
-        """Deliver again, from what is assigned now; called by the client."""
+        """Have what is assigned now acquired; called by the client."""
         try:
             if self._source.listener is not None:
                 await self._source.listener.on_partitions_assigned(sorted(assigned))
         finally:
             self._revoking = False
             self._announced = self.consumer.assignment()
-            if not self.leaving and not self._source.transactional:
-                self._window.resume()
+            self._window.room.set()  # whoever rests looks whether it is ours
         self.tell("partitions.assigned", partitions=sorted(assigned))
 
     def tell(self, event: str, **attributes: object) -> None:
@@ -167,7 +191,7 @@ class Member:
             await checkpoint()
             self._sent.cancel()
 
-    async def _write(self, positions: Mapping[Partition, int]) -> None:
+    async def _write(self, positions: Mapping[Partition, Progress]) -> None:
         """Commit *positions* with what was staged for them, each in a transaction.
 
         Raises:
@@ -177,7 +201,10 @@ class Member:
         # Who leaves meanwhile waits for that long: what is cut off has to be found out about.
         with fail_after(COMMIT, shield=True):
             outcomes = await together(
-                [partial(self._write_one, *each) for each in positions.items()]
+                [
+                    partial(self._write_one, partition, position)
+                    for partition, (position, _) in positions.items()
+                ]
             )
         failures = [failure for failure in outcomes if failure is not None]
         for failure in failures:
@@ -192,7 +219,7 @@ class Member:
         # At once, whatever becomes of the others: what is written must not be written again.
         partition.written(writer.position or position)
 
-    async def _send(self, positions: Mapping[Partition, int]) -> None:
+    async def _send(self, positions: Mapping[Partition, Progress]) -> None:
         """Commit *positions*; never a second time while the first is on its way.
 
         Not by awaiting it: the client shields a commit against cancellation, and whoever cancels
@@ -215,12 +242,15 @@ class Member:
         for partition, position in positions.items():
             partition.committed = position
 
-    def _positions(self) -> dict[Partition, int]:
+    def _positions(self) -> dict[Partition, Progress]:
         """What the group has not been told. Within an epoch a position never goes back."""
+        # The outputs of what is done beyond a position wait: in a transaction nothing goes ahead.
+        beside = 0 if self._source.transactional else self._room_beside
         return {
-            partition: position
+            partition: progress
             for partition in self._window.partitions.values()
-            if (position := partition.position) is not None and position != partition.committed
+            if (progress := partition.progress(beside)) is not None
+            and progress != partition.committed
         }
 
     async def _reach(self) -> None:
@@ -241,20 +271,27 @@ class Member:
         for failure in await together([each.open for each in writers.values()]):
             if failure is not None:
                 raise failure
-        for name, writer in writers.items():
-            await self._go_to(name, writer.position)
+        positions = {name: writer.position for name, writer in writers.items()}
+        await self._go_to(
+            {name: None if at is None else (at, "") for name, at in positions.items()}
+        )
 
-    async def _go_to(self, name: TopicPartition, position: int | None) -> None:
-        """Read from where the group is, or from where it begins."""
-        self._window.forget(name)
-        self._window.partition(name).committed = position
+    async def _go_to(self, positions: Mapping[TopicPartition, Progress | None]) -> None:
+        """Read from where the group is, or from where it begins.
+
+        Though the client goes there by itself, it may have handed out records since, which were
+        dropped because nobody knew yet which of them are done.
+        """
+        new = [name for name, committed in positions.items() if committed is None]
         with suppress(errors.IllegalStateError):  # taken away again already
-            if position is not None:
-                self.consumer.seek(name, position)
-            elif self._source.auto_offset_reset == "earliest":
-                await self.consumer.seek_to_beginning(name)
-            elif self._source.auto_offset_reset == "latest":
-                await self.consumer.seek_to_end(name)
+            for name, committed in positions.items():
+                self._window.restore(name, committed)
+                if committed is not None:
+                    self.consumer.seek(name, committed[0])
+            if new and self._source.auto_offset_reset == "earliest":
+                await self.consumer.seek_to_beginning(*new)
+            elif new and self._source.auto_offset_reset == "latest":
+                await self.consumer.seek_to_end(*new)
 
     async def _lose(self, error: Exception) -> None:
         """The group has gone on without us: what is not committed is somebody else's by now."""
@@ -268,7 +305,7 @@ class Member:
             join(self.consumer, self._source, self)
 
     async def _end(self) -> int:
-        self._ended, self._announced, self._owned = self.consumer.assignment(), None, None
+        self._announced = self._owned = None
         self._window.recall()
         unfinished = self._window.end_epoch()
         await self._let_go()

@@ -12,6 +12,7 @@ from callboard_brokers._delivery import Delivery
 from callboard_brokers._message import Metadata
 from callboard_brokers._settlement import Settlement
 from callboard_brokers._tracker import Tracked, Tracker
+from callboard_brokers.kafka._ahead import decode, encode
 from callboard_brokers.kafka._message import KafkaMessage, Record, metadata_of
 from callboard_brokers.kafka._records import TopicPartition
 
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
     from callboard_brokers.kafka._outgoing import Outgoing
     from callboard_brokers.kafka._window import Window
 
-__all__ = ["Partition", "Waiting"]
+__all__ = ["Partition", "Progress", "Waiting"]
+
+Progress: TypeAlias = tuple[int, str]
+"""A position, and what Kafka keeps beside it: what is done beyond it."""
 
 Waiting: TypeAlias = tuple[Record, object]
 """A record, and by what the tracker knows it."""
@@ -46,13 +50,14 @@ class Partition:
         self.live = True
         self.held = False
         self.in_flight = 0
-        self.committed: int | None = None
+        self.committed: Progress | None = None
         self.waiting: deque[Waiting] = deque()
         self._epoch = epoch
         self._window = window
         self._load = partial(metadata_of, path=path)
         self._bare = Metadata(path=path)
         self._tracker: Tracker | None = None
+        self._ahead: Collection[int] = ()
         self._nacks: dict[object, int] = {}
         self._serial = serial
         self._staged: dict[Tracked, Sequence[Outgoing]] = {}
@@ -72,21 +77,32 @@ class Partition:
         """How far the oldest record that is not done with is behind the newest."""
         return 0 if self._tracker is None else self._tracker.span
 
-    def store(self, records: Sequence[Record]) -> None:
-        """Keep what was fetched; offsets ascend, and may have gaps where the log was compacted."""
+    def restore(self, committed: Progress | None) -> None:
+        """Take notice of what was done with in an assignment before; None: of nothing."""
+        self.committed = committed
+        self._ahead = () if committed is None else decode(*committed)
+
+    def progress(self, limit: int) -> Progress | None:
+        """Return what may be committed, in *limit* characters; None before the first record."""
         if self._tracker is None:
-            self._tracker = Tracker(records[0].offset, epoch=self._serial)
-        self.waiting.extend(zip(records, self._tracker.extend(map(_offset, records)), strict=True))
+            return None
+        position = self._tracker.position
+        return position, encode(position, self._tracker.ahead(), limit) if limit else ""
+
+    def store(self, records: Sequence[Record]) -> None:
+        """Keep what was fetched and is not done with; offsets ascend, and may have gaps."""
+        tracker = self._tracked_from(records[0].offset)
+        fetched = zip(records, tracker.extend(map(_offset, records)), strict=True)
+        self.waiting.extend(
+            [each for each in fetched if not each[1].done] if self._ahead else fetched
+        )
 
     def reach(self, position: int) -> None:
         """Take notice that the log goes on at *position*.
 
         A group begins there; or markers of transactions, which are no records, lie before it.
         """
-        if self._tracker is None:
-            self._tracker = Tracker(position, epoch=self._serial)
-        else:
-            self._tracker.skip(position)
+        self._tracked_from(position).skip(position)
 
     def take(self, limit: int, into: list[Delivery[Record]]) -> None:
         """Deliver up to *limit* records, oldest first."""
@@ -112,14 +128,9 @@ class Partition:
 
     def written(self, position: int) -> None:
         """Take notice that everything before *position* is committed, and its outputs with it."""
-        self.committed = position
+        self.committed = position, ""
         for tracked in [each for each in self._staged if each.offset < position]:
             del self._staged[tracked]
-
-    def retreat(self, released: Sequence[Waiting], untouched: Collection[object]) -> None:
-        """Keep of *released* what lies before a record that is done or in hand; forget the rest."""
-        beyond = 0 if self._tracker is None else self._tracker.reached(untouched)
-        self.waiting = deque(each for each in released if each[0].offset < beyond)
 
     def settle(self, delivery: Delivery, settlement: Settlement, delay: float | None, /) -> None:
         """Take *delivery* off what is in flight; without an ack or reject it comes again."""
@@ -136,13 +147,18 @@ class Partition:
             self._window.done()
         else:
             self._again(delivery, settlement, delay)
-        if self._window.retreating or not self._window.delivering:
+        if not self._window.delivering:
             self._window.look()
 
     def settled_twice(self, delivery: Delivery, /) -> None:
         """Count it."""
         del delivery
         self._window.dropped("settle.double", self)
+
+    def _tracked_from(self, position: int) -> Tracker:
+        if self._tracker is None:
+            self._tracker = Tracker(position, epoch=self._serial, ahead=self._ahead)
+        return self._tracker
 
     def _again(self, delivery: Delivery, settlement: Settlement, delay: float | None) -> None:
         token, message = delivery.token, delivery.message

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from heapq import heappop, heappush
-from operator import itemgetter
 
 from anyio import current_time
 
@@ -16,7 +15,7 @@ from callboard_brokers._delivery import Delivery
 from callboard_brokers.kafka._journal import Journal, Signal
 from callboard_brokers.kafka._message import KafkaMessage, Record
 from callboard_brokers.kafka._outgoing import Outgoing
-from callboard_brokers.kafka._partition import Partition, Waiting
+from callboard_brokers.kafka._partition import Partition, Progress, Waiting
 from callboard_brokers.kafka._records import KafkaSource, TopicPartition, path_of
 
 __all__ = ["Window"]
@@ -28,7 +27,6 @@ class Window:
     def __init__(self, source: KafkaSource, capacity: int, journal: Journal) -> None:
         self.partitions: dict[TopicPartition, Partition] = {}
         self.epoch = 1
-        self.retreating = False
         self.delivering = source.group_id is None or bool(source.partitions)
         self.completed = 0
         self.recall: Callable[[], None] = _nothing
@@ -52,7 +50,7 @@ class Window:
     @property
     def wanted(self) -> int:
         """How many records to fetch now; none until half of what the reader can hold is taken."""
-        if self.retreating:
+        if not self.delivering:
             return 0
         return self._capacity - self._waiting if self._waiting <= self._capacity // 2 else 0
 
@@ -61,9 +59,7 @@ class Window:
         return [name for name in assigned if not self._is_shut(name)]
 
     def store(self, fetched: Mapping[TopicPartition, Sequence[Record]]) -> None:
-        """Keep what was fetched."""
-        if self.retreating:
-            return
+        """Keep what was fetched; the client has passed it, so it counts as unsettled at once."""
         for name, records in fetched.items():
             partition = self.partition(name)
             if records[0].offset < partition.reached:
@@ -72,8 +68,9 @@ class Window:
                 partition = self.partition(name)
             if not partition.waiting:
                 self._turns.append(partition)
+            before = len(partition.waiting)
             partition.store(records)
-            self._waiting += len(records)
+            self._waiting += len(partition.waiting) - before
         self.arrived.set()
 
     def partition(self, name: TopicPartition) -> Partition:
@@ -135,7 +132,7 @@ class Window:
 
     def look(self) -> None:
         """See whether everything in flight is settled, for whoever waits to give it up."""
-        if not self.unfinished:
+        if not self.in_flight:
             self.settled.set()
 
     def dropped(self, event: str, partition: Partition) -> None:
@@ -149,44 +146,9 @@ class Window:
         """How many deliveries are not settled."""
         return sum(partition.in_flight for partition in self.partitions.values())
 
-    @property
-    def unfinished(self) -> int:
-        """How many records have to be settled before all can be given up in good order."""
-        return self.in_flight + (self._waiting if self.retreating else 0)
-
-    def retreat(self) -> None:
-        """Have the reader give back what it has not begun, and deliver nothing new.
-
-        What was given back and lies before something that is settled, or in hand, is delivered once
-        more: a position is one number, so that the next owner would handle again what comes after.
-        """
-        self.recall()
-        self.retreating = True
-        released: dict[Partition, list[Waiting]] = {}
-        untouched = {
-            waiting[1] for partition in self.partitions.values() for waiting in partition.waiting
-        }
-        now = current_time()
-        for due, _, partition, waiting in sorted(self._later, key=itemgetter(slice(2))):
-            untouched.add(waiting[1])
-            if due <= now:
-                released.setdefault(partition, []).append(waiting)
-        self._later.clear()
-        self._turns.clear()
-        self._waiting = 0
-        for partition in self.partitions.values():
-            partition.retreat(released.get(partition, ()), untouched)
-            if partition.waiting:
-                self._turns.append(partition)
-                self._waiting += len(partition.waiting)
-        self.arrived.set()
-
     def suspend(self) -> None:
-        """Deliver nothing more, and forget what waits: it is fetched again by its next reader."""
-        self.delivering = self.retreating = False
-        self._turns.clear()
-        self._later.clear()
-        self._waiting = 0
+        """Deliver nothing more."""
+        self.delivering = False
         self.room.set()
 
     def end_epoch(self) -> int:
@@ -194,17 +156,19 @@ class Window:
 
         Only after the last commit of the epoch: from now on their settlements are stale.
         """
-        unfinished = self.in_flight
         self.suspend()
+        unfinished = self.in_flight
         for partition in self.partitions.values():
             partition.live = False
         self.partitions.clear()
+        self._turns.clear()
+        self._later.clear()
+        self._waiting = 0
         self.epoch += 1
         return unfinished
 
     def resume(self) -> None:
         """Deliver again."""
-        self.retreating = False
         self.delivering = True
         self.arrived.set()
 
@@ -215,6 +179,11 @@ class Window:
             gone.live = False
             self._waiting -= len(gone.waiting)
             gone.waiting.clear()
+
+    def restore(self, name: TopicPartition, committed: Progress | None) -> None:
+        """Read one partition from where it was *committed*, without what was done beyond that."""
+        self.forget(name)
+        self.partition(name).restore(committed)
 
     def _is_shut(self, name: TopicPartition) -> bool:
         partition = self.partitions.get(name)

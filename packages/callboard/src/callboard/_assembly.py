@@ -12,6 +12,8 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from anyio import CapacityLimiter
+
 from callboard_actors import concerns_actor
 from callboard_brokers import Delivery, Message, Settlement, Staging
 from callboard_validation import DefinitionError
@@ -62,6 +64,7 @@ class Assembly:
             resolver=MessageResolver(broker.context, has_middlewares=bool(self._middlewares)),
             codec=broker.codec,
             overrides=broker.provider,
+            limiter=CapacityLimiter(declared.options.max_workers),
             dependencies=[*chain(*dependencies, declared.options.dependencies)],
             batch=declared.options.batch,
         )
@@ -109,7 +112,7 @@ class Assembly:
             raise DeclarationError(f"{self._declared.name} is no actor class")
         resolver = HookResolver(self._broker.context)
         planned = plan_of(constructor, replace(self._scope, resolver=resolver, dependencies=()))
-        return partial(planned.bind_scope(), None)
+        return partial(planned.bind_scope(limiter=self._scope.limiter), None)
 
     async def quarantine(self, delivery: Delivery[Any], reason: str) -> None:
         """Bury a delivery that has crashed its actor twice."""

@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from anyio import CapacityLimiter
+
 from callboard_brokers import BatchMessage, Message
 from callboard_di import BodyParameter, Callee, Overrides, Plan, PlanError, Resolver, plan
 from callboard_validation import (
@@ -39,6 +41,8 @@ class Scope:
     resolver: Resolver[Any]
     codec: Codec
     overrides: Overrides
+    limiter: CapacityLimiter
+    """A place for each worker's thread, so that no other subscription can keep it waiting."""
     dependencies: Sequence[Any] = ()
     batch: bool = False
     """Whether they take lists of messages."""
@@ -75,7 +79,7 @@ def plan_of(callee: Callee, scope: Scope) -> Plan[Any]:
 def inject(callee: Callee, scope: Scope) -> Handle:
     """Return what calls *callee* for a message: the body decoded, the rest injected."""
     planned = plan_of(callee, scope)
-    return planned.bind(body_of(planned, scope))
+    return planned.bind(body_of(planned, scope), limiter=scope.limiter)
 
 
 def body_of(planned: Plan[Any], scope: Scope) -> Read | None:

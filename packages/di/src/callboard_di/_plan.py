@@ -5,7 +5,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Any, Generic, TypeAlias, TypeVar
+
+from anyio import CapacityLimiter
 
 from ._errors import PlanError
 from ._markers import EMPTY, Dependency
@@ -84,7 +87,11 @@ class Plan(Generic[S]):
         return self.callee.call
 
     def bind(
-        self, body: Body[S] | None = None, *, sync_to_thread: bool = True
+        self,
+        body: Body[S] | None = None,
+        *,
+        sync_to_thread: bool = True,
+        limiter: CapacityLimiter | None = None,
     ) -> Callable[[S], Awaitable[object]]:
         """Return `await run(s)`, which supplies everything and returns what the function returns.
 
@@ -96,6 +103,8 @@ class Plan(Generic[S]):
                 None: there is no body, and every body parameter needs a default.
             sync_to_thread: Run a sync function in a worker thread. If the call is cancelled the
                 thread goes on, and its result is dropped.
+            limiter: Bounds the threads, those of dependencies too; None: anyio's own limiter,
+                40 threads that it shares with everything else.
 
         Raises:
             PlanError: There is no *body*, and a body parameter has no default. Also out of
@@ -104,7 +113,7 @@ class Plan(Generic[S]):
         begin = self._beginning(body)
 
         def compiled() -> Callable[[S], Awaitable[object]]:
-            steps = self._steps(sync_to_thread=sync_to_thread)
+            steps = self._steps(sync_to_thread=sync_to_thread, limiter=limiter)
             if body is not None and len(steps) == 1 and self._is_called_with_the_body():
                 return _body_only(self.call, body)
             return running(begin, steps)
@@ -112,7 +121,7 @@ class Plan(Generic[S]):
         return self._following(compiled)
 
     def bind_scope(
-        self, body: Body[S] | None = None
+        self, body: Body[S] | None = None, *, limiter: CapacityLimiter | None = None
     ) -> Callable[[S], AbstractAsyncContextManager[object]]:
         """Return `async with run(s) as result`: generators are closed when the block is left.
 
@@ -120,10 +129,13 @@ class Plan(Generic[S]):
         A sync function is called inline. Leave the block in the task that entered it.
         """
         begin = self._beginning(body)
-        return self._following(lambda: scoped(begin, self._steps(sync_to_thread=False)))
+        steps = partial(self._steps, sync_to_thread=False, limiter=limiter)
+        return self._following(lambda: scoped(begin, steps()))
 
-    def _steps(self, *, sync_to_thread: bool) -> Sequence[Step]:
-        planner = Planner(self._sources, self.body)
+    def _steps(
+        self, *, sync_to_thread: bool, limiter: CapacityLimiter | None = None
+    ) -> Sequence[Step]:
+        planner = Planner(self._sources, self.body, limiter)
         for marker in self._dependencies:
             planner.depend(marker)
         planner.call(self.callee, sync_to_thread=sync_to_thread, variadic=True)

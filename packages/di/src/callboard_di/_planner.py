@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, Generic, TypeAlias, TypeVar
 
+from anyio import CapacityLimiter
+
 from ._errors import MissingValue, PlanError, UnknownName
 from ._markers import EMPTY, ContextValue, Dependency
 from ._overrides import Overrides
@@ -36,9 +38,15 @@ class Planner(Generic[S]):
     A dependency that is shared has one place in the frame, so a message needs no cache.
     """
 
-    def __init__(self, sources: Sources[S], body: Sequence[BodyParameter]) -> None:
+    def __init__(
+        self,
+        sources: Sources[S],
+        body: Sequence[BodyParameter],
+        limiter: CapacityLimiter | None = None,
+    ) -> None:
         self.steps: list[Step] = []
         self._sources = sources
+        self._limiter = limiter
         self._body = {part.name: (place, part) for place, part in enumerate(body, start=1)}
         self._shared: dict[tuple[object, bool], int] = {}
         self._chain: tuple[Callable[..., object], ...] = ()
@@ -68,7 +76,9 @@ class Planner(Generic[S]):
             for parameter in callee.parameters
             if variadic or not parameter.variadic
         ]
-        call, style = ready(callee.call, callee.style, sync_to_thread=sync_to_thread)
+        call, style = ready(
+            callee.call, callee.style, sync_to_thread=sync_to_thread, limiter=self._limiter
+        )
         self.steps.append((_invocation(call, arguments), style))
         return len(self._body) + len(self.steps)
 

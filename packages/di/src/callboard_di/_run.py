@@ -24,7 +24,7 @@ from contextlib import (
 from contextvars import Context, copy_context
 from typing import Any, TypeAlias, TypeVar
 
-from anyio import CancelScope, to_thread
+from anyio import CancelScope, CapacityLimiter, to_thread
 
 from ._errors import InjectionError, SwallowedError
 from ._signature import Style
@@ -43,17 +43,20 @@ Step: TypeAlias = tuple[Read, Style]
 """Makes a call whose value is the next of the frame, and says how it gives it."""
 
 
-def ready(call: Call, style: Style, *, sync_to_thread: bool) -> tuple[Call, Style]:
+def ready(
+    call: Call, style: Style, *, sync_to_thread: bool, limiter: CapacityLimiter | None
+) -> tuple[Call, Style]:
     """Return what a step calls for *call*, and its style: that of a sync generator never."""
     if style == "generator":
-        return _as_async(call, _in_threads if sync_to_thread else _inline), "async generator"
+        hopping = functools.partial(_in_threads, limiter) if sync_to_thread else _inline
+        return _as_async(call, hopping), "async generator"
     if style != "sync" or not sync_to_thread:
         return call, style
 
     async def in_thread(*args: object, **kwargs: object) -> object:
         # A thread cannot be cancelled. The caller can, and leaves it and its result behind.
         bound = functools.partial(call, *args, **kwargs)
-        return await to_thread.run_sync(bound, abandon_on_cancel=True)
+        return await to_thread.run_sync(bound, abandon_on_cancel=True, limiter=limiter)
 
     return in_thread, "async"
 
@@ -83,7 +86,7 @@ def _inline() -> Call:
     return hop
 
 
-def _in_threads() -> Call:
+def _in_threads(limiter: CapacityLimiter | None) -> Call:
     context: Context | None = None
 
     def run(call: Call, *args: object) -> object:
@@ -97,7 +100,7 @@ def _in_threads() -> Call:
         # What a generator holds must be closed also after a cancellation, and not while its thread
         # still runs. The time that this takes is bounded by nobody but the supervisor.
         with CancelScope(shield=True):
-            return await to_thread.run_sync(run, call, *args)
+            return await to_thread.run_sync(run, call, *args, limiter=limiter)
         return None  # not reached: nobody cancels this scope
 
     return hop

@@ -119,3 +119,35 @@ async def test_a_subscription_to_a_kafka_that_went_away_can_be_left(
                 network.cut()
                 delivery.ack()
         network.restore()
+
+
+async def hear(told: list[tuple[str, object]], count: int) -> None:
+    """Wait until *count* events were told."""
+    with fail_after(15):
+        while len(told) < count:  # noqa: ASYNC110 - of a server
+            await sleep(0.05)
+
+
+@pytest.mark.parametrize("how", ["refused", "swallowed"])
+async def test_a_kafka_that_goes_away_is_told_once_though_nobody_publishes_or_reads(
+    network: Proxy, through: str, how: str
+) -> None:
+    told: list[tuple[str, object]] = []
+
+    def notify(event: str, attributes: Mapping[str, object]) -> None:
+        told.append((event, attributes["address"]))
+
+    async with Kafka(through, notify=notify).connect():
+        if how == "swallowed":
+            network.swallow()
+        else:
+            network.refuse = True
+            network.cut()
+        await hear(told, 1)
+        await sleep(4)
+        assert told == [("connection.lost", through)]
+
+        network.restore()
+        await hear(told, 2)
+
+    assert told == [("connection.lost", through), ("connection.restored", through)]

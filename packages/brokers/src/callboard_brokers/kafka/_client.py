@@ -11,6 +11,7 @@ from __future__ import annotations
 import ssl
 from asyncio import Future
 from collections.abc import Callable, Collection, Mapping, Sequence
+from random import sample
 from typing import Any, Final, Protocol
 
 import aiokafka
@@ -19,6 +20,7 @@ import aiokafka.conn
 import aiokafka.coordinator.assignors.range
 import aiokafka.coordinator.assignors.sticky.sticky_assignor
 import aiokafka.record.default_records
+from anyio import fail_after
 
 from callboard_brokers.kafka._mending import survive_refusals
 from callboard_brokers.kafka._message import Record
@@ -44,6 +46,7 @@ __all__ = [
     "make_producer",
     "partitioning",
     "refusal",
+    "silent",
     "size_of",
 ]
 
@@ -227,6 +230,25 @@ async def existing(producer: Producer, names: Collection[str]) -> set[str]:
     answer = await producer.client.send(producer.client.get_random_node(), request)
     unknown = errors.UnknownTopicOrPartitionError.errno
     return {name for code, name, *_ in answer.topics if code != unknown}
+
+
+async def silent(producer: Producer, patience: float) -> str | None:
+    """Say why no server answers, each within *patience* seconds; None as soon as one does."""
+    client: Any = producer.client
+    nodes = [each.nodeId for each in client.cluster.brokers()]
+    reason = "it names no server"
+    for node in sample(nodes, len(nodes)):
+        try:
+            with fail_after(patience):
+                # About no topic: it is the smallest question that every server answers.
+                await client.send(node, _client.protocol.metadata.MetadataRequest([]))
+        except TimeoutError:
+            reason = f"no answer within {patience:g} s"
+        except (OSError, errors.KafkaError) as error:
+            reason = f"{type(error).__name__}: {error}"
+        else:
+            return None
+    return reason
 
 
 async def create_topics(

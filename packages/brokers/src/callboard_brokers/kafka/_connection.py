@@ -215,6 +215,7 @@ async def connected(
             await servers.patiently(declare)
             async with background() as tasks:
                 connection = KafkaConnection(servers, producer, tasks)
+                tasks.start_soon(servers.watch, producer)
                 try:
                     yield connection
                 finally:

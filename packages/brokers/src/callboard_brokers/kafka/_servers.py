@@ -15,6 +15,7 @@ from callboard_brokers.kafka._client import (
     errors,
     existing,
     refusal,
+    silent,
 )
 from callboard_brokers.kafka._journal import Journal
 from callboard_brokers.kafka._records import KafkaOptions, Topic, check_topic
@@ -26,6 +27,9 @@ __all__ = ["Servers"]
 SHORTEST, LONGEST = 0.5, 30.0
 """Seconds between two attempts; doubled every time, with full jitter."""
 
+BEAT, PATIENCE = 3.0, 2.0
+"""Seconds between two questions whether a server is there, and for the answer of each."""
+
 
 class Servers:
     """Where the servers are, and what of them is known to be there."""
@@ -36,6 +40,7 @@ class Servers:
         self.journal = journal
         self.known: set[str] = set()
         self._looking = Lock()
+        self._lost = False
 
     async def start(self, client: Consumer | Producer) -> None:
         """Start *client*; while no server can be reached, try again.
@@ -65,21 +70,28 @@ class Servers:
             )
 
     async def patiently(self, attempt: Callable[[], Awaitable[None]]) -> None:
-        """Do *attempt* until it does not fail for want of a server; tell the loss once."""
-        delay, lost = SHORTEST, False
+        """Do *attempt* until it does not fail for want of a server."""
+        delay = SHORTEST
         while True:
             try:
                 await attempt()
             except ConnectionLost as error:
-                if not lost:
-                    self._tell("connection.lost", error=str(error))
-                lost = True
+                self._lose(str(error))
                 await sleep(random.uniform(0, delay))  # noqa: S311 - jitter is no secret
                 delay = min(2 * delay, LONGEST)
             else:
-                break
-        if lost:
-            self._tell("connection.restored")
+                self._find()
+                return
+
+    async def watch(self, producer: Producer) -> None:
+        """Ask again and again whether a server is there: a client that is away says nothing."""
+        while True:
+            await sleep(BEAT)
+            silence = await silent(producer, PATIENCE)
+            if silence is None:
+                self._find()
+            else:
+                self._lose(silence)
 
     async def ensure(
         self, producer: Producer, topics: Iterable[Topic], *, declared: bool = False
@@ -116,6 +128,18 @@ class Servers:
         failed = await create_topics(self.addresses, self.options, missing)
         if failed:
             raise DestinationError(f"Kafka does not create the topic {names}: {failed}")
+
+    def _lose(self, error: str) -> None:
+        """Tell that no server answers, once."""
+        if not self._lost:
+            self._lost = True
+            self._tell("connection.lost", error=error)
+
+    def _find(self) -> None:
+        """Tell that one answers, if none did."""
+        if self._lost:
+            self._lost = False
+            self._tell("connection.restored")
 
     def _tell(self, event: str, **attributes: object) -> None:
         self.journal.tell(event, ",".join(self.addresses), **attributes)

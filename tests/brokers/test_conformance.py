@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from callboard_brokers import Memory, MemorySource, MemoryTarget
+from callboard_brokers import Memory, MemorySource, MemoryTarget, Message, Metadata
 from callboard_brokers.conformance import CHECKS, Check, Harness
 
 pytestmark = pytest.mark.anyio
@@ -19,6 +19,13 @@ def harness() -> Harness[MemorySource, MemoryTarget]:
     async def dead_letters(address: str) -> Sequence[bytes]:
         return [letter.message.body for letter in memory.dead_letters(address)]
 
+    async def smuggle(address: str, headers: Sequence[tuple[str, bytes | None]]) -> None:
+        def load(_: object) -> Metadata:
+            raise LookupError(f"no Metadata can be made of {headers}")
+
+        async with memory.connect() as connection:
+            await connection.publish(Message(b"", load=load), MemoryTarget(address))
+
     return Harness(
         adapter=memory,
         source=lambda address, group: MemorySource(address, group=group),
@@ -27,6 +34,7 @@ def harness() -> Harness[MemorySource, MemoryTarget]:
         settled_twice=lambda: memory.stats().settled_twice,
         dead_letters=dead_letters,
         bound=50,
+        smuggle=smuggle,
     )
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from callboard_brokers.conformance import CHECKS, Check, Harness
 from callboard_brokers.kafka import Kafka, KafkaOptions, KafkaSource, KafkaTarget
+
+from .cluster import client
 
 pytestmark = [pytest.mark.anyio, pytest.mark.broker("kafka"), pytest.mark.slow]
 
@@ -14,6 +18,10 @@ pytestmark = [pytest.mark.anyio, pytest.mark.broker("kafka"), pytest.mark.slow]
 def harness(address: str) -> Harness[KafkaSource, KafkaTarget]:
     # The server takes no batch of over a mebibyte: the suite's largest body has to shrink.
     kafka = Kafka(address, KafkaOptions(compression_type="gzip", max_request_size=2**21))
+
+    async def smuggle(topic: str, headers: Sequence[tuple[str, bytes | None]]) -> None:
+        async with client.AIOKafkaProducer(bootstrap_servers=address) as producer:
+            await producer.send_and_wait(topic, b"", headers=headers)
 
     return Harness(
         adapter=kafka,
@@ -26,6 +34,7 @@ def harness(address: str) -> Harness[KafkaSource, KafkaTarget]:
         target=KafkaTarget,
         stale=lambda: kafka.counts["settle.stale"],
         settled_twice=lambda: kafka.counts["settle.double"],
+        smuggle=smuggle,
     )
 
 

@@ -7,6 +7,7 @@ headers or none.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from traceback import format_exception_only
 from types import MappingProxyType
 from typing import Final, Generic, Protocol, TypeAlias
 
@@ -15,12 +16,14 @@ from typing_extensions import TypeVar
 from callboard_brokers._errors import NotReceived
 from callboard_brokers._settlement import Settlement, Settles
 
-__all__ = ["BatchMessage", "Binding", "Headers", "Message", "Metadata", "asking"]
+__all__ = ["UNREADABLE", "BatchMessage", "Binding", "Headers", "Message", "Metadata", "asking"]
 
 R_co = TypeVar("R_co", covariant=True, default=object)
 Headers: TypeAlias = Mapping[str, str | bytes]
 
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
+UNREADABLE: Final = "callboard-unreadable"
+"""The header that stands for metadata that could not be read, and says why."""
 UNDECODED: Final = object()
 """Stands for a body that nobody has decoded yet."""
 
@@ -64,7 +67,8 @@ class Message(Generic[R_co]):
 
     `raw_message` is the record of the broker's client; None in a message of one's own making.
     Adapters give *metadata* instead of headers and ids, or *load*, which reads them from
-    `raw_message` when they are first asked for.
+    `raw_message` when they are first asked for. Whatever came over the wire, asking never raises:
+    of what *load* can't read there is a header `callboard-unreadable`, and nothing else.
 
     A received message is settled by `ack`, `nack` or `reject`; the first one wins, later ones do
     nothing, so a handler that settles by hand and a policy that settles at the end live together.
@@ -123,7 +127,7 @@ class Message(Generic[R_co]):
     def metadata(self) -> Metadata:
         """Everything that travels beside the body."""
         if self._metadata is None:
-            self._metadata = Metadata() if self._load is None else self._load(self.raw_message)
+            self._metadata = self._loaded()
         return self._metadata
 
     @property
@@ -199,6 +203,15 @@ class Message(Generic[R_co]):
             delivery.settle(Settlement.REJECT)
         else:
             await self.binding.reject(self)
+
+    def _loaded(self) -> Metadata:
+        if self._load is None:
+            return Metadata()
+        try:
+            return self._load(self.raw_message)
+        except Exception as error:  # noqa: BLE001 - one record must never stop a subscription
+            # Not by `str`, which may be what fails next.
+            return Metadata({UNREADABLE: "".join(format_exception_only(error)).strip()})
 
     def _received(self) -> Settles:
         if self.delivery is None:

@@ -118,12 +118,13 @@ class Assembly:
         """Bury a delivery that has crashed its actor twice."""
         error = Quarantined(f"it has crashed its actor twice: {last_words(reason)}")
         error.add_note(reason)
-        self._broker.reporter.quarantined(self._declared.name, delivery.message, error)
         # Whatever the policy says of failures, this one is final; who waits for an answer is told.
         decide = deciding(AckPolicy.REJECT_ON_ERROR, self._way, _unreported)
         finish = self._finishing()
         for part in parts_of(delivery):
             await finish(part, decide(part.message, error))
+        # Last: whatever is wrong with the message, it is out of the way before it is described.
+        self._broker.reporter.quarantined(self._declared.name, delivery.message, error)
 
     def decode(self, message: Message[Any], /) -> object:
         """Return the plain value of a body; of a batch, a list of them."""

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from anyio import create_task_group
 
@@ -70,6 +72,21 @@ async def content_type_and_ids_travel(harness: Harness) -> None:
     assert received.reply_to == "answers"
 
 
+async def hostile_headers_stop_nobody(harness: Harness) -> None:
+    harness.needs("headers")
+    if harness.smuggle is None:
+        raise ValueError("features.headers is true: give the harness its way to smuggle them in")
+    async with harness.connect() as stage, stage.read() as reader:
+        for headers in _HOSTILE:
+            await harness.smuggle(harness.address, headers)
+            delivery = await reader.one()
+            _read_all(delivery.message)
+            delivery.ack()
+        await stage.publish(b"after them")
+
+        assert (await reader.one()).message.body == b"after them"
+
+
 async def a_request_gets_its_reply(harness: Harness) -> None:
     harness.needs("requests")
     async with harness.connect() as stage, stage.read() as reader, create_task_group() as tasks:
@@ -128,6 +145,7 @@ CHECKS = (
     headers_of_text_travel,
     headers_of_bytes_travel,
     content_type_and_ids_travel,
+    hostile_headers_stop_nobody,
     a_request_gets_its_reply,
     requests_that_overlap_get_their_own_replies,
     a_request_without_reply_ends_with_its_timeout,
@@ -135,6 +153,39 @@ CHECKS = (
     the_broker_answers_a_ping,
     a_connection_that_was_left_cannot_be_used,
 )
+
+
+_OCTETS = (None, b"", b"\xff", b"\x00", b"\r\nx: y", b"\xed\xb2\x80", b"a,\xc3", b"{" * 4096)
+_NAMES = (
+    "callboard-binary",
+    "content-type",
+    "message_id",
+    "correlation_id",
+    "reply_to",
+    "x-raw",
+    "",
+    "\x00",
+    "Zoë\n",
+)
+_HOSTILE: Sequence[Sequence[tuple[str, bytes | None]]] = (
+    *([(name, octets) for name in _NAMES] for octets in _OCTETS),
+    *([(name, b"\xff")] for name in _NAMES),
+    [("x-twice", b"\xff"), ("x-twice", None), ("callboard-binary", b"x-twice,,")],
+)
+
+
+def _read_all(message: Message) -> None:
+    for name, value in message.headers.items():
+        assert isinstance(name, str)
+        assert isinstance(value, str | bytes)
+    for text in (
+        message.content_type,
+        message.message_id,
+        message.correlation_id,
+        message.reply_to,
+    ):
+        assert text is None or isinstance(text, str)
+    assert not message.path
 
 
 async def _carried(harness: Harness, message: Message) -> Message:

@@ -30,7 +30,8 @@ class Harness(Generic[S, T]):
     address; every test takes an address of its own. `stale` and `settled_twice` read the counts
     of settlements that were dropped. `dead_letters` returns the bodies of the rejected messages
     to an address, and `bound` is a number of messages after which publishing waits: for those who
-    have these features. `patience` is how long an answer may take, `silence` how long to listen
+    have these features. `smuggle` sends an empty message with such headers, names and octets, to an
+    address, past the adapter: as a program that knows nothing of it may. `patience` is how long an answer may take, `silence` how long to listen
     before saying that nothing comes.
     """
 
@@ -41,6 +42,7 @@ class Harness(Generic[S, T]):
     settled_twice: Callable[[], int]
     dead_letters: Callable[[str], Awaitable[Sequence[bytes]]] | None = None
     bound: int | None = None
+    smuggle: Callable[[str, Sequence[tuple[str, bytes | None]]], Awaitable[None]] | None = None
     patience: float = 10.0
     silence: float = 0.5
     address: str = field(default_factory=lambda: f"conformance.{uuid4().hex}")

@@ -63,10 +63,17 @@ class KafkaMessage(Message[Record]):
 
 
 def metadata_of(record: Record, path: Mapping[str, str]) -> Metadata:
-    """Read what travels beside the body of *record*; of a repeated header the last."""
+    """Read what travels beside the body of *record*; of a repeated header the last.
+
+    A list of binary headers that is no text was not written by us: it is a header like any other.
+    """
     wire = {name: value or b"" for name, value in record.headers}
-    binary = wire.pop(_BINARY, b"").decode().split(",")
-    headers = {name: v if name in binary else _text(v) for name, v in wire.items()}
+    binary = _text(wire.get(_BINARY, b""))
+    listed: Sequence[str] = ()
+    if isinstance(binary, str):
+        listed = binary.split(",") if binary else ()
+        wire.pop(_BINARY, None)
+    headers = {name: v if name in listed else _text(v) for name, v in wire.items()}
     return Metadata(
         headers,
         _id(headers.pop(_TYPE, None)),

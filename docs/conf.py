@@ -44,6 +44,7 @@ PUBLIC_MODULES = [
     "callboard_actors.testing",
     "callboard_asyncapi",
     "callboard_brokers.conformance",
+    "callboard_brokers.kit",
     "callboard_brokers.kafka",
     "callboard_brokers.kafka.connection",
     "callboard_brokers.memory",

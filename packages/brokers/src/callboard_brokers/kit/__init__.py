@@ -1,0 +1,58 @@
+"""What adapters share, for those of this package and for anybody's.
+
+An adapter holds what is peculiar to its broker; these parts hold what two of them would write.
+Each can be used alone, and each runs on asyncio and trio, but for the four functions that help
+with a client of asyncio: `heard`, `in_time`, `on_asyncio` and `together`.
+"""
+
+from callboard_brokers.kit._backoff import RECONNECT, REDELIVER, Backoff
+from callboard_brokers.kit._client import needing
+from callboard_brokers.kit._flush import Flush
+from callboard_brokers.kit._held import Again, Held, Leases, Write
+from callboard_brokers.kit._inflow import Inflow
+from callboard_brokers.kit._journal import Journal, Notify
+from callboard_brokers.kit._on_asyncio import heard, in_time, on_asyncio, together
+from callboard_brokers.kit._quiet import quiet
+from callboard_brokers.kit._reach import Reach
+from callboard_brokers.kit._replies import Replies
+from callboard_brokers.kit._signal import Signal
+from callboard_brokers.kit._tasks import background
+from callboard_brokers.kit._template import Template
+from callboard_brokers.kit._translate import Kind, Translation, brief
+from callboard_brokers.kit._wire import RESERVED, from_pairs, text_of, to_pairs
+from callboard_brokers.kit._written import Each, Entry, Prefix
+
+__all__ = [
+    "RECONNECT",
+    "REDELIVER",
+    "RESERVED",
+    "Again",
+    "Backoff",
+    "Each",
+    "Entry",
+    "Flush",
+    "Held",
+    "Inflow",
+    "Journal",
+    "Kind",
+    "Leases",
+    "Notify",
+    "Prefix",
+    "Reach",
+    "Replies",
+    "Signal",
+    "Template",
+    "Translation",
+    "Write",
+    "background",
+    "brief",
+    "from_pairs",
+    "heard",
+    "in_time",
+    "needing",
+    "on_asyncio",
+    "quiet",
+    "text_of",
+    "to_pairs",
+    "together",
+]

@@ -1,0 +1,70 @@
+"""For adapters of clients that run on asyncio only: their futures, and the habits of their tasks.
+
+Everything else in this package runs on trio as well.
+"""
+
+from __future__ import annotations
+
+from asyncio import Future, ensure_future, get_running_loop, wait
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any
+
+from anyio import create_task_group
+
+from callboard_brokers._errors import ConnectionLost
+
+__all__ = ["heard", "in_time", "on_asyncio", "together"]
+
+
+def on_asyncio(client: str) -> None:
+    """Refuse to go on elsewhere; *client* is, for instance, "the client of Kafka".
+
+    Raises:
+        RuntimeError: The event loop is not asyncio's.
+    """
+    try:
+        get_running_loop()
+    except RuntimeError as error:
+        raise RuntimeError(
+            f'{client} runs on asyncio only: anyio.run(main, backend="asyncio")'
+        ) from error
+
+
+def heard(future: Future[Any]) -> None:
+    """Ask for an error that nobody may wait for any more, so that it is not logged."""
+    if not future.cancelled():
+        future.exception()
+
+
+async def together(calls: Sequence[Callable[[], Awaitable[object]]]) -> list[Exception | None]:
+    """Do all *calls* at once; return what each has failed with."""
+    # If the client cancels a future of its own, the group ends as if it were cancelled itself.
+    outcomes: list[Exception | None] = [ConnectionLost("the client has given up")] * len(calls)
+
+    async def do(number: int) -> None:
+        try:
+            await calls[number]()
+        except Exception as error:  # noqa: BLE001 - the caller tells one from the other
+            outcomes[number] = error
+        else:
+            outcomes[number] = None
+
+    async with create_task_group() as tasks:
+        for number in range(len(calls)):
+            tasks.start_soon(do, number)
+    return outcomes
+
+
+async def in_time(step: Coroutine[Any, Any, object], patience: float) -> bool:
+    """Whether *step* comes to a good end within *patience* seconds; then it is cancelled.
+
+    In a task of its own, since a client may await one that it has cancelled itself: whoever waits
+    for it would take that for his own cancellation.
+    """
+    task = ensure_future(step)
+    task.add_done_callback(heard)
+    await wait({task}, timeout=patience)
+    if not task.done():
+        task.cancel()
+        await wait({task}, timeout=1.0)
+    return task.done() and not task.cancelled() and task.exception() is None

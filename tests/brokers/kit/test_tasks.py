@@ -1,0 +1,36 @@
+"""Tasks beside a body end with it, and leave its error as it is."""
+
+from __future__ import annotations
+
+import pytest
+from anyio import create_task_group, sleep_forever
+
+from callboard_actors.testing import leak_check
+from callboard_brokers.kit import background
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_tasks_in_the_background_end_with_the_body() -> None:
+    async with leak_check(), background() as tasks:
+        tasks.start_soon(sleep_forever)
+
+
+async def test_an_error_of_the_body_is_not_wrapped() -> None:
+    async def fail() -> None:
+        async with background() as tasks:
+            tasks.start_soon(sleep_forever)
+            raise ValueError("mine")
+
+    with pytest.raises(ValueError, match="mine"):
+        await fail()
+
+
+async def test_a_cancelled_body_is_cancelled() -> None:
+    async def run() -> None:
+        async with background():
+            await sleep_forever()
+
+    async with create_task_group() as tasks:
+        tasks.start_soon(run)
+        tasks.cancel_scope.cancel()

@@ -1,0 +1,97 @@
+"""Headers and ids come back as they were sent, and no bytes of anybody's break their reader."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from callboard_brokers import Metadata
+from callboard_brokers.kit import RESERVED, from_pairs, text_of, to_pairs
+
+texts = st.text(st.characters(codec="utf-8"))
+names = texts.filter(lambda name: name not in RESERVED)
+ids = st.none() | texts
+anything = st.text(st.characters(), max_size=8)
+
+
+@given(st.dictionaries(names, texts | st.binary()), ids, ids, ids, ids)
+def test_what_is_sent_is_what_is_received(
+    headers: dict[str, str | bytes],
+    content_type: str | None,
+    message_id: str | None,
+    correlation_id: str | None,
+    reply_to: str | None,
+) -> None:
+    sent = Metadata(headers, content_type, message_id, correlation_id, reply_to)
+    received = from_pairs(to_pairs(sent))
+
+    assert received.headers == headers
+    assert (received.content_type, received.message_id) == (content_type, message_id)
+    assert (received.correlation_id, received.reply_to) == (correlation_id, reply_to)
+
+
+names_of_anybody = st.binary() | anything | st.sampled_from(sorted(RESERVED))
+
+
+@given(st.lists(st.tuples(names_of_anybody, st.none() | st.binary())), st.booleans())
+def test_whatever_came_over_the_wire_can_be_read(
+    pairs: list[tuple[str | bytes, bytes | None]], named: bool
+) -> None:
+    received = from_pairs(pairs, {"level": "error"} if named else None)
+
+    assert set(map(type, received.headers.values())) <= {str, bytes}
+    for each in (received.content_type, received.message_id, received.correlation_id):
+        assert each is None or isinstance(each, str)
+    assert received.path == ({"level": "error"} if named else {})
+
+
+@given(st.dictionaries(anything, anything | st.binary()), anything)
+def test_whatever_is_to_be_sent_can_be_written(headers: dict[str, str | bytes], id_: str) -> None:
+    for name, value in to_pairs(Metadata(headers, message_id=id_)):
+        assert name.encode().decode() == name
+        assert isinstance(value, bytes)
+
+
+def test_half_of_a_surrogate_pair_is_replaced() -> None:
+    assert to_pairs(Metadata({"x": "a\ud800"}, message_id="\udfff")) == [
+        ("x", b"a?"),
+        ("message_id", b"?"),
+    ]
+
+
+def test_of_a_repeated_header_the_last_counts() -> None:
+    assert from_pairs([("x", b"1"), (b"x", b"2"), ("y", None)]).headers == {"x": "2", "y": ""}
+
+
+def test_bytes_that_are_text_come_back_as_bytes() -> None:
+    pairs = to_pairs(Metadata({"a,b%": b"text", "c": b"\xff", "d": "text"}))
+
+    assert pairs[-1] == ("callboard-binary", b"a%2Cb%25")
+    assert from_pairs(pairs).headers == {"a,b%": b"text", "c": b"\xff", "d": "text"}
+
+
+def test_a_list_of_binary_headers_that_is_no_text_is_a_header_like_any_other() -> None:
+    assert from_pairs([("callboard-binary", b"\xff"), ("x", b"1")]).headers == {
+        "callboard-binary": b"\xff",
+        "x": "1",
+    }
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("a", "a"),
+        (b"a\xff", "a\N{REPLACEMENT CHARACTER}"),
+        (7, "7"),
+        (0.5, "0.5"),
+        (True, "true"),
+        (False, "false"),
+        (None, ""),
+        (datetime(2026, 1, 2, 3, 4, tzinfo=UTC), "2026-01-02T03:04:00+00:00"),
+    ],
+)
+def test_a_value_has_a_text(value: object, text: str) -> None:
+    assert text_of(value) == text

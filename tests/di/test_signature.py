@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from typing import Annotated
+import functools
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import pytest
 
@@ -91,3 +93,30 @@ def test_two_markers_on_a_parameter_are_an_error() -> None:
 def test_a_callable_without_signature_is_an_error() -> None:
     with pytest.raises(PlanError, match="has no signature"):
         read(dict)
+
+
+class Counted:
+    """A decorator that leaves an object in the place of a function."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+        functools.update_wrapper(self, function)
+
+    def __call__(self, *args: object) -> Any:
+        return self.function(*args)
+
+
+async def test_an_object_that_stands_for_a_function_is_read_as_the_function() -> None:
+    class Order: ...
+
+    @Counted
+    async def load(body: Order) -> Order:
+        return body
+
+    async def handle(body: Order, loaded: Annotated[Order, Depends(load)]) -> Order:
+        return loaded
+
+    order = Order()
+
+    assert await plan(handle, resolver=Toy()).bind(lambda _: order)({}) is order
+    assert "load' (test_signature.py" in read(load).title

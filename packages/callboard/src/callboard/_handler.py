@@ -5,8 +5,9 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable
 from functools import partial, update_wrapper
+from operator import attrgetter
 from pathlib import Path
-from types import MethodType
+from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar
 
 from callboard_di import Callee, PlanError, read
@@ -61,22 +62,48 @@ class Recorder(Protocol):
         ...
 
 
+def _attribute(name: str) -> Any:
+    """Return a property that is another attribute; checkers go by its annotation."""
+    return property(attrgetter(name))
+
+
 class Handler(Generic[P, R_co]):
-    """A subscribed function, or one that publishes: calling it calls the function itself."""
+    """A subscribed function, or one that publishes. It stays what it was.
+
+    Calling it calls the function. Its signature, hints and documentation are the function's, and so
+    is its kind: `inspect.iscoroutinefunction` and whoever asks it see the function's code. It is
+    bound to an instance, copied and pickled as the function would be.
+    """
 
     __name__: str
     __qualname__: str
+    # Not a method that calls the function: some ask this too whether it is a coroutine function.
+    __call__: Callable[P, R_co] = _attribute("function")
 
     def __init__(self, function: Callable[P, R_co]) -> None:
+        named, code = _named(function), _with_code(function)
+        self.__qualname__ = named.__qualname__
+        self.__name__ = self.__qualname__.rpartition(".")[2]
+        # First of all, since it takes over what others have noted on the function: a decorator
+        # between two of ours, made with `functools.wraps`, brings along what the inner one noted.
+        update_wrapper(self, function)
+        for name in ("__code__", "__defaults__", "__kwdefaults__", "__annotations__"):
+            setattr(self, name, getattr(code, name, None))
+        setattr(self, _PUBLISHERS, [*vars(self).get(_PUBLISHERS, ())])
         self.function = function
         self.callee = signature_of(function)
         self.recorder: Recorder | None = None
-        self.__qualname__ = _named(function).__qualname__
-        self.__name__ = self.__qualname__.rpartition(".")[2]
-        update_wrapper(self, function)
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
-        return self.function(*args, **kwargs)
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
+        """Return a bound method, if the function would be one."""
+        binds = instance is not None and inspect.isfunction(self.function)
+        return MethodType(self, instance) if binds else self
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        """Be found by name again, like a function; what has no name of its own is made again."""
+        if isinstance(self.function, FunctionType | staticmethod):
+            return self.__qualname__
+        return type(self), (self.function,)
 
     @property
     def mock(self) -> MagicMock:
@@ -184,6 +211,12 @@ def where(target: Callable[..., Any]) -> str:
     # Of a class, only the source says where it stands, and this may run in an event loop.
     code = getattr(getattr(plain, "receive", plain), "__code__", None)
     return repr(name) + (f" ({Path(code.co_filename).name}:{code.co_firstlineno})" if code else "")
+
+
+def _with_code(target: object) -> Any:
+    """Return the function that runs when *target* is called: a partial's, an object's `__call__`."""
+    named = _named(target)
+    return named.__call__ if inspect.isclass(named) else getattr(named, "__func__", named)
 
 
 def _named(target: object) -> Any:

@@ -214,20 +214,23 @@ def _style(call: Call) -> Style:
         return "generator"
     # A decorator's plain wrapper hands on the awaitable of the async function inside it. That is
     # not so with generators: what `@contextmanager` has made of one is no generator any more.
-    forms = (called, _unwrap(call))
+    forms = (call, called, _unwrap(call))
     return "async" if any(map(inspect.iscoroutinefunction, forms)) else "sync"
 
 
 def _bare(call: Call) -> Call:
     """Return what *call* calls: the function or class in a partial, an object's `__call__`."""
-    while isinstance(call, functools.partial):
-        call = call.func
-    return call if inspect.isroutine(call) or isinstance(call, type) else type(call).__call__
+    called: Any = call
+    while not (inspect.isroutine(called) or isinstance(called, type)):
+        called = called.func if isinstance(called, functools.partial) else called.__call__
+    return called
 
 
 def _unwrap(call: Call) -> Any:
     """Return the function at the bottom of *call*: that which a person wrote."""
-    function: Any = _bare(call)
+    function, within = call, _bare(inspect.unwrap(call))
+    while within is not function:
+        function, within = within, _bare(inspect.unwrap(within))
     if isinstance(function, type):
         made: Any = function
         function = made.__new__ if made.__init__ is object.__init__ else made.__init__

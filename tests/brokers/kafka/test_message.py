@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
+import aiokafka.record.default_records as records  # pyright: ignore[reportMissingTypeStubs] - it says nothing of its types
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from callboard_brokers import Message
-from callboard_brokers.kafka import KafkaMessage
+from callboard_brokers import BrokerError, Message, forwarding
+from callboard_brokers.kafka import KafkaMessage, KafkaTarget
 from callboard_brokers.kafka._message import metadata_of, wire_headers
+from callboard_brokers.kafka._parcel import Outgoing, outgoing
+
+builder: Any = records.DefaultRecordBatchBuilder
 
 OURS = ("callboard-binary", "content-type", "message_id", "correlation_id", "reply_to")
 NAMES = st.sampled_from(OURS) | st.text()
@@ -58,3 +65,78 @@ def test_a_list_of_binary_headers_that_is_none_is_a_header_like_any_other() -> N
     message = received([("callboard-binary", b"\xff"), ("x", b"y")])
 
     assert message.headers == {"callboard-binary": b"\xff", "x": "y"}
+
+
+@given(st.lists(st.tuples(NAMES, st.none() | st.binary())))
+def test_a_forwarded_record_has_every_header_in_order_and_what_was_added(
+    headers: list[tuple[str, bytes | None]],
+) -> None:
+    letter = forwarding(received(headers), {"why": "none", "raw": b"text"})
+
+    kept = [pair for pair in headers if pair[0] not in {"why", "raw", "reply_to"}]
+    wire = wire_headers(letter)
+    assert wire[: len(kept)] == kept
+    assert set(wire[len(kept) :]) >= {("why", b"none"), ("raw", b"text")}
+    assert letter.reply_to is None
+
+
+def test_a_forwarded_tombstone_is_one() -> None:
+    record = Fetched([], value=None, key=b"k")
+    letter = forwarding(KafkaMessage(record, lambda record: metadata_of(record, {})), {})
+
+    assert outgoing(letter, KafkaTarget("graves"))[:3] == ("graves", None, b"k")
+
+
+@given(
+    st.none() | st.binary(), st.none() | st.binary(), st.lists(st.tuples(st.text(), st.binary()))
+)
+def test_the_size_of_a_record_is_what_the_client_counts(
+    key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes]]
+) -> None:
+    try:
+        counted = builder.estimate_size_in_bytes(key, value, headers)
+    except UnicodeEncodeError:
+        return
+    assert Outgoing("t", value, key, None, None, headers).size == counted
+
+
+@pytest.mark.parametrize("length", [0, 63, 64, 8191, 8192, 2**20])
+def test_long_parts_are_counted_alike(length: int) -> None:
+    value = b"x" * length
+
+    counted = builder.estimate_size_in_bytes(value, value, [("x", value)])
+    assert Outgoing("t", value, value, None, None, [("x", value)]).size == counted
+
+
+@pytest.mark.parametrize(
+    ("message", "target", "wrong"),
+    [
+        ({"headers": {"n": 5}}, {}, "the header 'n' for 'orders' is a int"),
+        ({"headers": {"n": None}}, {}, "the header 'n' for 'orders' is a NoneType"),
+        ({"headers": {7: "x"}}, {}, "the header 7 for 'orders'"),
+        ({"headers": {"n": "\udcff"}}, {}, "the header 'n' for 'orders' can't be written as UTF-8"),
+        ({"headers": {"\udcff": "x"}}, {}, "can't be written as UTF-8"),
+        ({"correlation_id": 5}, {}, "the header 'correlation_id' for 'orders' is a int"),
+        ({"message_id": "\ud800"}, {}, "the header 'message_id' for 'orders'"),
+        ({"reply_to": b"x"}, {}, "the header 'reply_to' for 'orders' is a bytes"),
+        ({"content_type": 1}, {}, "the header 'content-type' for 'orders'"),
+        ({"key": 5}, {}, "the key for 'orders' is a int"),
+        ({}, {"key": 5}, "the key for 'orders' is a int"),
+        ({}, {"key": "\udcff"}, "the key for 'orders' can't be written as UTF-8"),
+        ({"body": "text"}, {}, "the body for 'orders' is a str"),
+        ({"body": b"x" * 2**20}, {}, "max_request_size"),
+        ({}, {"timestamp_ms": 2**80}, "timestamp_ms=1208"),
+        ({}, {"timestamp_ms": -1}, "timestamp_ms=-1"),
+        ({}, {"timestamp_ms": "1"}, "timestamp_ms='1'"),
+        ({}, {"partition": "0"}, "no partition '0'"),
+        ({}, {"partition": -1}, "no partition -1"),
+        ({}, {"tombstone": True}, "a tombstone for 'orders' says no key"),
+    ],
+)
+def test_what_kafka_cannot_carry_is_named(
+    message: dict[str, Any], target: dict[str, Any], wrong: str
+) -> None:
+    with pytest.raises(BrokerError, match=re.escape(wrong)) as caught:
+        outgoing(Message(**{"body": b"", **message}), KafkaTarget("orders", **target), 2**20)
+
+    assert caught.value.hopeless

@@ -75,6 +75,30 @@ async def test_publishing_waits_while_kafka_is_away(
             assert bodies(await take(subscription, 3)) == [b"before", b"meanwhile", b"after"]
 
 
+async def test_silence_is_not_taken_for_a_topic_that_does_not_exist(
+    network: Proxy, through: str, topic: str
+) -> None:
+    async with Kafka(through, SOON).connect() as connection:
+        async with connection.subscribe(source(topic), 10):
+            pass  # the topic is there; where it is, the producer has not asked yet
+        network.refuse = True
+        network.cut()
+        with pytest.raises(ConnectionLost, match=topic) as caught, fail_after(15):
+            await connection.publish(Message(b"meanwhile"), KafkaTarget(topic))
+        with pytest.raises(ConnectionLost), fail_after(15):
+            await connection.publish_batch([Message(b"meanwhile")], KafkaTarget(topic))
+        assert not caught.value.hopeless
+
+        network.restore()
+        with fail_after(15):
+            while True:
+                try:
+                    await connection.publish(Message(b"after"), KafkaTarget(topic))
+                except ConnectionLost:
+                    continue
+                break
+
+
 async def test_a_black_hole_is_left_in_time(network: Proxy, through: str, topic: str) -> None:
     kafka = Kafka(through, SOON)
     with fail_after(15):

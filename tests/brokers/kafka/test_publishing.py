@@ -13,6 +13,7 @@ from callboard_brokers import (
     Message,
     MessageTooLarge,
     Requesting,
+    Unroutable,
 )
 from callboard_brokers.kafka import (
     Kafka,
@@ -142,6 +143,21 @@ async def test_a_partition_that_is_not_there_is_named(
         await connection.publish(Message(b""), KafkaTarget(topic, partition=7))
 
 
+async def test_a_partition_that_has_come_since_the_topic_was_looked_at_is_found(
+    connection: KafkaConnection, cluster: Cluster, topic: str
+) -> None:
+    await connection.publish(Message(b""), KafkaTarget(topic, partition=0))
+    await cluster.grow(topic, 2)
+
+    with fail_after(5):
+        while True:  # the servers tell each other in their own time
+            try:
+                await connection.publish(Message(b""), KafkaTarget(topic, partition=1))
+            except DestinationError:
+                continue
+            break
+
+
 @pytest.mark.parametrize("name", ["", "with space", "x" * 250, ".."])
 async def test_an_impossible_topic_is_named(connection: KafkaConnection, name: str) -> None:
     with pytest.raises(DestinationError, match="name of a topic"):
@@ -153,8 +169,9 @@ async def test_a_missing_topic_that_may_not_be_created_is_an_error(
 ) -> None:
     kafka = Kafka(address, KafkaOptions(allow_auto_create_topics=False))
     async with kafka.connect() as connection:
-        with pytest.raises(DestinationError, match=topic):
+        with pytest.raises(Unroutable, match=topic) as caught:
             await connection.publish(Message(b""), KafkaTarget(topic))
+        assert not caught.value.hopeless  # it may be created yet
         with pytest.raises(DestinationError, match=topic):
             async with connection.subscribe(source(topic), 1):
                 pytest.fail("subscribed to a topic that is not there")

@@ -11,8 +11,17 @@ from callboard_brokers._errors import (
     NotReceived,
     PublishFailed,
     RequestTimeout,
+    Unpublishable,
+    Unroutable,
 )
-from callboard_brokers._message import BatchMessage, Binding, Headers, Message, Metadata
+from callboard_brokers._message import (
+    BatchMessage,
+    Binding,
+    Headers,
+    Message,
+    Metadata,
+    forwarding,
+)
 from callboard_brokers._port import (
     Adapter,
     BatchPublishing,
@@ -76,6 +85,9 @@ __all__ = [
     "Subscription",
     "Tracked",
     "Tracker",
+    "Unpublishable",
+    "Unroutable",
     "can_batch",
     "can_request",
+    "forwarding",
 ]

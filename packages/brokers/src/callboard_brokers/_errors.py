@@ -3,19 +3,24 @@
 BrokerError
 ├── ConnectionLost       the broker went away, or cannot be reached
 ├── ConnectionClosed     a connection or subscription was used after it had been left
-├── DestinationError     an address that cannot be used, or from which nobody receives
+├── DestinationError     an address that cannot be used                               (hopeless)
+│   └── Unroutable       at the moment: it is not there, or nobody receives from it
 ├── PublishFailed        the broker did not take a message
 │   ├── BatchFailed      or some of several
-│   └── MessageTooLarge  and never will: it is beyond a limit
+│   └── Unpublishable    and never will: it holds what the broker cannot carry        (hopeless)
+│       └── MessageTooLarge   or more than that
 ├── RequestTimeout       no reply in time
 └── NotReceived          a message of one's own making was to be settled
 
-An adapter translates its client's errors into these, at one place.
+An adapter translates its client's errors into these, at one place. What is hopeless is not tried
+again, so an adapter says so only where it knows: the address or the message is malformed, or a
+server has refused it. A server that is silent has refused nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 __all__ = [
     "BatchFailed",
@@ -27,11 +32,16 @@ __all__ = [
     "NotReceived",
     "PublishFailed",
     "RequestTimeout",
+    "Unpublishable",
+    "Unroutable",
 ]
 
 
 class BrokerError(Exception):
     """The root of this package's errors."""
+
+    hopeless: ClassVar[bool] = False
+    """Whether doing the same again, later, is no use."""
 
 
 class ConnectionLost(BrokerError):
@@ -43,7 +53,15 @@ class ConnectionClosed(BrokerError):
 
 
 class DestinationError(BrokerError):
-    """An address cannot be used, or nobody receives from it."""
+    """An address cannot be used."""
+
+    hopeless = True
+
+
+class Unroutable(DestinationError):
+    """An address leads nowhere at the moment: it is not there, or nobody receives from it."""
+
+    hopeless = False
 
 
 class PublishFailed(BrokerError):
@@ -58,8 +76,14 @@ class BatchFailed(PublishFailed):
         self.failures = failures
 
 
-class MessageTooLarge(PublishFailed):
-    """A message is beyond a limit of the broker or of its client; trying again is no use."""
+class Unpublishable(PublishFailed):
+    """A message holds what the broker cannot carry; trying again is no use."""
+
+    hopeless = True
+
+
+class MessageTooLarge(Unpublishable):
+    """A message is beyond a limit of the broker or of its client."""
 
 
 class RequestTimeout(BrokerError):

@@ -16,7 +16,16 @@ from typing_extensions import TypeVar
 from callboard_brokers._errors import NotReceived
 from callboard_brokers._settlement import Settlement, Settles
 
-__all__ = ["UNREADABLE", "BatchMessage", "Binding", "Headers", "Message", "Metadata", "asking"]
+__all__ = [
+    "UNREADABLE",
+    "BatchMessage",
+    "Binding",
+    "Headers",
+    "Message",
+    "Metadata",
+    "asking",
+    "forwarding",
+]
 
 R_co = TypeVar("R_co", covariant=True, default=object)
 Headers: TypeAlias = Mapping[str, str | bytes]
@@ -31,7 +40,15 @@ UNDECODED: Final = object()
 class Metadata:
     """What travels beside a body; not to be changed once made."""
 
-    __slots__ = ("content_type", "correlation_id", "headers", "message_id", "path", "reply_to")
+    __slots__ = (
+        "content_type",
+        "correlation_id",
+        "headers",
+        "message_id",
+        "pairs",
+        "path",
+        "reply_to",
+    )
 
     def __init__(  # noqa: PLR0913, PLR0917 - the record that keeps other signatures short
         self,
@@ -41,6 +58,7 @@ class Metadata:
         correlation_id: str | None = None,
         reply_to: str | None = None,
         path: Mapping[str, str] | None = None,
+        pairs: Sequence[tuple[str, bytes | None]] = (),
     ) -> None:
         self.headers: Headers = headers or _NOTHING
         self.content_type = content_type
@@ -48,6 +66,9 @@ class Metadata:
         self.correlation_id = correlation_id
         self.reply_to = reply_to
         self.path: Mapping[str, str] = path or _NOTHING
+        self.pairs = pairs
+        """The headers as they were on the wire, ids among them, where `headers` can't say it all:
+        null ones, repeated ones, and their order. May be empty."""
 
 
 class Binding(Protocol):
@@ -70,6 +91,9 @@ class Message(Generic[R_co]):
     `raw_message` when they are first asked for. Whatever came over the wire, asking never raises:
     of what *load* can't read there is a header `callboard-unreadable`, and nothing else.
 
+    A *body* of None is no body at all: the message is a `tombstone`, which Kafka tells from one with
+    an empty body. To whoever reads the body it is empty.
+
     A received message is settled by `ack`, `nack` or `reject`; the first one wins, later ones do
     nothing, so a handler that settles by hand and a policy that settles at the end live together.
     `delivery` is set by the delivery that brings the message (None: it was not received), and
@@ -86,11 +110,12 @@ class Message(Generic[R_co]):
         "delivery",
         "key",
         "raw_message",
+        "tombstone",
     )
 
     def __init__(  # noqa: PLR0913 - the parts of a message, by name
         self,
-        body: bytes,
+        body: bytes | None,
         *,
         address: str = "",
         key: bytes | None = None,
@@ -104,7 +129,8 @@ class Message(Generic[R_co]):
         metadata: Metadata | None = None,
         load: Callable[[R_co], Metadata] | None = None,
     ) -> None:
-        self.body = body
+        self.body = b"" if body is None else body
+        self.tombstone = body is None
         self.address = address
         self.key = key
         self.raw_message: R_co = raw_message  # type: ignore[assignment] # None is seen only by its maker
@@ -225,13 +251,33 @@ class Message(Generic[R_co]):
 def asking(message: Message, reply_to: str, correlation_id: str | None) -> Message:
     """Return *message* as a request, whose answer is to go to *reply_to*."""
     return Message(
-        message.body,
+        None if message.tombstone else message.body,
         key=message.key,
         headers=message.headers,
         content_type=message.content_type,
         message_id=message.message_id,
         correlation_id=correlation_id,
         reply_to=reply_to,
+    )
+
+
+def forwarding(message: Message, headers: Headers) -> Message:
+    """Return the received *message* as it came, to be published again, with more *headers*.
+
+    Every header of it is kept, null, binary and repeated ones too, in their order, but for those
+    that *headers* replace. Nobody is asked for an answer any more.
+    """
+    metadata = message.metadata
+    return Message(
+        None if message.tombstone else message.body,
+        key=message.key,
+        metadata=Metadata(
+            {**metadata.headers, **headers},
+            metadata.content_type,
+            metadata.message_id,
+            metadata.correlation_id,
+            pairs=[pair for pair in metadata.pairs if pair[0] not in headers],
+        ),
     )
 
 

@@ -98,8 +98,8 @@ class Connection(Protocol[S_contra, T_contra]):
 
         Raises:
             ConnectionClosed: The connection has been left.
-            DestinationError: *target* can never be published to.
-            PublishFailed: The broker did not take it.
+            DestinationError: *target* can't be published to: never, or, if it is `Unroutable`, now.
+            PublishFailed: The broker did not take it; if it is `Unpublishable`, it never will.
         """
         ...
 
@@ -135,7 +135,7 @@ class Requesting(Protocol[T_contra]):
 
         Raises:
             RequestTimeout: No reply within *timeout*.
-            DestinationError: Nobody can ever reply.
+            DestinationError: Nobody can reply.
         """
         ...
 
@@ -207,6 +207,6 @@ class Staging(Protocol[T_contra]):
         Raises:
             BrokerError: *delivery* is settled already.
             DestinationError: A target can never be published to.
-            MessageTooLarge: A message can never be published.
+            Unpublishable: A message can never be published.
         """
         ...

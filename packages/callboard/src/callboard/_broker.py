@@ -85,6 +85,7 @@ class Broker(Router, Generic[T]):
 
     def __init__(self, adapter: Adapter[Any, T], skin: Skin[T], options: BrokerOptions) -> None:
         super().__init__()
+        self.check_grave(options)
         self.codec = options.codec
         self.identify = identities()
         self.adapter = adapter

@@ -11,24 +11,23 @@ import random
 import socket
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2s
 from typing import Any, Final
 
 import anyio
 
 from callboard_actors import Backoff
-from callboard_brokers import Delivery, Message, MessageTooLarge
+from callboard_brokers import Delivery, DestinationError, Message, forwarding
 
 from ._errors import words
-from ._finish import Bury, Publish
+from ._finish import Bury, Publish, is_hopeless
 from ._outcome import Output, Way
+from ._printable import TRACE, printable
 from ._reporter import Reporter
 
 __all__ = ["burying", "dead_letter"]
 
-MAX_MESSAGE: Final = 1024
-MAX_STACKTRACE: Final = 8192
 _BACKOFF: Final = Backoff(min=0.2, max=30)
 
 
@@ -44,7 +43,8 @@ def burying(
     A dead letter that can't be published is tried again with back-off, for as long as it takes:
     the worker waits with it, hence the subscription's intake does too. What comes from the dead
     letter address itself is left to the broker: it would come back at once, for ever. A letter that
-    is too large for the broker goes without the reasons; else the log is its grave.
+    the broker will never take, being too large, goes without the reasons; else, and where no letter
+    can ever be sent, the log is its grave.
     """
 
     async def bury(delivery: Delivery[Any], error: Exception | None) -> None:
@@ -58,15 +58,16 @@ def burying(
         while not delivery.settled:
             try:
                 await publish(delivery, [Output(way(grave), None, letter)])
-            except MessageTooLarge as failure:
-                if brief:
-                    reporter.unburiable(delivery, failure)
-                    delivery.reject()
-                brief, letter = True, dead_letter(delivery, None, subscriber)
             except Exception as failure:  # noqa: BLE001 - nothing may lose the letter
-                failures += 1
-                reporter.unburied(delivery, failure)
-                await anyio.sleep(_BACKOFF.delay(failures, random.random))
+                if not is_hopeless(failure):
+                    failures += 1
+                    reporter.unburied(delivery, failure)
+                    await anyio.sleep(_BACKOFF.delay(failures, random.random))
+                elif brief or isinstance(failure, DestinationError):
+                    delivery.reject()
+                    reporter.unburiable(delivery, failure)
+                else:
+                    brief, letter = True, dead_letter(delivery, None, subscriber)
             else:
                 delivery.ack()
 
@@ -74,37 +75,42 @@ def burying(
 
 
 def dead_letter(delivery: Delivery[Any], error: Exception | None, subscriber: str) -> Message[Any]:
-    """Return the message of *delivery* with its bytes, key and headers, and why it is dead."""
-    message = delivery.message
-    return Message(
-        message.body,
-        key=message.key,
-        headers={**message.headers, **_reasons(delivery, error, subscriber)},
-        content_type=message.content_type,
-        message_id=message.message_id,
-        correlation_id=message.correlation_id,
-    )
+    """Return the message of *delivery* as it came, every header of it, and why it is dead.
+
+    Whatever the message holds and the error says, this is text that every broker takes.
+    """
+    return forwarding(delivery.message, _reasons(delivery, error, subscriber))
 
 
 def _reasons(
     delivery: Delivery[Any], error: Exception | None, subscriber: str
 ) -> Mapping[str, str]:
     message = delivery.message
-    coordinates = f"{message.address}\0{message.message_id}\0{subscriber}".encode() + message.body
+    coordinates = f"{message.address}\0{message.message_id}\0{subscriber}"
+    identity = coordinates.encode(errors="backslashreplace") + message.body
     reasons = {
         "x-original-address": message.address,
         "x-subscriber": subscriber,
         "x-deliveries": str(delivery.deliveries or ""),
         "x-last-failure-ts": f"{time.time():.3f}",
         "x-host": socket.gethostname(),
-        "x-dlq-id": blake2s(coordinates, digest_size=16).hexdigest(),
+        "x-dlq-id": blake2s(identity, digest_size=16).hexdigest(),
         "x-exception-type": "rejected",
         "x-exception-message": "rejected by the handler",
     }
+    if message.reply_to is not None:
+        reasons["x-original-reply-to"] = message.reply_to
     if error is not None:
         reasons |= {
             "x-exception-type": type(error).__name__,
-            "x-exception-message": words(error)[:MAX_MESSAGE],
-            "x-exception-stacktrace": "".join(traceback.format_exception(error))[-MAX_STACKTRACE:],
+            "x-exception-message": printable(words(error)),
+            "x-exception-stacktrace": "".join(_story(error)),
         }
-    return reasons
+    return {name: printable(reason, TRACE, lines=True) for name, reason in reasons.items()}
+
+
+def _story(error: Exception) -> Sequence[str]:
+    try:
+        return traceback.format_exception(error)
+    except Exception:  # noqa: BLE001 - an error that can't be told is still an error
+        return ["(its traceback can't be read)"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from callboard_brokers import Delivery, DestinationError, MessageTooLarge, Settlement, Staging
+from callboard_brokers import BrokerError, Delivery, Settlement, Staging
 
 from ._batch import parts_of
 from ._outcome import Outcome, Output
@@ -14,7 +14,15 @@ from ._reporter import Reporter
 if TYPE_CHECKING:
     from ._broker import Broker
 
-__all__ = ["Bury", "Finish", "Publish", "finishing", "publish_at_once", "staging"]
+__all__ = [
+    "Bury",
+    "Finish",
+    "Publish",
+    "finishing",
+    "is_hopeless",
+    "publish_at_once",
+    "staging",
+]
 
 Finish: TypeAlias = Callable[[Delivery[Any], Outcome], Awaitable[None]]
 Publish: TypeAlias = Callable[[Delivery[Any], Sequence[Output]], Awaitable[None]]
@@ -69,8 +77,8 @@ def finishing(
             try:
                 await publish(delivery, outcome.outputs)
             except Exception as error:  # noqa: BLE001 - whatever the broker says, the outputs are not out
-                hopeless = isinstance(error, DestinationError | MessageTooLarge)
-                settlement, cause = (settles(error) if hopeless else Settlement.NACK), error
+                settlement = settles(error) if is_hopeless(error) else Settlement.NACK
+                cause = error
                 reporter.unpublished(delivery, error, settlement)
         if delivery.settlement is not None:
             return  # by the handler, or before it ran
@@ -82,6 +90,19 @@ def finishing(
             reporter.left(delivery)
 
     return finish
+
+
+def is_hopeless(error: Exception) -> bool:
+    """Whether what could not be published never can be, wherever it came from.
+
+    An adapter says so of its errors. What it has not foreseen, a value that can't be written or of
+    a type that it can't take, will be there the next time too.
+    """
+    return (
+        error.hopeless
+        if isinstance(error, BrokerError)
+        else isinstance(error, TypeError | ValueError)
+    )
 
 
 async def _bury_parts(bury: Bury, delivery: Delivery[Any], cause: Exception | None) -> None:

@@ -176,10 +176,13 @@ def _element_of(returns: Any) -> Any:
 def _one_by_one(wrap: Wrap, way: Way) -> Produce:
     """Return what makes an output of each element of a result.
 
-    Of a batch each element follows from the message in its place, if there are as many.
+    Of a batch each element follows from the message in its place, if there are as many. None is a
+    result without elements.
     """
 
     def produce(results: Any, cause: Message[Any]) -> Sequence[Output]:
+        if results is None:
+            return ()
         if isinstance(results, str | bytes | dict) or not isinstance(results, Iterable):
             raise TypeError(
                 f"a publisher with batch=True publishes the elements of a list, not {results!r}"

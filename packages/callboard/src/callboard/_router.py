@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ._errors import DeclarationError
-from ._options import PublisherOptions, RouterOptions, SubscriberOptions
+from ._options import Inherited, PublisherOptions, RouterOptions, SubscriberOptions
 from ._publisher import Publisher
 from ._subscriber import Subscriber
 from ._takes import takes
@@ -32,6 +32,7 @@ class Router:
     @takes(RouterOptions)
     def __init__(self, options: RouterOptions) -> None:
         self.scope = options
+        self.check_grave(options)
         self._declared: list[Subscriber | Publisher[Any] | Router] = []
         self._parent: Router | None = None
 
@@ -100,17 +101,32 @@ class Router:
         for router in routers:
             self.include_router(router)
 
+    def check_address(self, address: str) -> None:
+        """Refuse what can be no address of the broker; here, where none is known, nothing.
+
+        Raises:
+            DeclarationError: Nothing can ever be published to *address*.
+        """
+
     def add_subscriber(self, source: Any, options: SubscriberOptions) -> Subscriber:
         """Declare that *source* is subscribed to; the result decorates the handlers."""
+        self.check_grave(options)
         subscriber = Subscriber(source, options, self, self._declared)
         self._declared.append(subscriber)
         return subscriber
 
     def add_publisher(self, target: Any, options: PublisherOptions) -> Publisher[Any]:
         """Declare that *target* is published to; the result decorates handlers and publishes."""
+        if options.reply_to is not None:
+            self.check_address(options.reply_to)
         publisher: Publisher[Any] = Publisher(self, target, options)
         self._declared.append(publisher)
         return publisher
+
+    def check_grave(self, options: Inherited | SubscriberOptions | RouterOptions) -> None:
+        """Refuse dead letters to where nothing can be published, wherever messages come from."""
+        if isinstance(options.dead_letter, str):
+            self.check_address(options.dead_letter.replace("{address}", "address"))
 
     def placed(
         self, root: Router, scopes: Sequence[RouterOptions] = ()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeVar
 
 from callboard_actors import Event
@@ -135,6 +136,10 @@ class KafkaPublishMessage(KafkaResponse):
 class KafkaRouter(Router):
     """Subscribers and publishers of Kafka."""
 
+    def check_address(self, address: str) -> None:
+        """Refuse what can be the name of no topic."""
+        _checked(KafkaRouting().target, KafkaTarget(address))
+
     @takes_names("topics", KafkaSubscription)
     def subscriber(self, subscription: KafkaSubscription) -> Subscriber:
         """Handle the records of topics by the function or actor class below."""
@@ -158,17 +163,17 @@ class KafkaBroker(Broker[KafkaTarget], KafkaRouter):
 
     @takes(KafkaBrokerOptions)
     def __init__(self, options: KafkaBrokerOptions) -> None:
-        servers = options.bootstrap_servers
+        servers, speaking = options.bootstrap_servers, part(options, KafkaOptions)
         addresses = servers.split(",") if isinstance(servers, str) else [*servers]
         skin = Skin(
             name="kafka",
             target=KafkaTarget,
-            routing=KafkaRouting,
+            routing=partial(KafkaRouting, speaking),
             partition=_partition,
             url=addresses[0],
             protocol="kafka-secure" if options.security else "kafka",
         )
-        kafka = Kafka(addresses, part(options, KafkaOptions), notify=self._report)
+        kafka = Kafka(addresses, speaking, notify=self._report)
         super().__init__(kafka, skin, options)
 
     @sends(KafkaPublish)

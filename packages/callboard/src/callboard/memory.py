@@ -76,6 +76,10 @@ class MemoryRequest(MemoryPublish):
 class MemoryRouter(Router):
     """Subscribers and publishers of a broker in memory."""
 
+    def check_address(self, address: str) -> None:
+        """Refuse a template, which is no address."""
+        _check(Templates().target, MemoryTarget(address))
+
     @takes(MemorySubscription)
     def subscriber(self, subscription: MemorySubscription) -> Subscriber:
         """Handle the messages of an address by the function or actor class below."""

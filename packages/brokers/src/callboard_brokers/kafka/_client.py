@@ -19,11 +19,10 @@ import aiokafka.admin
 import aiokafka.conn
 import aiokafka.coordinator.assignors.range
 import aiokafka.coordinator.assignors.sticky.sticky_assignor
-import aiokafka.record.default_records
 from anyio import fail_after
 
 from callboard_brokers.kafka._mending import survive_refusals
-from callboard_brokers.kafka._message import Record
+from callboard_brokers.kafka._message import Pair, Record
 from callboard_brokers.kafka._records import (
     KafkaOptions,
     KafkaSource,
@@ -47,7 +46,6 @@ __all__ = [
     "partitioning",
     "refusal",
     "silent",
-    "size_of",
 ]
 
 _client: Any = aiokafka
@@ -75,11 +73,6 @@ _READING: Final = (
     "max_partition_fetch_bytes",
     "check_crcs",
 )
-
-size_of: Final[Callable[[bytes | None, bytes | None, Sequence[tuple[str, bytes]]], int]] = (
-    _client.record.default_records.DefaultRecordBatchBuilder.estimate_size_in_bytes
-)
-"""How many bytes of a request the client counts for a key, a body and headers."""
 
 NOWHERE: Final[TopicPartition] = _client.TopicPartition("", -1)
 """Nobody's partition: asking for its records keeps a member alive, and takes nothing."""
@@ -114,7 +107,7 @@ class Pack(Protocol):
         timestamp: int | None,
         key: bytes | None,
         value: bytes | None,
-        headers: Sequence[tuple[str, bytes]],
+        headers: Sequence[Pair],
     ) -> object | None:
         """Add a record; None if it does not fit. The first one always does."""
         ...
@@ -136,7 +129,7 @@ class Producer(Protocol):
         key: bytes | None,
         partition: int | None,
         timestamp_ms: int | None,
-        headers: Sequence[tuple[str, bytes]],
+        headers: Sequence[Pair],
     ) -> Future[object]: ...
     def create_batch(self) -> Pack: ...
     async def send_batch(self, batch: Pack, topic: str, *, partition: int) -> Future[object]: ...
@@ -254,7 +247,11 @@ async def silent(producer: Producer, patience: float) -> str | None:
 async def create_topics(
     servers: Sequence[str], options: KafkaOptions, topics: Sequence[Topic]
 ) -> Mapping[str, str]:
-    """Create *topics*; return why some could not be, without those that exist by now."""
+    """Create *topics*; return why some can't be, without those that exist by now.
+
+    Raises:
+        KafkaError: Some can't be at the moment.
+    """
     admin = _client.admin.AIOKafkaAdminClient(**_common(servers, options))
     try:
         await admin.start()
@@ -267,8 +264,15 @@ async def create_topics(
         answer = await admin.create_topics(wanted)
     finally:
         await admin.close()
-    harmless = {0, errors.TopicAlreadyExistsError.errno}
-    return {name: text or "" for name, code, text in answer.topic_errors if code not in harmless}
+    failed: dict[str, str] = {}
+    for name, code, text in answer.topic_errors:
+        if code in {0, errors.TopicAlreadyExistsError.errno}:
+            continue
+        error = errors.for_code(code)
+        if error.retriable:
+            raise error(f"{name}: {text}")
+        failed[name] = text or error.__name__
+    return failed
 
 
 async def refusal(servers: Sequence[str], options: KafkaOptions) -> str | None:

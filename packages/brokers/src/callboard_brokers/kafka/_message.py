@@ -7,12 +7,16 @@ text are listed in a header of their own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Protocol, TypeAlias
 
-from callboard_brokers._message import UNDECODED, Message, Metadata
+from callboard_brokers._errors import Unpublishable
+from callboard_brokers._message import UNDECODED, Headers, Message, Metadata
 
-__all__ = ["KafkaMessage", "Record", "metadata_of", "wire_headers"]
+__all__ = ["KafkaMessage", "Pair", "Record", "metadata_of", "wire_headers"]
+
+Pair: TypeAlias = "tuple[str, bytes | None]"
+"""A header as it is on the wire."""
 
 _TYPE, _MESSAGE, _CORRELATION, _REPLY = "content-type", "message_id", "correlation_id", "reply_to"
 _BINARY = "callboard-binary"
@@ -37,7 +41,7 @@ class Record(Protocol):
         ...
 
     @property
-    def headers(self) -> Sequence[tuple[str, bytes | None]]: ...
+    def headers(self) -> Sequence[Pair]: ...
 
 
 class KafkaMessage(Message[Record]):
@@ -53,6 +57,7 @@ class KafkaMessage(Message[Record]):
     ) -> None:
         # Everything that the base would do, in a third of the time.
         self.body = record.value or b""
+        self.tombstone = record.value is None
         self.address = record.topic
         self.key = record.key
         self.raw_message = record
@@ -81,32 +86,58 @@ def metadata_of(record: Record, path: Mapping[str, str]) -> Metadata:
         _id(headers.pop(_CORRELATION, None)),
         _id(headers.pop(_REPLY, None)),
         path,
+        record.headers,
     )
 
 
-def wire_headers(message: Message) -> list[tuple[str, bytes]]:
-    """Return the headers and ids of *message* as the client takes them."""
+def wire_headers(message: Message, address: str = "") -> list[Pair]:
+    """Return the headers and ids of *message*, for *address*, as the client takes them.
+
+    Raises:
+        Unpublishable: One of them is neither text nor bytes, or text that is no UTF-8.
+    """
     metadata = message.metadata
-    wire: list[tuple[str, bytes]] = []
-    binary: list[str] = []
-    for name, value in metadata.headers.items():
-        if isinstance(value, bytes):
-            wire.append((name, value))
-            if isinstance(_text(value), str):
-                binary.append(name)
-        else:
-            wire.append((name, value.encode()))
-    for name, text in (
-        (_TYPE, metadata.content_type),
-        (_MESSAGE, metadata.message_id),
-        (_CORRELATION, metadata.correlation_id),
-        (_REPLY, metadata.reply_to),
-    ):
-        if text is not None:
-            wire.append((name, text.encode()))
+    pairs = metadata.pairs
+    # What came by Kafka goes on as it came; only nobody may answer it, unless we say so.
+    wire: list[Pair] = [pair for pair in pairs if pair[0] != _REPLY] if pairs else []
+    there = {name for name, _ in wire}
+    name, value = "", None
+    try:
+        for name, value in metadata.headers.items():
+            if name not in there:
+                name.encode()
+                wire.append((name, value if isinstance(value, bytes) else value.encode()))
+        for name, value in (
+            (_TYPE, metadata.content_type),
+            (_MESSAGE, metadata.message_id),
+            (_CORRELATION, metadata.correlation_id),
+            (_REPLY, metadata.reply_to),
+        ):
+            if value is not None and name not in there:
+                wire.append((name, value.encode()))
+    except (AttributeError, UnicodeEncodeError) as error:
+        raise _unpublishable(name, value, error, address) from error
+    binary = _looking_like_text(metadata.headers, there)
     if binary:
         wire.append((_BINARY, ",".join(binary).encode()))
     return wire
+
+
+def _looking_like_text(headers: Headers, there: Collection[str]) -> list[str]:
+    return [
+        name
+        for name, value in headers.items()
+        if isinstance(value, bytes) and name not in there and isinstance(_text(value), str)
+    ]
+
+
+def _unpublishable(name: object, value: object, error: Exception, address: str) -> Unpublishable:
+    where = f"the header {name!r} for {address!r}"
+    if isinstance(error, UnicodeEncodeError):
+        return Unpublishable(f"{where} can't be written as UTF-8: {error}")
+    return Unpublishable(
+        f"{where} is a {type(value).__name__}: its name has to be text, and its value text or bytes"
+    )
 
 
 def _text(value: bytes) -> str | bytes:

@@ -4,18 +4,10 @@ from __future__ import annotations
 
 from asyncio import Future, gather
 from collections.abc import Sequence
-from typing import NamedTuple
 
-from callboard_brokers._errors import (
-    BrokerError,
-    DestinationError,
-    MessageTooLarge,
-    PublishFailed,
-)
-from callboard_brokers._message import Message
-from callboard_brokers.kafka._client import Pack, Producer, errors, partitioning, size_of
-from callboard_brokers.kafka._message import wire_headers
-from callboard_brokers.kafka._records import KafkaTarget, Topic
+from callboard_brokers._errors import BrokerError, PublishFailed
+from callboard_brokers.kafka._client import Pack, Producer, errors, partitioning
+from callboard_brokers.kafka._parcel import Outgoing, outgoing, too_large
 from callboard_brokers.kafka._servers import Servers
 from callboard_brokers.kafka._tasks import heard
 from callboard_brokers.kafka._translate import CLIENT_ERRORS, translated
@@ -23,59 +15,20 @@ from callboard_brokers.kafka._translate import CLIENT_ERRORS, translated
 __all__ = ["Outgoing", "confirmed", "ignore", "outgoing", "send", "send_all"]
 
 
-class Outgoing(NamedTuple):
-    """A record as the client takes it."""
-
-    topic: str
-    value: bytes | None
-    key: bytes | None
-    partition: int | None
-    timestamp_ms: int | None
-    headers: list[tuple[str, bytes]]
-
-    @property
-    def size(self) -> int:
-        """Bytes of a request, by the client's own count."""
-        return size_of(self.key, self.value, self.headers)
-
-
-def outgoing(message: Message, target: KafkaTarget, limit: int | None = None) -> Outgoing:
-    """Return *message* as a record for *target*.
-
-    Raises:
-        DestinationError: It is a tombstone for no key.
-        MessageTooLarge: It has more than *limit* bytes.
-    """
-    key = message.key if target.key is None else target.key
-    if target.tombstone and key is None:
-        raise DestinationError(f"a tombstone for {target.topic!r} says no key to remove: give one")
-    record = Outgoing(
-        target.topic,
-        None if target.tombstone else message.body,
-        key.encode() if isinstance(key, str) else key,
-        target.partition,
-        target.timestamp_ms,
-        wire_headers(message),
-    )
-    if limit is not None and record.size > limit:
-        raise _refused(errors.MessageSizeTooLargeError(), record, limit)
-    return record
-
-
 async def send(servers: Servers, producer: Producer, record: Outgoing) -> Future[object]:
     """Hand *record* over to *producer*; the future is done when Kafka has it.
 
     Raises:
+        ConnectionLost: No server can be asked.
         DestinationError: The topic is missing and may not be created, or has no such partition.
         PublishFailed: The client does not take it.
     """
-    topic, partition = record.topic, record.partition
+    partitions = () if record.partition is None else (record.partition,)
+    await servers.find(producer, record.topic, partitions)
     try:
-        if topic not in servers.known:
-            await servers.ensure(producer, [Topic(topic)])
-        if partition is not None and partition not in await producer.partitions_for(topic):
-            raise DestinationError(f"the topic {topic!r} has no partition {partition}")
         return await producer.send(*record)
+    except errors.UnknownTopicOrPartitionError as error:
+        raise await servers.verdict(producer, record.topic) from error
     except CLIENT_ERRORS as error:
         raise _refused(error, record, servers.options.max_request_size) from error
 
@@ -89,21 +42,21 @@ async def send_all(
     there is room.
 
     Raises:
+        ConnectionLost: No server can be asked.
         DestinationError: The topic is missing and may not be created, or has no such partition.
         PublishFailed: The client does not take them.
     """
     topic = records[0].topic
+    partitions = {record.partition for record in records if record.partition is not None}
+    await servers.find(producer, topic, partitions)
     try:
-        if topic not in servers.known:
-            await servers.ensure(producer, [Topic(topic)])
-        partitions = await producer.partitions_for(topic)
-        for record in records:
-            if record.partition is not None and record.partition not in partitions:
-                raise DestinationError(f"the topic {topic!r} has no partition {record.partition}")
+        await producer.partitions_for(topic)
         packer = _Packer(producer, topic)
         for number, record in enumerate(records):
             packer.add(number, record)
         return await packer.hand_over()
+    except errors.UnknownTopicOrPartitionError as error:
+        raise await servers.verdict(producer, topic) from error
     except CLIENT_ERRORS as error:
         raise _refused(error, records[0], servers.options.max_request_size) from error
 
@@ -185,7 +138,7 @@ def _refused(error: Exception, record: Outgoing, limit: int | None = None) -> Br
     if not isinstance(error, errors.MessageSizeTooLargeError):
         return translated(error, f"cannot publish to {record.topic!r}", PublishFailed)
     if limit is None:
-        advice = "Kafka takes no batch so large: raise max.message.bytes of the topic"
-    else:
-        advice = f"max_request_size is {limit}: raise it in KafkaOptions"
-    return MessageTooLarge(f"a record of {record.size} bytes for {record.topic!r}: {advice}")
+        return too_large(
+            record, "Kafka takes no batch so large: raise max.message.bytes of the topic"
+        )
+    return too_large(record, f"max_request_size is {limit}: raise it in KafkaOptions")

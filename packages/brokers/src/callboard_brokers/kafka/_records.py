@@ -160,7 +160,12 @@ class KafkaTarget:
     no_confirm: bool = field(default=False, kw_only=True)
 
     def prefixed(self, prefix: str, /) -> KafkaTarget:
-        """Return it with *prefix* in front of the topic."""
+        """Return it with *prefix* in front of the topic.
+
+        Raises:
+            DestinationError: No topic can have this name.
+        """
+        check_topic(prefix + self.topic)
         return replace(self, topic=prefix + self.topic)
 
     @property

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from time import time
 
-from callboard_brokers._message import Message
-from callboard_brokers.kafka._message import KafkaMessage, wire_headers
-from callboard_brokers.kafka._records import KafkaSource, KafkaTarget, check_topic, path_of
+from callboard_brokers._errors import DestinationError
+from callboard_brokers._message import Message, Metadata
+from callboard_brokers.kafka._message import KafkaMessage, Pair, metadata_of
+from callboard_brokers.kafka._parcel import Outgoing, outgoing
+from callboard_brokers.kafka._records import (
+    KafkaOptions,
+    KafkaSource,
+    KafkaTarget,
+    check_topic,
+    path_of,
+)
 from callboard_brokers.memory import MemoryRecord, MemoryTarget, Route
 
 __all__ = ["KafkaRouting"]
@@ -16,18 +25,21 @@ __all__ = ["KafkaRouting"]
 class KafkaRecord(MemoryRecord):
     """Looks like what Kafka's client makes of a record; its partition is the only one, 0."""
 
-    __slots__ = ("_published", "timestamp")
+    __slots__ = ("headers", "load", "timestamp")
 
     def __init__(
         self, published: Message, address: str, key: bytes | None, path: Mapping[str, str]
     ) -> None:
         super().__init__(published, address, key, path)
-        self._published = published
-        self.timestamp = int(time() * 1000)
+        sent = published.raw_message
+        given = sent.timestamp_ms if isinstance(sent, Outgoing) else None
+        self.headers: Sequence[Pair] = published.metadata.pairs
+        self.timestamp = int(time() * 1000) if given is None else given
+        self.load = partial(metadata_of, path=path)
 
     def message(self) -> KafkaMessage:
         """Make a message as a reader gets it."""
-        return KafkaMessage(self, lambda _: self.metadata)
+        return KafkaMessage(self, self.load)
 
     @property
     def topic(self) -> str:
@@ -46,17 +58,20 @@ class KafkaRecord(MemoryRecord):
 
     @property
     def value(self) -> bytes | None:
-        """The body."""
-        return self.body
-
-    @property
-    def headers(self) -> Sequence[tuple[str, bytes | None]]:
-        """The headers as they would be on the wire."""
-        return wire_headers(self._published)
+        """The body; None is a tombstone."""
+        return None if self.tombstone else self.body
 
 
 class KafkaRouting:
-    """Topics, patterns and groups; a topic has one partition, whichever is named."""
+    """Topics, patterns and groups; a topic has one partition, whichever is named.
+
+    What Kafka can't carry, and what *options* do not allow, is refused as there: see `_parcel.py`.
+    """
+
+    def __init__(self, options: KafkaOptions | None = None) -> None:
+        self._limit = (options or KafkaOptions()).max_request_size
+        declared = options.topics if options is not None else ()
+        self._partitions = {each.name: each.partitions for each in declared if each.partitions > 0}
 
     def source(self, source: KafkaSource, /) -> Route:
         """Prepare *source*: members of a group that read the same share its messages."""
@@ -74,6 +89,34 @@ class KafkaRouting:
     ) -> KafkaRecord:
         """Make what is stored in the queue of a group."""
         return KafkaRecord(published, address, key, path)
+
+    def carried(self, message: Message, target: KafkaTarget, /) -> Message[Outgoing]:
+        """Return *message* as it is on the wire.
+
+        Raises:
+            DestinationError: It is for a partition that its topic was declared without.
+            Unpublishable: Kafka can't carry it.
+        """
+        record = outgoing(message, target, self._limit)
+        count = self._partitions.get(record.topic)
+        if count is not None and record.partition is not None and record.partition >= count:
+            raise DestinationError(
+                f"the topic {record.topic!r} has no partition {record.partition}"
+            )
+        metadata = message.metadata
+        return Message(
+            record.value,
+            key=record.key,
+            raw_message=record,
+            metadata=Metadata(
+                metadata.headers,
+                metadata.content_type,
+                metadata.message_id,
+                metadata.correlation_id,
+                metadata.reply_to,
+                pairs=record.headers,
+            ),
+        )
 
     def target(self, target: KafkaTarget, /) -> MemoryTarget:
         """Say where *target* is.

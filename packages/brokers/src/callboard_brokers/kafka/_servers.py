@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 
 from anyio import Lock, sleep
 
-from callboard_brokers._errors import BrokerError, ConnectionLost, DestinationError
+from callboard_brokers._errors import BrokerError, ConnectionLost, DestinationError, Unroutable
 from callboard_brokers.kafka._client import (
     Consumer,
     Producer,
@@ -93,13 +93,63 @@ class Servers:
             else:
                 self._lose(silence)
 
+    async def find(
+        self,
+        producer: Producer,
+        name: str,
+        partitions: Collection[int] = (),
+        *,
+        create: bool = True,
+    ) -> None:
+        """Have the topic *name*, and look for its *partitions*, so that it can be published to.
+
+        Raises:
+            ConnectionLost: The servers cannot be asked.
+            DestinationError: It is missing and can't be created, or has not all *partitions*.
+        """
+        if name not in self.known:
+            await self.ensure(producer, [Topic(name)], create=create)
+        if not partitions:
+            return
+        try:
+            missing = {*partitions} - {*await producer.partitions_for(name)}
+            # It may have grown since the client has looked.
+            if missing and not await producer.client.force_metadata_update():
+                raise ConnectionLost(f"no server says which partitions the topic {name!r} has")
+            if missing and (missing := missing - {*await producer.partitions_for(name)}):
+                raise DestinationError(f"the topic {name!r} has no partition {min(missing)}")
+        except errors.UnknownTopicOrPartitionError as error:
+            raise await self.verdict(producer, name) from error
+        except CLIENT_ERRORS as error:
+            raise translated(error, f"cannot publish to {name!r}") from error
+
+    async def verdict(self, producer: Producer, name: str) -> BrokerError:
+        """Return why the client does not know the topic *name*.
+
+        It takes the silence of all servers for a no; only what one of them says is one.
+        """
+        self.known.discard(name)
+        try:
+            there = await existing(producer, [name])
+        except CLIENT_ERRORS as error:
+            return translated(error, f"cannot ask Kafka for the topic {name!r}", ConnectionLost)
+        if name in there:
+            return ConnectionLost(f"the servers do not say where the topic {name!r} is")
+        return Unroutable(f"Kafka has no topic {name!r}")
+
     async def ensure(
-        self, producer: Producer, topics: Iterable[Topic], *, declared: bool = False
+        self,
+        producer: Producer,
+        topics: Iterable[Topic],
+        *,
+        declared: bool = False,
+        create: bool = True,
     ) -> None:
         """Have *topics*: create those that are missing, if they were *declared* or may be.
 
         Raises:
-            DestinationError: One is missing, or has an impossible name.
+            DestinationError: One can't be created, or has an impossible name.
+            Unroutable: One is missing, and is not to be created.
             ConnectionLost: The servers cannot be asked.
         """
         async with self._looking:
@@ -110,19 +160,20 @@ class Servers:
                 return
             try:
                 there = await existing(producer, [each.name for each in missing])
-                await self._create([each for each in missing if each.name not in there], declared)
+                allowed = declared or (create and self.options.allow_auto_create_topics)
+                await self._create([each for each in missing if each.name not in there], allowed)
             except CLIENT_ERRORS as error:
                 raise translated(
                     error, "cannot ask Kafka for its topics", ConnectionLost
                 ) from error
             self.known.update(each.name for each in missing)
 
-    async def _create(self, missing: Sequence[Topic], declared: bool) -> None:
+    async def _create(self, missing: Sequence[Topic], allowed: bool) -> None:
         if not missing:
             return
         names = ", ".join(repr(each.name) for each in missing)
-        if not (declared or self.options.allow_auto_create_topics):
-            raise DestinationError(
+        if not allowed:
+            raise Unroutable(
                 f"Kafka has no topic {names}; create it, or allow it: allow_auto_create_topics=True"
             )
         failed = await create_topics(self.addresses, self.options, missing)

@@ -9,6 +9,7 @@ from callboard_brokers._errors import (
     ConnectionClosed,
     ConnectionLost,
     DestinationError,
+    Unroutable,
 )
 from callboard_brokers.kafka._client import errors
 
@@ -20,14 +21,8 @@ CLIENT_ERRORS: Final[tuple[type[Exception], ...]] = (
     errors.IllegalOperation,
 )
 _KINDS: Final = (
-    (
-        (
-            errors.UnknownTopicOrPartitionError,
-            errors.InvalidTopicError,
-            errors.TopicAuthorizationFailedError,
-        ),
-        DestinationError,
-    ),
+    ((errors.UnknownTopicOrPartitionError,), Unroutable),
+    ((errors.InvalidTopicError, errors.TopicAuthorizationFailedError), DestinationError),
     ((errors.ProducerClosed, errors.ConsumerStoppedError), ConnectionClosed),
     ((errors.KafkaTimeoutError,), ConnectionLost),
 )

@@ -9,9 +9,17 @@ from callboard_brokers.memory._records import (
     MemoryStats,
     MemoryTarget,
 )
-from callboard_brokers.memory._routing import Match, Recording, Route, Routing, Templates
+from callboard_brokers.memory._routing import (
+    Carrying,
+    Match,
+    Recording,
+    Route,
+    Routing,
+    Templates,
+)
 
 __all__ = [
+    "Carrying",
     "DeadLetter",
     "Match",
     "Memory",

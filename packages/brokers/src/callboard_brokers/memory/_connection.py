@@ -9,11 +9,11 @@ from typing import Generic, TypeVar
 from anyio import move_on_after
 from anyio.lowlevel import checkpoint
 
-from callboard_brokers._errors import ConnectionClosed, DestinationError, RequestTimeout
+from callboard_brokers._errors import ConnectionClosed, RequestTimeout, Unroutable
 from callboard_brokers._message import Message, asking
 from callboard_brokers.memory._exchange import Exchange, Inbox, Routes
 from callboard_brokers.memory._records import MemoryRecord, MemoryTarget
-from callboard_brokers.memory._routing import Recording, Routing
+from callboard_brokers.memory._routing import Carrying, Recording, Routing
 from callboard_brokers.memory._subscription import FAIR, MemorySubscription
 
 __all__ = ["MemoryConnection"]
@@ -25,12 +25,22 @@ T = TypeVar("T")
 class MemoryConnection(Generic[S, T]):
     """Speaks to a broker in memory by the rules of *routing*; can wait for replies."""
 
-    __slots__ = ("_exchange", "_inboxes", "_open", "_record", "_routing", "_subscriptions", "_turn")
+    __slots__ = (
+        "_carried",
+        "_exchange",
+        "_inboxes",
+        "_open",
+        "_record",
+        "_routing",
+        "_subscriptions",
+        "_turn",
+    )
 
     def __init__(self, exchange: Exchange, routing: Routing[S, T]) -> None:
         self._exchange = exchange
         self._routing = routing
         self._record = routing.record if isinstance(routing, Recording) else MemoryRecord
+        self._carried = routing.carried if isinstance(routing, Carrying) else None
         self._open = True
         self._turn = 0
         self._subscriptions: set[MemorySubscription] = set()
@@ -64,8 +74,11 @@ class MemoryConnection(Generic[S, T]):
         Raises:
             ConnectionClosed: The connection has been left.
             DestinationError: *target* cannot be published to.
+            Unpublishable: *message* is nothing that the broker of *routing* carries.
         """
         where = self._routing.target(target)
+        if self._carried is not None:
+            message = self._carried(message, target)
         self._turn += 1
         if self._turn % FAIR == 0:
             await checkpoint()
@@ -82,13 +95,13 @@ class MemoryConnection(Generic[S, T]):
 
         Raises:
             ConnectionClosed: The connection has been left.
-            DestinationError: Nobody reads *target*.
+            Unroutable: Nobody reads *target*.
             RequestTimeout: No reply within *timeout*.
         """
         self._check_open()
         address = self._routing.target(target).address
         if not self._exchange.routes(address):
-            raise DestinationError(f"nobody reads {address!r}, so nobody can reply")
+            raise Unroutable(f"nobody reads {address!r}, so nobody can reply")
         inbox = self._exchange.open_inbox()
         self._inboxes.add(inbox)
         try:

@@ -44,12 +44,13 @@ class MemoryTarget:
 class MemoryRecord:
     """A message in the queue of one group; `raw_message` of every message made from it."""
 
-    __slots__ = ("address", "body", "deliveries", "key", "metadata", "sequence")
+    __slots__ = ("address", "body", "deliveries", "key", "metadata", "sequence", "tombstone")
 
     def __init__(
         self, published: Message, address: str, key: bytes | None, path: Mapping[str, str]
     ) -> None:
         self.body = published.body
+        self.tombstone = published.tombstone
         self.address = address
         self.key = key
         self.deliveries = 0
@@ -59,7 +60,7 @@ class MemoryRecord:
     def message(self) -> Message[Any]:
         """Make a message as a reader gets it: one of its own for every delivery."""
         return Message(
-            self.body,
+            None if self.tombstone else self.body,
             address=self.address,
             key=self.key,
             raw_message=self,
@@ -78,6 +79,7 @@ def _along(given: Metadata, path: Mapping[str, str]) -> Metadata:
         given.correlation_id,
         given.reply_to,
         path,
+        given.pairs,
     )
 
 

@@ -14,7 +14,7 @@ from callboard_brokers._errors import DestinationError
 from callboard_brokers._message import Message
 from callboard_brokers.memory._records import MemoryRecord, MemorySource, MemoryTarget
 
-__all__ = ["Match", "Recording", "Route", "Routing", "Templates"]
+__all__ = ["Carrying", "Match", "Recording", "Route", "Routing", "Templates"]
 
 S_contra = TypeVar("S_contra", contravariant=True)
 T_contra = TypeVar("T_contra", contravariant=True)
@@ -63,6 +63,19 @@ class Recording(Protocol):
         self, published: Message, address: str, key: bytes | None, path: Mapping[str, str], /
     ) -> MemoryRecord:
         """Make what is stored in the queue of a group."""
+        ...
+
+
+@runtime_checkable
+class Carrying(Protocol[T_contra]):
+    """Rules that also say what the broker makes of a message, and what it can't carry."""
+
+    def carried(self, message: Message, target: T_contra, /) -> Message:
+        """Return *message* as it travels to *target*.
+
+        Raises:
+            BrokerError: What the broker would raise, since it can't carry it.
+        """
         ...
 
 

@@ -1,0 +1,114 @@
+"""A message as Kafka's client takes it, or why Kafka can't carry it; no client is needed for that.
+
+What is wrong is named here, once, for whatever is published: of one's own accord, as a result, as
+an answer, as a dead letter, in a batch, in a transaction, and under test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from callboard_brokers._errors import DestinationError, MessageTooLarge, Unpublishable
+from callboard_brokers._message import Message
+from callboard_brokers.kafka._message import Pair, wire_headers
+from callboard_brokers.kafka._records import KafkaTarget
+
+__all__ = ["Outgoing", "outgoing", "too_large"]
+
+# Of a batch with one record, as the client counts: 61 bytes before it, and at most 21 around it.
+_AROUND: Final = 61 + 21
+_LAST_TIME: Final = 2**63 - 1
+
+
+class Outgoing(NamedTuple):
+    """A record as the client takes it."""
+
+    topic: str
+    value: bytes | None
+    key: bytes | None
+    partition: int | None
+    timestamp_ms: int | None
+    headers: Sequence[Pair]
+
+    @property
+    def size(self) -> int:
+        """Bytes of a request, as the client counts them."""
+        parts = [self.key, self.value]
+        for name, value in self.headers:
+            parts += [name.encode(), value]
+        return _AROUND + _number(len(self.headers)) + sum(map(_part, parts))
+
+
+def outgoing(message: Message, target: KafkaTarget, limit: int | None = None) -> Outgoing:
+    """Return *message* as a record for *target*.
+
+    Raises:
+        DestinationError: It is a tombstone for no key, or for what can be no partition.
+        MessageTooLarge: It has more than *limit* bytes.
+        Unpublishable: It holds what Kafka can't carry.
+    """
+    key = message.key if target.key is None else target.key
+    if target.tombstone and key is None:
+        raise DestinationError(f"a tombstone for {target.topic!r} says no key to remove: give one")
+    record = Outgoing(
+        target.topic,
+        None if target.tombstone else _body(message, target.topic),
+        _key(key, target.topic),
+        _partition(target),
+        _timestamp(target),
+        wire_headers(message, target.topic),
+    )
+    if limit is not None and record.size > limit:
+        raise too_large(record, f"max_request_size is {limit}: raise it in KafkaOptions")
+    return record
+
+
+def too_large(record: Outgoing, advice: str) -> MessageTooLarge:
+    """Return the error for a *record* that is beyond a limit."""
+    return MessageTooLarge(f"a record of {record.size} bytes for {record.topic!r}: {advice}")
+
+
+def _body(message: Message, topic: str) -> bytes | None:
+    body: object = message.body
+    if not isinstance(body, bytes):
+        raise Unpublishable(f"the body for {topic!r} is a {type(body).__name__}, not bytes")
+    return None if message.tombstone else body
+
+
+def _key(key: object, topic: str) -> bytes | None:
+    if key is None or isinstance(key, bytes):
+        return key
+    if not isinstance(key, str):
+        raise Unpublishable(f"the key for {topic!r} is a {type(key).__name__}: give text or bytes")
+    try:
+        return key.encode()
+    except UnicodeEncodeError as error:
+        raise Unpublishable(f"the key for {topic!r} can't be written as UTF-8: {error}") from error
+
+
+def _partition(target: KafkaTarget) -> int | None:
+    number: object = target.partition
+    if number is None or (type(number) is int and number >= 0):
+        return number
+    raise DestinationError(
+        f"the topic {target.topic!r} has no partition {number!r}: give a whole number, at least 0"
+    )
+
+
+def _timestamp(target: KafkaTarget) -> int | None:
+    time: object = target.timestamp_ms
+    if time is None or (type(time) is int and 0 <= time <= _LAST_TIME):
+        return time
+    raise Unpublishable(
+        f"timestamp_ms={time!r} for {target.topic!r}: give milliseconds since 1970, a whole number"
+    )
+
+
+def _part(part: bytes | None) -> int:
+    return 1 if part is None else _number(len(part)) + len(part)
+
+
+def _number(length: int) -> int:
+    """Return how many bytes the client writes a length with: seven bits in each, one for the sign."""
+    return max(1, (length.bit_length() + 7) // 7)

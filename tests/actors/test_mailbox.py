@@ -374,6 +374,7 @@ async def test_the_oldest_age_is_that_of_the_bulk_with_which_an_item_came(lanes:
     [
         ("at least 1", lambda: Mailbox[int](0)),
         ("no lane=", lambda: Mailbox[int](shards=2)),
+        ("leave out kin=", lambda: Mailbox[int](lane=lambda n: n, kin=lambda n: n)),
         ("use drop_new", lambda: Mailbox[int](lane=lambda n: n, overflow="drop_old")),
     ],
 )
@@ -469,6 +470,80 @@ async def test_a_parked_item_holds_a_plain_queue_or_a_shard_for_order(shards: in
     await diary.keep(reader)
 
     assert diary.entries == [(5, A1), (5, B1), (5, FREE1)]
+
+
+@pytest.mark.parametrize("shards", [1, 2])
+async def test_of_a_plain_queue_or_a_shard_only_the_kin_of_a_parked_item_waits(shards: int) -> None:
+    mailbox = Mailbox[Item](
+        shards=shards, lane=None if shards == 1 else lambda _: 0, kin=lambda item: item.key
+    )
+    mailbox.put_many([A1, B1, A2, FREE1])
+    reader, diary = mailbox.reader(), Diary()
+    park(reader, 5)
+    mailbox.put_many([late := Item("a", 3), B2])
+    mailbox.close()
+    await diary.keep(reader)
+
+    assert [item for at, item in diary.entries if not at] == [B1, FREE1, B2]
+    assert [item for at, item in diary.entries if at == 5] == [A1, A2, late]
+
+
+async def test_two_readers_of_a_plain_queue_park_items_that_are_kin() -> None:
+    mailbox, diary = Mailbox[Item](kin=lambda item: item.key), Diary()
+    mailbox.put_many([A1, A2, B1])
+    mailbox.close()
+    one, two = mailbox.reader(), mailbox.reader()
+    one.take_nowait()
+    two.take_nowait()
+    two.park(1)
+    one.park(5)
+    await diary.keep(one)
+
+    assert diary.entries == [(0, B1), (5, A1), (5, A2)]
+
+
+async def test_an_item_without_kin_is_parked_alone_in_a_plain_queue() -> None:
+    mailbox, diary = Mailbox[Item](kin=lambda item: item.key), Diary()
+    mailbox.put_many([FREE1, FREE2])
+    mailbox.close()
+    reader = mailbox.reader()
+    park(reader, 5)
+    await diary.keep(reader)
+
+    assert diary.entries == [(0, FREE2), (5, FREE1)]
+
+
+@pytest.mark.parametrize("lanes", [False, True])
+async def test_what_is_parked_can_be_taken_out_with_what_waits_behind_it(lanes: bool) -> None:
+    def key(item: Item) -> str | None:
+        return item.key
+
+    mailbox = Mailbox[Item](lane=key) if lanes else Mailbox[Item](kin=key)
+    mailbox.put_many([A1, B1, A2, FREE1, B2])
+    reader = mailbox.reader()
+    park(reader, 5)
+
+    assert mailbox.take_parked() == [A1, A2]
+    assert mailbox.take_parked() == []
+    assert (mailbox.stats().parked, len(mailbox)) == (0, 3)
+    mailbox.put_nowait(A1)
+    mailbox.close()
+    diary = Diary()
+    await diary.keep(reader)
+    assert {item for _, item in diary.entries} == {B1, B2, FREE1, A1}
+
+
+async def test_what_waits_for_its_time_keeps_out_nobody_for_whom_there_is_room() -> None:
+    mailbox = Mailbox[Item](4, lane=lambda item: item.key)
+    mailbox.put_many([A1, A2, Item("a", 3), B1])
+    reader, diary = mailbox.reader(), Diary()
+    park(reader, 100)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(mailbox.put, B2)
+        tasks.start_soon(diary.keep, reader)
+        await anyio.sleep(1)
+        assert [item for _, item in diary.entries] == [B1, B2]
+        mailbox.close()
 
 
 async def test_the_system_lane_passes_a_held_queue() -> None:

@@ -56,12 +56,18 @@ class Mailbox(Generic[T]):
     take turns; items whose key is None run freely. With `shards`, `lane` names the shard by
     number, and each reader reads one shard. None is not an item.
 
+    A plain queue and a shard have no lanes, and keep the order of arrival; `kin` says there which
+    items have to wait while one is parked.
+
     Args:
         capacity: How many items may be queued; what readers hold does not count.
         max_bytes: How many bytes may be queued, by `size`. One bulk may overshoot it.
         size: The bytes of an item; must not change while the item is queued. None: nothing is
             weighed.
         lane: The key of an item.
+        kin: In a plain queue or a shard, what an item has in common with those that wait while it
+            is parked; None for an item without such. Asked only while something is parked.
+            None: all wait.
         shards: How many readers with a part of their own there are.
         overflow: What `put` and `post` do when there is no room: wait (`block`), drop the new
             item or the oldest one, or raise `MailboxFull`; a callable is handed the new item.
@@ -79,6 +85,7 @@ class Mailbox(Generic[T]):
         max_bytes: int | None = 16 * 2**20,
         size: Callable[[T], int] | None = None,
         lane: Callable[[T], Hashable | None] | None = None,
+        kin: Callable[[T], Hashable | None] | None = None,
         shards: int = 1,
         overflow: Overflow | Callable[[T], None] = "block",
         notify: Notify | None = None,
@@ -90,6 +97,9 @@ class Mailbox(Generic[T]):
         if shards > 1 and lane is None:
             message = f"mailbox {name!r} has {shards} shards but no lane= that chooses among them"
             raise SpecError(message)
+        if kin is not None and lane is not None and shards == 1:
+            message = f"mailbox {name!r} has lanes, which say who waits for whom; leave out kin="
+            raise SpecError(message)
         if overflow == "drop_old" and lane is not None:
             message = f"mailbox {name!r} has lanes, in which no item is the oldest; use drop_new"
             raise SpecError(message)
@@ -97,7 +107,11 @@ class Mailbox(Generic[T]):
         self._lane = lane
         self._overflow = overflow
         self._lanes = Lanes[T]() if lane is not None and shards == 1 else None
-        self._lines = [] if self._lanes is not None else [Line[T]() for _ in range(shards)]
+        self._lines = (
+            []
+            if self._lanes is not None
+            else [Line(kin, weighed=size is not None) for _ in range(shards)]
+        )
         self._line = self._lines[0] if lane is None else None
         self._readers: list[Reader[T]] = []
 
@@ -243,6 +257,13 @@ class Mailbox(Generic[T]):
         self._rouse_all()  # what was parked may be gone, or the last of a closed mailbox
         return [item for item, _ in out]
 
+    def take_parked(self) -> list[T]:
+        """Take out what is parked, and what waits behind it; return it, each lane in order."""
+        out = [pair for queue in self._queues for pair in queue.take_parked()]
+        self._stock.forget(out)
+        self._rouse_all()  # it may have been the last of a closed mailbox
+        return [item for item, _ in out]
+
     @property
     def closed(self) -> bool:
         """Whether nothing can be put any more."""
@@ -269,7 +290,7 @@ class Mailbox(Generic[T]):
             dropped=stock.dropped,
             capacity=stock.capacity,
             closed=stock.closed,
-            parked=sum(line.due is not None for line in lines) + len(lanes.parked if lanes else ()),
+            parked=sum(len(queue.parked) for queue in self._queues),
         )
 
     @property

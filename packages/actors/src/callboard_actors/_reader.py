@@ -97,13 +97,13 @@ class Reader(Generic[T]):
         queue, stock = self._queue, self._stock
         if queue.due is not None:
             queue.unpark(anyio.current_time())
-        is_line = isinstance(queue, Line)
-        if stock.system or (queue.ready and not (is_line and queue.due is not None)):
+        if stock.system or queue.ready:
             return checkpoint()
         # The entries of lanes are all in one queue; of several lines, each reader has its own.
-        if stock.closed and not (queue.ready if is_line else stock.queued):
+        if stock.closed and not (queue.parked if isinstance(queue, Line) else stock.queued):
             rouse(queue.sleepers, len(queue.sleepers))  # so that they find the same
             raise MailboxClosed(f"mailbox {stock.name!r} is closed and empty")
+        stock.feed()
         if queue.due is None or queue.watch is not None:
             return self._doze()
         return self._watch(queue.due)
@@ -161,9 +161,9 @@ class Reader(Generic[T]):
         """Return the item to the head of its lane, which waits for *delay* seconds; others go on.
 
         Meanwhile the item counts as queued, and no task waits for it. An item without a lane waits
-        alone. A plain queue and a shard are one lane: all that is in it waits, for order's sake;
-        give items that need no order `lane=` with None as their key. A closed mailbox is read
-        until the last parked item is handled; who won't wait for that takes it out with `purge`.
+        alone. In a plain queue or a shard, the `kin` of the item waits with it; where the mailbox
+        has none, all that is in it waits, for order's sake. A closed mailbox is read until the last
+        parked item is handled; who won't wait for that takes it out with `take_parked`.
         """
         item, queue = self.current, self._queue
         if item is None:
@@ -200,7 +200,7 @@ class Reader(Generic[T]):
             for look in _LOOKS:
                 if system:
                     yield from self._system_items()
-                if not ready or line.due is not None or (look and perf_counter() > until):
+                if not ready or (look and perf_counter() > until):
                     break
                 self.current = item = ready.popleft()
                 if sizes:
@@ -265,7 +265,7 @@ class Reader(Generic[T]):
             queue.put_back(entry, due)
         else:
             size = 0 if self._is_system else self._size
-            queue.put_back(item, None if stock.size is None else size, due)
+            queue.put_back(item, size, due)
         stock.bytes += size
         stock.queued += 1
         self.returned = item

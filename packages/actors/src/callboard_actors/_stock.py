@@ -29,8 +29,8 @@ class Crashes:
 class Stock(Generic[T]):
     """The accounts of one mailbox.
 
-    Once it is full, it has no room until it is half empty: a sender that is woken for every
-    single place would cost more than the place is worth.
+    Once it is full, it has no room until it is half empty, or a reader finds nothing to take: a
+    sender that is woken for every single place would cost more than the place is worth.
     """
 
     __slots__ = (
@@ -94,9 +94,18 @@ class Stock(Generic[T]):
             return
         half_empty = self.queued <= self.relief and self.bytes <= self.max_bytes / 2
         if half_empty or self.closed:
-            self.roomy.set()
-            self.roomy, self.relief = None, -1
-            self.report("mailbox.low_water", {"queued": self.queued, "bytes": self.bytes})
+            self._let_in(self.roomy)
+
+    def feed(self) -> None:
+        """Wake who waits for room, if there is any: a reader has nothing to take."""
+        # What waits here for its time must not keep out for whom there would be room.
+        if self.roomy is not None and self.free:
+            self._let_in(self.roomy)
+
+    def _let_in(self, roomy: anyio.Event) -> None:
+        roomy.set()
+        self.roomy, self.relief = None, -1
+        self.report("mailbox.low_water", {"queued": self.queued, "bytes": self.bytes})
 
     def forget(self, sized: Sequence[tuple[T, int]]) -> None:
         """Account for items that were taken out of the queue for good, given with their sizes."""

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from callboard_brokers import BatchDelivery, Delivery, Message, Settlement
+from callboard_brokers import BatchDelivery, Delivery, Message, Settlement, Settles
 
 pytestmark = pytest.mark.anyio
 
@@ -41,6 +41,52 @@ def test_the_first_settlement_wins_and_later_ones_are_counted(ledger: Recorded) 
     assert not delivery.release()
     assert ledger.settlements == {b"m": (Settlement.NACK, 2.0)}
     assert ledger.twice == 2
+
+
+class Keeper:
+    """A reader that keeps some of what is nacked."""
+
+    def __init__(self, *kept: Settles) -> None:
+        self.kept = kept
+
+    def decode(self, message: Message, /) -> object:
+        return message.body
+
+    async def reject(self, message: Message, /) -> None: ...
+
+    def keep(self, delivery: Settles, delay: float | None, /) -> bool:
+        return delivery in self.kept
+
+
+@pytest.mark.parametrize("settlement", Settlement)
+def test_only_a_nack_can_be_kept_from_the_ledger(settlement: Settlement, ledger: Recorded) -> None:
+    delivery = Delivery(Message(b"m"), ledger)
+    delivery.message.binding = Keeper(delivery)
+    delivery.settle(settlement)
+
+    assert delivery.message.processed
+    assert not delivery.ack()
+    assert ledger.settlements.keys() == ({b"m"} if settlement is not Settlement.NACK else set())
+
+
+def test_what_was_kept_is_open_again_and_settled_once(ledger: Recorded) -> None:
+    delivery = Delivery(Message(b"m"), ledger)
+    delivery.message.binding = Keeper(delivery)
+    delivery.nack()
+    delivery.reopen()
+
+    assert not delivery.message.processed
+    assert delivery.ack()
+    assert ledger.settlements == {b"m": (Settlement.ACK, None)}
+
+
+def test_a_batch_has_its_parts_kept_one_by_one(ledger: Recorded) -> None:
+    batch = batch_of(ledger, b"1", b"2")
+    for message in (batch.message, *batch.message.parts):
+        message.binding = Keeper(batch.parts[1])
+    batch.nack(1.0)
+
+    assert ledger.settlements == {b"1": (Settlement.NACK, 1.0)}
 
 
 @pytest.mark.parametrize("settlement", Settlement)

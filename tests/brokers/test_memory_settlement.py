@@ -187,3 +187,31 @@ async def test_the_oldest_of_too_many_dead_letters_is_forgotten() -> None:
 
     assert [letter.message.body for letter in memory.dead_letters()] == [b"2", b"3"]
     assert memory.stats().dead_lettered == 3
+
+
+async def test_a_failure_that_is_kept_counts_like_a_nack_and_ends_like_one() -> None:
+    memory = Memory(redelivery=lambda deliveries: float(deliveries) if deliveries < 3 else None)
+    async with memory.connect() as connection, connection.subscribe(SHARED, 1) as subscription:
+        await connection.publish(Message(b"1"), ORDERS)
+        [delivery] = await subscription.receive(1)
+
+        assert subscription.count_failure(delivery, None) == 1.0
+        assert subscription.count_failure(delivery, 7.0) == 7.0
+        assert delivery.deliveries == 3
+        assert subscription.count_failure(delivery, None) is None
+        delivery.nack()
+        assert subscription.count_failure(delivery, None) is None  # it holds that no more
+    assert memory.stats().redelivered == 2
+    assert memory.stats().dead_lettered == 1
+
+
+async def test_what_was_kept_and_is_released_has_not_been_delivered_once_more() -> None:
+    memory = Memory()
+    async with memory.connect() as connection, connection.subscribe(SHARED, 1) as subscription:
+        await connection.publish(Message(b"1"), ORDERS)
+        [delivery] = await subscription.receive(1)
+        subscription.count_failure(delivery, None)
+        delivery.release()
+        [delivery] = await subscription.receive(1)
+
+        assert delivery.deliveries == 2

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import repeat
+from typing import Any
+
 import anyio
 import pytest
 from anyio import wait_all_tasks_blocked as idle
@@ -61,13 +64,13 @@ def test_batches_hold_everything_once_in_order_and_no_more_than_their_size(
     assert batcher.drain() == []
 
 
-async def publish_all(broker: MemoryBroker, *bodies: object) -> None:
+async def publish_all(broker: MemoryBroker, *bodies: Any, keys: bool = False) -> None:
     """Publish before anybody reads, so that it is known which messages make a batch."""
     async with broker:
         async with broker.connection.subscribe(broker.subscribers[-1].source, 1):
             pass  # now the group exists, and keeps what comes
-        for body in bodies:
-            await broker.publish(body, "orders")
+        for body, key in bodies if keys else zip(bodies, repeat(None), strict=False):
+            await broker.publish(body, "orders", key=key)
         await broker.start()
         await anyio.sleep(60)
 
@@ -184,6 +187,46 @@ async def test_what_is_asked_for_holds_for_the_whole_batch(broker: MemoryBroker)
 
     assert calls == [[1, 2], [1, 2]]
     assert broker.dead_letters() == []
+
+
+async def test_messages_of_a_batch_that_are_nacked_keep_the_place_of_their_keys(
+    broker: MemoryBroker,
+) -> None:
+    batches: list[list[int]] = []
+
+    @broker.subscriber("orders", group="g", batch=True, max_records=3)
+    async def handle(numbers: list[int], batch: BatchMessage) -> None:
+        batches.append(numbers)
+        if len(batches) == 1:
+            await batch.parts[0].nack(delay=1)
+            await batch.parts[1].nack(delay=2)  # has no key, hence no place
+            await batch.parts[2].nack(delay=3)
+
+    await publish_all(broker, (0, "a"), (1, None), (2, "b"), (3, "a"), (4, "b"), keys=True)
+
+    assert batches == [[0, 1, 2], [0, 2], [3, 4], [1]]
+
+
+@pytest.mark.parametrize("max_workers", [1, 2])
+async def test_only_the_partition_of_a_nacked_batch_waits_where_batches_are_made_by_partition(
+    max_workers: int,
+) -> None:
+    broker, handled = KafkaBroker(), list[int]()
+
+    @broker.subscriber(
+        "a", "b", batch=True, max_records=2, max_workers=max_workers, ordered_by="partition"
+    )
+    async def handle(numbers: list[int]) -> None:
+        handled.extend(numbers)
+        if handled == [0]:
+            raise NackMessage(delay=1)
+
+    async with TestKafkaBroker(broker), anyio.create_task_group() as tasks:
+        for number, topic in enumerate("aaba"):
+            tasks.start_soon(broker.publish, number, topic)
+            await idle()
+
+    assert handled == [0, 2, 0, 1, 3]
 
 
 async def test_a_policy_that_acknowledges_failures_does_not_try_again(

@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable
 from typing import Any
 
 import pytest
-from anyio import Event, current_time, move_on_after, sleep, wait_all_tasks_blocked
+from anyio import (
+    Event,
+    create_task_group,
+    current_time,
+    move_on_after,
+    sleep,
+    wait_all_tasks_blocked,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from callboard import AckPolicy, ActorCrash, MemoryBroker, Message, NackMessage
+from callboard import (
+    AckPolicy,
+    ActorCrash,
+    Decision,
+    MemoryBroker,
+    Message,
+    NackMessage,
+    Supervision,
+)
 from callboard._options import OrderedBy
+from callboard.memory import MemoryMessage
+from callboard_brokers.memory import Memory
+
+from .faulty import FaultyBroker
 
 pytestmark = pytest.mark.anyio
 
@@ -146,24 +165,242 @@ async def test_a_message_for_which_ordered_by_fails_is_handled_all_the_same(
     )
 
 
-async def test_a_nacked_message_lets_its_key_go_on(broker: MemoryBroker) -> None:
-    handled: list[int] = []
-    tried: list[int] = []
+async def tries(
+    *messages: tuple[int, str | None],
+    max_workers: int = 2,
+    ordered_by: OrderedBy = "key",
+    actor: bool = False,
+    fail: Callable[[Message[Any]], Awaitable[object]] | None = None,
+) -> list[int]:
+    """Return the order in which messages of a number and a key are handled; 0 fails once."""
+    broker, tried, handled = MemoryBroker(), list[int](), list[int]()
 
-    @broker.subscriber("jobs", max_workers=2, ack_policy=AckPolicy.NACK_ON_ERROR)
-    async def work(number: int) -> None:
+    async def work(number: int, message: Message) -> None:
         tried.append(number)
-        if tried == [0]:
+        if tried.count(number) == 1 and number == 0:
+            if fail is None:
+                raise NackMessage
+            await fail(message)
+            return
+        handled.append(number)
+
+    class Worker:
+        async def receive(self, number: int, message: Message) -> None:
+            await work(number, message)
+
+    subscriber = broker.subscriber("jobs", max_workers=max_workers, ordered_by=ordered_by)
+    if actor:
+        subscriber(Worker)
+    else:
+        subscriber(work)
+    async with broker:
+        await broker.start()
+        for number, key in messages:
+            await broker.publish(number, "jobs", key=key)
+        await sleep(1)
+    return handled
+
+
+@pytest.mark.parametrize("max_workers", [1, 2])
+@pytest.mark.parametrize("actor", [False, True])
+async def test_the_key_of_a_nacked_message_waits_and_others_go_on(
+    max_workers: int, actor: bool
+) -> None:
+    handled = await tries(
+        (0, "a"), (1, "b"), (2, "a"), (3, None), (4, "a"), max_workers=max_workers, actor=actor
+    )
+
+    assert sorted(handled[:2]) == [1, 3]
+    assert handled[2:] == [0, 2, 4]
+
+
+async def test_a_message_that_its_handler_nacks_by_hand_keeps_its_place() -> None:
+    settled: list[bool] = []
+
+    async def nack(message: Message[Any]) -> None:
+        await message.nack(delay=0.5)
+        await message.ack()  # comes second, hence changes nothing
+        settled.append(message.processed)
+
+    handled = await tries((0, "a"), (1, "b"), (2, "a"), fail=nack)
+
+    assert handled == [1, 0, 2]
+    assert settled == [True]
+
+
+def nothing(_message: Message[Any]) -> None: ...
+
+
+@pytest.mark.parametrize(("ordered_by", "key"), [("none", "a"), ("key", None), (nothing, "a")])
+@pytest.mark.parametrize("max_workers", [1, 2])
+async def test_a_nacked_message_of_no_lane_lets_others_pass(
+    ordered_by: OrderedBy, key: str | None, max_workers: int
+) -> None:
+    handled = await tries((0, key), (1, key), ordered_by=ordered_by, max_workers=max_workers)
+
+    assert handled == [1, 0]
+
+
+async def test_a_message_whose_outputs_cannot_be_published_keeps_its_place() -> None:
+    broker, heard = FaultyBroker(), list[int]()
+    broker.faulty.faults["out"] = 2
+
+    @broker.publisher("out")
+    @broker.subscriber("in", max_workers=2)
+    async def handle(number: int) -> int:
+        return number
+
+    @broker.subscriber("out")
+    async def hear(number: int) -> None:
+        heard.append(number)
+
+    async with broker:
+        await broker.start()
+        for number in range(3):
+            await broker.publish(number, "in", key="k")
+        await sleep(10)
+
+    assert heard == [0, 1, 2]
+
+
+async def test_a_message_that_is_tried_in_place_waits_longer_each_time(
+    broker: MemoryBroker,
+) -> None:
+    times: list[float] = []
+    deliveries: list[object] = []
+
+    @broker.subscriber("jobs", ack_policy=AckPolicy.NACK_ON_ERROR)
+    async def work(number: int, message: MemoryMessage) -> None:
+        times.append(round(current_time() - begin, 3))
+        deliveries.append(message.raw_message.deliveries)
+        raise ValueError
+
+    async with broker:
+        await broker.start()
+        begin = current_time()
+        await broker.publish(0, "jobs", key="k")
+        await sleep(0.8)
+
+    assert times == [0, 0.1, 0.3, 0.7]
+    assert deliveries == [1, 2, 3, 4]
+
+
+async def test_a_broker_that_gives_a_message_up_ends_the_wait_of_its_key() -> None:
+    broker, handled = MemoryBroker(), list[int]()
+    broker.adapter = memory = Memory(redelivery=lambda deliveries: 0.1 if deliveries < 3 else None)
+
+    @broker.subscriber("jobs", ack_policy=AckPolicy.NACK_ON_ERROR)
+    async def work(number: int) -> None:
+        handled.append(number)
+        if number == 0:
+            raise ValueError
+
+    async with broker:
+        await broker.start()
+        for number in range(2):
+            await broker.publish(number, "jobs", key="k")
+        await sleep(1)
+
+    assert handled == [0, 0, 0, 1]
+    assert [letter.reason for letter in memory.dead_letters()] == ["given up after 3 deliveries"]
+
+
+@pytest.mark.parametrize("max_workers", [1, 2])
+async def test_a_stop_gives_back_the_lane_that_waits_in_its_order(
+    broker: MemoryBroker, max_workers: int
+) -> None:
+    handled: list[int] = []
+
+    @broker.subscriber("jobs", group="g", max_workers=max_workers)
+    async def work(number: int) -> None:
+        if number == 0 and len(began) < 3:
+            raise NackMessage(delay=1000)
+        handled.append(number)
+
+    began = [current_time()]
+    for _ in range(3):
+        await broker.start()
+        if len(began) == 1:
+            for number, key in enumerate("aaba"):
+                await broker.publish(number, "jobs", key=key)
+        await wait_all_tasks_blocked()
+        await broker.stop()
+        began.append(current_time())
+
+    assert handled == [2, 0, 1, 3]
+    assert began[-1] - began[0] < 1
+
+
+async def test_a_message_that_is_nacked_while_the_broker_stops_is_given_back_with_its_lane(
+    broker: MemoryBroker,
+) -> None:
+    gate, handled = Event(), list[int]()
+
+    @broker.subscriber("jobs", group="g")
+    async def work(number: int) -> None:
+        await gate.wait()
+        if number == 0:
             raise NackMessage
         handled.append(number)
 
     async with broker:
         await broker.start()
-        for n in range(3):
-            await broker.publish(n, "jobs", key="k")
+        for number, key in enumerate("aab"):
+            await broker.publish(number, "jobs", key=key)
+        async with create_task_group() as tasks:
+            tasks.start_soon(broker.stop)
+            await wait_all_tasks_blocked()
+            gate.set()
+
+        assert handled == [2]
+        assert broker.unread("jobs") == 2
+
+
+async def test_a_handler_that_nacks_and_then_crashes_leaves_its_message_to_the_next_worker(
+    broker: MemoryBroker,
+) -> None:
+    tried: list[int] = []
+    broker.adapter = memory = Memory()
+
+    @broker.subscriber("jobs")
+    async def work(number: int, message: Message) -> None:
+        tried.append(number)
+        if tried == [0]:
+            await message.nack(delay=1000)
+            raise ActorCrash
+
+    async with broker:
+        await broker.start()
+        for number in range(2):
+            await broker.publish(number, "jobs", key="k")
+        await sleep(1)
+        assert memory.stats().unsettled == 0
+
+    assert tried == [0, 0, 1]
+
+
+async def test_a_failure_that_the_actor_survives_keeps_the_place_of_its_message(
+    broker: MemoryBroker,
+) -> None:
+    tried: list[int] = []
+
+    @broker.subscriber(
+        "jobs",
+        ack_policy=AckPolicy.NACK_ON_ERROR,
+        supervision=Supervision(decide=[(ActorCrash, Decision.RESUME)]),
+    )
+    async def work(number: int) -> None:
+        tried.append(number)
+        if tried == [0]:
+            raise ActorCrash
+
+    async with broker:
+        await broker.start()
+        for number in range(2):
+            await broker.publish(number, "jobs", key="k")
         await sleep(1)
 
-    assert handled == [1, 2, 0]
+    assert tried == [0, 0, 1]
 
 
 async def test_a_message_that_crashed_its_worker_keeps_its_place(broker: MemoryBroker) -> None:

@@ -186,6 +186,32 @@ async def test_what_a_handler_raises_on_purpose_is_no_failure(
         handle.assert_called_once_with(1)
 
 
+async def test_a_message_that_waits_in_its_lane_counts_as_settled_until_it_is_tried_again(
+    broker: MemoryBroker,
+) -> None:
+    tried: list[int] = []
+    ended: list[int] = []
+
+    @broker.subscriber("orders")
+    async def handle(number: int) -> None:
+        tried.append(number)
+        if tried in ([0], [0, 0]):
+            raise NackMessage(delay=5)
+        await anyio.sleep(1)
+        ended.append(number)
+
+    async with TestBroker(broker):
+        await broker.publish(0, "orders", key="k")
+        await broker.publish(1, "other")
+        assert tried == [0]
+        await anyio.sleep(5.5)
+        assert tried == [0, 0]
+        await anyio.sleep(5)
+        assert tried == [0, 0, 0]
+        await broker.publish(1, "other")
+        assert ended == [0]
+
+
 async def test_a_nacked_message_counts_as_settled_until_it_is_due(broker: MemoryBroker) -> None:
     tries: list[float] = []
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 import pytest
 from anyio import Event, create_task_group, fail_after, sleep
 
-from callboard import AckPolicy, Header, RequestFailed, SkipMessage
+from callboard import AckPolicy, Header, NackMessage, RequestFailed, SkipMessage
 from callboard import Event as CallboardEvent
 from callboard.kafka import (
     KafkaBroker,
@@ -184,6 +184,33 @@ async def test_a_nacked_record_comes_again_while_other_keys_go_on(
         await heard.complete()
 
     assert sorted(heard) == [1, 1, 2, 3]
+
+
+@pytest.mark.parametrize("max_workers", [1, 4])
+async def test_the_key_of_a_nacked_record_waits_through_a_stop_and_a_start(
+    kafka: KafkaBroker, topic: str, max_workers: int
+) -> None:
+    handled, waits = Heard[int](12), Heard[int](4)
+
+    @kafka.subscriber(topic, group_id=topic, max_workers=max_workers, auto_offset_reset="earliest")
+    async def handle(number: int) -> None:
+        if number in {0, 1} and waits.count(number) < 2:
+            waits.hear(number)
+            raise NackMessage(delay=0.2 if waits.count(number) == 1 else 60)
+        if number not in handled:
+            handled.hear(number)
+
+    async with kafka:
+        for number in range(12):
+            await kafka.publish(number, topic, key=str(number % 3))
+        await kafka.start()
+        await waits.complete()
+    async with kafka:
+        await kafka.start()
+        await handled.complete()
+
+    for key in range(3):
+        assert [number for number in handled if number % 3 == key] == [*range(key, 12, 3)]
 
 
 async def test_batches_are_published_and_handled_with_their_keys_in_order(

@@ -7,7 +7,7 @@ from typing import Final, Generic, Protocol
 
 from typing_extensions import TypeVar
 
-from callboard_brokers._message import BatchMessage, Message
+from callboard_brokers._message import BatchMessage, Keeping, Message
 from callboard_brokers._settlement import Settlement
 
 __all__ = ["BatchDelivery", "Delivery", "Ledger"]
@@ -35,8 +35,9 @@ class Delivery(Generic[R_co]):
     """A message to be settled exactly once.
 
     *epoch* is the generation of the connection or assignment that it came by: a settlement that
-    arrives in a later one is stale. *deliveries* is the broker's count, 1 the first time; None
-    where the broker does not count. *token* is the adapter's own: how to settle.
+    arrives in a later one is stale. *deliveries* is the broker's count, 1 the first time, and one
+    more for each time that the reader has kept it to try it again; None where the broker does not
+    count, before it is kept. *token* is the adapter's own: how to settle.
     """
 
     __slots__ = ("_ledger", "deliveries", "epoch", "message", "settlement", "token")
@@ -67,6 +68,8 @@ class Delivery(Generic[R_co]):
 
         *delay*, for NACK, is how long to wait before the next delivery; None leaves it to the
         broker. Returns at once and never raises: sending it is the subscription's business.
+
+        The ledger does not hear of a NACK of which the reader says that he tries again himself.
         """
         if self.settlement is not None:
             self._ledger.settled_twice(self)
@@ -75,8 +78,14 @@ class Delivery(Generic[R_co]):
         # A message and its delivery hold each other. Parted here, they are freed as soon as
         # nobody needs them; else their bodies would wait for the collector of cycles.
         self.message.delivery = _SETTLED
-        self._ledger.settle(self, settlement, delay)
+        if settlement is not Settlement.NACK or not self._is_kept(delay):
+            self._ledger.settle(self, settlement, delay)
         return True
+
+    def reopen(self) -> None:
+        """Let it be settled again, whose NACK was kept from the ledger; for the reader."""
+        self.settlement = None
+        self.message.delivery = self
 
     def ack(self) -> bool:
         """Settle as handled."""
@@ -93,6 +102,10 @@ class Delivery(Generic[R_co]):
     def release(self) -> bool:
         """Give it back unhandled."""
         return self.settle(Settlement.RELEASE)
+
+    def _is_kept(self, delay: float | None) -> bool:
+        reader = self.message.binding
+        return isinstance(reader, Keeping) and reader.keep(self, delay)
 
 
 class BatchDelivery(Delivery[tuple[object, ...]]):

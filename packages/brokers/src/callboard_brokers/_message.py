@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from traceback import format_exception_only
 from types import MappingProxyType
-from typing import Final, Generic, Protocol, TypeAlias
+from typing import Final, Generic, Protocol, TypeAlias, runtime_checkable
 
 from typing_extensions import TypeVar
 
@@ -21,6 +21,7 @@ __all__ = [
     "BatchMessage",
     "Binding",
     "Headers",
+    "Keeping",
     "Message",
     "Metadata",
     "asking",
@@ -80,6 +81,18 @@ class Binding(Protocol):
 
     async def reject(self, message: Message, /) -> None:
         """Bring *message* to where rejected messages go, and settle it."""
+        ...
+
+
+@runtime_checkable
+class Keeping(Binding, Protocol):
+    """A `Binding` of one who tries again what is nacked, rather than give it to the broker."""
+
+    def keep(self, delivery: Settles, delay: float | None, /) -> bool:
+        """Say whether *delivery*, which is nacked, stays here; it is called by that.
+
+        *delay* is how long to wait before the next try; None leaves it to who tries.
+        """
         ...
 
 
@@ -211,7 +224,7 @@ class Message(Generic[R_co]):
         self._received().settle(Settlement.ACK)
 
     async def nack(self, delay: float | None = None) -> None:
-        """Settle as failed: it is delivered again after *delay*; None leaves it to the broker.
+        """Settle as failed: it is handled again after *delay*, in seconds; None: the usual time.
 
         Raises:
             NotReceived: This message did not come from a broker.

@@ -18,6 +18,7 @@ __all__ = [
     "Adapter",
     "BatchPublishing",
     "Connection",
+    "Counting",
     "Features",
     "Flushing",
     "Lagging",
@@ -176,6 +177,19 @@ class Recalling(Protocol):
         """Have *give_back* called when that is so; it releases at once what nobody has begun.
 
         What is being handled is waited for, as long as the broker allows.
+        """
+        ...
+
+
+@runtime_checkable
+class Counting(Protocol):
+    """A subscription that counts failures, to wait longer each time or to give up in the end."""
+
+    def count_failure(self, delivery: Delivery, delay: float | None, /) -> float | None:
+        """Count a failure of *delivery*, which its reader keeps, so that no later message passes it.
+
+        Return after how many seconds to try it again: *delay*, or the usual time if that is None.
+        Return None if it is not to be kept: then it is nacked, and the broker gives it up.
         """
         ...
 

@@ -31,7 +31,7 @@ from ._pipeline import Choice, Scope, inject, plan_of, select, wrapped
 from ._policy import AckPolicy, settlement_of
 from ._printable import last_words
 from ._resolver import HookResolver, MessageResolver
-from ._worker import Handle, Worker
+from ._worker import Handle, Keeper, Worker
 
 if TYPE_CHECKING:
     from ._broker import BrokerOptions
@@ -88,7 +88,7 @@ class Assembly:
         """Let *subscription* publish the outputs of its deliveries."""
         self._publish = staging(subscription, self._broker)
 
-    def worker(self, actor: Any = None) -> Worker:
+    def worker(self, keeper: Keeper, actor: Any = None) -> Worker:
         """Return a worker for *actor*, an instance of the class; None: for the functions."""
         handles = self._functions
         if self.stateful:
@@ -102,7 +102,7 @@ class Assembly:
             conclude=conclude,
             decide=deciding(self._policy, way, report, self._rules),
             finish=self._finishing(),
-            binding=self,
+            keeper=keeper,
         )
 
     def actors(self) -> Callable[[], AbstractAsyncContextManager[Any]]:

@@ -84,16 +84,23 @@ class BatchWorker(Worker):
         left = [part for part in parts_of(delivery) if not part.settled]
         if left:
             await self._try(left)
+        if self._keeper.kept:
+            self._keeper.park()
 
     async def fail(self, delivery: Delivery[Any], error: Exception) -> None:
         """Finish a delivery that has failed with *error*, which the actor has survived."""
-        for part in parts_of(delivery):
-            await super().fail(part, error)
+        await self._fail(parts_of(delivery), error)
+        if self._keeper.kept:
+            self._keeper.park()
+
+    async def _fail(self, parts: Sequence[Delivery[Any]], error: Exception) -> None:
+        for part in parts:
+            await self._finish(part, self._decide(part.message, error))
 
     async def _try(self, parts: Sequence[Delivery[Any]]) -> None:
         message = BatchDelivery(parts).message
         for each in (message, *message.parts):
-            each.binding = self._binding
+            each.binding = self._keeper
         try:
             result = await self._handle(message)
             failures = _failures(result, len(parts))
@@ -114,7 +121,7 @@ class BatchWorker(Worker):
         middle = len(parts) // 2
         alike = isinstance(error, ControlFlow) or self._settles(error) in (None, Settlement.ACK)
         if not middle or alike:
-            await self.fail(BatchDelivery(parts), error)
+            await self._fail(parts, error)
             return
         for half in (parts[:middle], parts[middle:]):
             left = [part for part in half if not part.settled]
@@ -126,7 +133,7 @@ class BatchWorker(Worker):
     ) -> None:
         for index, part in enumerate(parts):
             if index in failures:
-                await super().fail(part, failures[index])
+                await self._fail([part], failures[index])
         rest = [part for index, part in enumerate(parts) if index not in failures]
         if rest:
             await self._finish(BatchDelivery(rest), outcome)

@@ -82,9 +82,10 @@ class SubscriberOptions:
     max_workers: int = 1
     """How many messages are handled at a time."""
     ordered_by: OrderedBy = "key"
-    """Which messages are handled one after another: those of a key, of a partition, none, or those
-    for which a function of the message gives the same. With one worker, all are, in order of
-    arrival; batches are ordered by partition at best."""
+    """Which messages are handled one after another, and wait for one that is nacked: those of a
+    key, of a partition, none, or those for which a function of the message gives the same (None: it
+    waits for nobody). With one worker, all are handled in order of arrival, and the same ones wait;
+    batches are ordered by partition at best."""
     mailbox: int = 256
     """How many messages may wait here; with them 16 MiB. The broker keeps the rest."""
     dead_letter: str | Unset | None = UNSET

@@ -97,6 +97,10 @@ class Reporter:
         """Tell that a handled message is left unsettled: whoever holds it settles it later."""
         self._bus(Event("message.left", delivery.message.address, {"delivery": delivery}))
 
+    def parked(self, delivery: Delivery[Any]) -> None:
+        """Tell that a nacked delivery waits in its lane, hence stays unsettled for now."""
+        self._bus(Event("message.parked", delivery.message.address, {"delivery": delivery}))
+
     def graveless(self, subscriber: str) -> None:
         """Warn that what a subscriber rejects is kept nowhere."""
         self.logger.warning(

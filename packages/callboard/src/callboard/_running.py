@@ -6,20 +6,21 @@ taken can still be handled and settled.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
-from callboard_actors import Child, ChildSpec, Mailbox, Supervisor, lifecycle, serve
-from callboard_brokers import Delivery, Recalling, Staging, Subscription
+from callboard_actors import Child, ChildSpec, Mailbox, Reader, Supervisor, lifecycle, serve
+from callboard_brokers import Counting, Delivery, Recalling, Staging, Subscription
 
 from ._assembly import Assembly
 from ._batch import Batcher
-from ._lanes import Lane, lane_of, shard_of
+from ._lanes import Lane, LaneKeeper, lane_of, release_parked, shard_of, usual_delay
 from ._options import DEFAULT_SUPERVISION, resolve
 from ._pump import Meter, batch_size, pump, pump_batches, size
-from ._worker import Worker
+from ._worker import Keeper, Worker
 
 if TYPE_CHECKING:
     from ._runtime import Runtime
@@ -52,9 +53,12 @@ class Running:
         self._seen: list[tuple[Delivery[Any] | None, int]] = [(None, 0)] * self._options.max_workers
         report = partial(runtime.broker.reporter.unordered, declared.name)
         self._lane = lane_of(declared.options, runtime.broker.skin.partition, report)
-        # Batches that are handled side by side hold what may be: the messages of a partition.
-        group: Lane = self._lane or (lambda _delivery: None)
+        self._keepers: dict[int, LaneKeeper] = {}
         options = declared.options
+        # One worker keeps the order of batches that hold messages of any lane.
+        mixed = options.max_workers == 1 and options.ordered_by != "partition"
+        group: Lane = _alike if self._lane is None or mixed else self._lane
+        self._kin = None if options.batch and mixed else self._lane
         self._batcher = Batcher(options.batch_size, options.batch_timeout_ms / 1000, group)
         self._open_mailbox()
         self._tree = self._plant()
@@ -114,7 +118,7 @@ class Running:
         async with connection.subscribe(self._declared.source, capacity) as subscription:
             self.subscription = subscription
             if isinstance(subscription, Recalling):
-                subscription.on_recall(self._give_back)
+                subscription.on_recall(self._recall)
             if isinstance(subscription, Staging) and subscription.staging:
                 self._assembly.stage_with(subscription)
             child.ready()
@@ -132,26 +136,46 @@ class Running:
     async def _work(self, number: int, child: Child) -> None:
         """Call the functions of the subscription."""
         child.ready()
-        await self._serve(number, child, self._assembly.worker())
+        await self._serve(number, child, self._assembly.worker)
 
     async def _act(self, number: int, child: Child) -> None:
         """Make an actor and hand it messages; its state ends with it."""
         async with self._assembly.actors()() as actor, lifecycle(actor, child):
-            await self._serve(number, child, self._assembly.worker(actor))
+            await self._serve(number, child, partial(self._assembly.worker, actor=actor))
 
-    async def _serve(self, number: int, child: Child, worker: Worker) -> None:
+    async def _serve(self, number: int, child: Child, make: Callable[[Keeper], Worker]) -> None:
         if self._mailbox.closed:
             self._open_mailbox()
         child.details = partial(self._in_hand, number)
-        # A closed mailbox is served until it is empty: that is how workers drain.
-        child.on_stop(self._mailbox.close)
-        await serve(
-            worker.receive,
-            self._readers[number],
-            quarantine=self._assembly.quarantine,
-            decide=self._supervision.decide,
-            failed=worker.fail,
-        )
+        child.on_stop(self._drain)
+        keeper = self._keepers[number] = self._keeper(self._readers[number])
+        worker = make(keeper)
+        try:
+            await serve(
+                worker.receive,
+                self._readers[number],
+                quarantine=self._assembly.quarantine,
+                decide=self._supervision.decide,
+                failed=worker.fail,
+            )
+        finally:
+            keeper.forget()
+
+    def _keeper(self, reader: Reader[Delivery[Any]]) -> LaneKeeper:
+        source, parked = self.subscription, self._runtime.broker.reporter.parked
+        count = source.count_failure if isinstance(source, Counting) else usual_delay
+        return LaneKeeper(self._assembly, self._lane, self._mailbox, reader, count, parked)
+
+    def _drain(self) -> None:
+        """Have the workers end with what is in the mailbox, but for what waits for its time."""
+        self._mailbox.close()
+        release_parked(self._mailbox)
+
+    def _recall(self) -> None:
+        """Release what no worker has begun, and what is in hand unless it is done with now."""
+        self._give_back()
+        for keeper in self._keepers.values():
+            keeper.recall()
 
     def _give_back(self) -> None:
         """Release what no worker has begun."""
@@ -195,10 +219,15 @@ class Running:
             capacity,
             max_bytes=MAX_BYTES,
             size=batch_size if options.batch else size,
-            lane=shard_of(self._lane, workers) if sharded else self._lane,
+            lane=shard_of(self._lane, workers) if sharded else self._lane if workers > 1 else None,
+            kin=self._kin if sharded or workers == 1 else None,
             shards=workers if sharded else 1,
             notify=self._runtime.broker.events,
             name=self._declared.name,
         )
         self._readers = [self._mailbox.reader(n if sharded else 0) for n in range(workers)]
         self._mailbox.put_many(waiting)
+
+
+def _alike(_delivery: Delivery[Any]) -> None:
+    """Put deliveries of all lanes together."""

@@ -8,21 +8,31 @@ finishes it; the steps are composed when the subscription starts (`_pipeline.py`
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from callboard_brokers import Binding, Delivery, Message, Settlement
 
 from ._outcome import Outcome
 
-__all__ = ["Handle", "Worker"]
+__all__ = ["Handle", "Keeper", "Worker"]
 
 Handle: TypeAlias = Callable[[Message[Any]], Awaitable[object]]
+
+
+class Keeper(Binding, Protocol):
+    """Keeps what is nacked in its lane, so that no later message of that passes it."""
+
+    kept: list[Delivery[Any]]
+
+    def park(self) -> None:
+        """Let what was kept wait for its time, now that nobody is busy with it."""
+        ...
 
 
 class Worker:
     """Takes deliveries one after another."""
 
-    __slots__ = ("_binding", "_conclude", "_decide", "_finish", "_handle")
+    __slots__ = ("_conclude", "_decide", "_finish", "_handle", "_keeper")
 
     def __init__(
         self,
@@ -30,13 +40,13 @@ class Worker:
         conclude: Callable[[Message[Any], object], Outcome],
         decide: Callable[[Message[Any], Exception], Outcome],
         finish: Callable[[Delivery[Any], Outcome], Awaitable[None]],
-        binding: Binding,
+        keeper: Keeper,
     ) -> None:
         self._handle = handle
         self._conclude = conclude
         self._decide = decide
         self._finish = finish
-        self._binding = binding
+        self._keeper = keeper
 
     async def receive(self, delivery: Delivery[Any]) -> None:
         """Handle, then finish: outputs before the settlement, so nothing is acknowledged too early.
@@ -45,7 +55,7 @@ class Worker:
         concerns the actor, such as `ActorCrash`: `decide` raises it again for the supervisor.
         """
         message = delivery.message
-        message.binding = self._binding
+        message.binding = self._keeper
         try:
             # middlewares → decode → inject → handler; then what it returned becomes outputs
             outcome = self._conclude(message, await self._handle(message))
@@ -55,7 +65,11 @@ class Worker:
             delivery.settle(Settlement.ACK)  # as `finish` would, without a coroutine
         else:
             await self._finish(delivery, outcome)
+            if self._keeper.kept:  # a nack: later messages of its lane wait
+                self._keeper.park()
 
     async def fail(self, delivery: Delivery[Any], error: Exception) -> None:
         """Finish a delivery that has failed with *error*, which the actor has survived."""
         await self._finish(delivery, self._decide(delivery.message, error))
+        if self._keeper.kept:
+            self._keeper.park()

@@ -74,6 +74,17 @@ class MemorySubscription:
         """Count it."""
         self._book.count("settle.double", delivery.message.address)
 
+    def count_failure(self, delivery: Delivery, delay: float | None, /) -> float | None:
+        """Count it as a nack would, whose delay or end it tells."""
+        record = self._unsettled.get(delivery.token)
+        usual = None if record is None else self._book.redelivery(record.deliveries)
+        if record is None or usual is None:
+            return None
+        record.deliveries += 1
+        delivery.deliveries = record.deliveries
+        self._book.counts["message.redelivered"] += 1
+        return usual if delay is None else delay
+
     def leave(self) -> None:
         """Give back everything unsettled, and end what waits in `receive`; once."""
         self._open = False

@@ -8,7 +8,14 @@ from typing import Any
 
 from callboard._broker import Broker
 from callboard._outcome import FAILURE_HEADER
-from callboard_brokers import Delivery, Message, RequestTimeout, Settlement, Subscription
+from callboard_brokers import (
+    Counting,
+    Delivery,
+    Message,
+    RequestTimeout,
+    Settlement,
+    Subscription,
+)
 from callboard_validation import ValidationError
 
 from ._witness import INSIDE, Witness
@@ -89,9 +96,17 @@ class _Watched:
 
     async def receive(self, limit: int, /) -> Sequence[Delivery[Any]]:
         return [
-            Delivery(each.message, _Telling(each, self._witness), each.epoch, each.deliveries)
+            Delivery(each.message, _Telling(each, self._witness), each.epoch, each.deliveries, each)
             for each in await self._inner.receive(limit)
         ]
+
+    def count_failure(self, delivery: Delivery[Any], delay: float | None, /) -> float | None:
+        inner = delivery.token
+        if not isinstance(self._inner, Counting) or not isinstance(inner, Delivery):
+            return None
+        wait = self._inner.count_failure(inner, delay)  # pyright: ignore[reportUnknownArgumentType] - isinstance can't say of what
+        delivery.deliveries = inner.deliveries
+        return wait
 
 
 class _Telling:

@@ -58,7 +58,7 @@ class Witness:
         """Hear an event of a broker."""
         delivery: Any = event.attributes.get("delivery")
         if delivery is not None:
-            self._left.append(delivery)
+            self._left = [each for each in self._left if each is not delivery] + [delivery]
         error = event.attributes.get("error")
         if isinstance(error, Exception) and not isinstance(error, ControlFlow):
             self._failures.append(error)
@@ -78,10 +78,17 @@ class Witness:
         """Put around a handler that it runs: its message may be settled before it has ended."""
 
         async def attend(message: Message[Any]) -> object:
+            self._take_up(message)
             with self.running():
                 return await handle(message)
 
         return attend
+
+    def _take_up(self, message: Message[Any]) -> None:
+        """Wait again for what had been left, as a nacked message is until its next try."""
+        if self._left:
+            again = {id(each) for each in getattr(message, "parts", [message])}
+            self._left = [each for each in self._left if id(each.message) not in again]
 
     def _held(self) -> int:
         self._left = [delivery for delivery in self._left if not delivery.settled]

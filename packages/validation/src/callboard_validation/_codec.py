@@ -15,7 +15,7 @@ from pydantic_core import from_json
 from ._errors import DecodeError, DefinitionError, EncodeError
 from ._msgspec import decode_messagepack, encode_json, encode_messagepack
 
-__all__ = ["HOW_TO_ADD", "JSON", "TEXT", "Codec", "Encoded"]
+__all__ = ["BINARY", "HOW_TO_ADD", "JSON", "MESSAGEPACK", "TEXT", "Codec", "Encoded"]
 
 Encoded: TypeAlias = tuple[bytes, str | None]
 """A body and its content type; None for bytes that nothing is known of, and for no value."""
@@ -24,6 +24,8 @@ _Pair: TypeAlias = tuple[Callable[[object], bytes], Callable[[bytes], object]]
 
 JSON = "application/json"
 TEXT = "text/plain"
+MESSAGEPACK = "application/msgpack"
+BINARY = "application/octet-stream"
 HOW_TO_ADD = "add it with Codec().with_content_type(content_type, encode, decode)"
 
 
@@ -34,7 +36,7 @@ def _encode_text(value: object) -> bytes:
 _BUILT_IN: Mapping[str, _Pair] = {
     JSON: (encode_json, from_json),
     TEXT: (_encode_text, bytes.decode),
-    "application/msgpack": (encode_messagepack, decode_messagepack),
+    MESSAGEPACK: (encode_messagepack, decode_messagepack),
 }
 
 

@@ -10,9 +10,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeAlias, TypeVar, overload
 
+from pydantic_core import to_json
+
 from ._codec import HOW_TO_ADD, JSON, TEXT, Codec
 from ._errors import DecodeError, DefinitionError
-from ._msgspec import holds_struct, msgspec_target
+from ._msgspec import holds_struct, msgspec_target, spelled
 from ._pydantic import ANYTHING, Target, is_untyped, pydantic_target
 
 __all__ = ["Caster", "Decoder", "caster", "casting", "decoder", "target_of", "validating"]
@@ -106,9 +108,9 @@ def validating(target: Target[T], codec: Codec) -> Decoder[T]:
 
 
 def _recover(target: Target[T], body: bytes, content_type: str | None, error: Exception) -> T:
-    """Decide what a body means that is not JSON of the type: empty, raw, or refused."""
+    """Decide what a body means that is not JSON of the type: raw, empty, or refused."""
     # If these fail too, the first error tells what was expected: JSON.
-    for value in ([] if body else [None]) + ([body] if content_type is None else []):
+    for value in ([body] if content_type is None else []) + ([] if body else [None]):
         with suppress(*target.errors):
             return target.from_python(value)
     if not body:
@@ -118,7 +120,7 @@ def _recover(target: Target[T], body: bytes, content_type: str | None, error: Ex
 
 def _decode_other(target: Target[T], codec: Codec, body: bytes, content_type: str) -> T:
     known = codec.known(content_type)
-    if not body and known != TEXT:
+    if not body and known not in (TEXT, None):
         with suppress(*target.errors):
             return target.from_python(None)
     value = codec.decode(body, content_type)
@@ -127,8 +129,13 @@ def _decode_other(target: Target[T], codec: Codec, body: bytes, content_type: st
     except target.errors as error:
         failure = error
     if known is None:
+        with suppress(*target.errors):
+            return target.from_python(body or None)
         reason = f"its content type is unknown, and its bytes are no {target.name}; {HOW_TO_ADD}"
         raise DecodeError(reason, body, content_type) from failure
+    # A date is text in other formats too, which strict types take from JSON alone.
+    with suppress(*target.errors):
+        return target.from_json(to_json(spelled(value)))
     raise target.explain(failure, value, content_type)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-from ._codec import JSON, Codec, Encoded
+from ._codec import BINARY, JSON, MESSAGEPACK, Codec, Encoded
 from ._decoder import casting, target_of
 from ._errors import EncodeError, ValidationError
-from ._pydantic import is_untyped
+from ._msgspec import encode_messagepack
+from ._pydantic import Target, is_untyped
 
 __all__ = ["Encoder", "encoder"]
 
@@ -16,13 +17,16 @@ Encoder: TypeAlias = Callable[[object], Encoded]
 """Takes a value, returns a body and its content type."""
 
 
-def encoder(annotation: object, codec: Codec | None = None) -> Encoder:
-    """Make the function that encodes values of *annotation*.
+def encoder(
+    annotation: object, codec: Codec | None = None, content_type: str | None = None
+) -> Encoder:
+    """Make the function that encodes values of *annotation*, so that its decoder gives them back.
 
     A value is first validated into the type, leniently, and then written as the type says: field
     serialisers count, aliases are used, a subclass of a model keeps its own fields.
-    None, bytes and text follow the rules of `Codec.encode`; so does everything if the annotation
-    is missing or `Any`.
+    Without *content_type*, text and bytes pass as they are, anything else is JSON; bytes that the
+    type has alternatives to are `application/octet-stream`, since they may look like one of these.
+    If the annotation is missing or `Any`, `Codec.encode` decides.
     The function raises `EncodeError` for a value that is not of the type or has no encoding.
 
     Raises:
@@ -30,20 +34,40 @@ def encoder(annotation: object, codec: Codec | None = None) -> Encoder:
     """
     chosen = codec or Codec()
     if is_untyped(annotation):
-        return chosen.encode
+        return lambda value: chosen.encode(value, content_type)
     target = target_of(annotation)
     cast = casting(target)
+    write = _writing(target, chosen, content_type)
+    raw = annotation is bytes
+    binary = None if raw else BINARY
 
     def encode(value: object) -> Encoded:
         try:
             result = cast(value)
         except ValidationError as error:
             raise EncodeError(f"it was to be {target.name}: {error}", value) from error
-        if result is None or isinstance(result, bytes | bytearray | str):
+        if isinstance(result, bytes) and (raw or content_type is None):
+            return result, content_type or binary
+        if isinstance(result, str) and content_type is None:
             return chosen.encode(result)
-        try:
-            return target.to_json(result), JSON
-        except Exception as error:
-            raise EncodeError(str(error), result) from error
+        return write(result)
 
     return encode
+
+
+def _writing(target: Target[Any], codec: Codec, content_type: str | None) -> Encoder:
+    """Return what writes values of a type that are neither text nor bytes by themselves."""
+    label = content_type or JSON
+    known = codec.known(label)
+    if known not in (JSON, MESSAGEPACK):
+        return lambda value: codec.encode(value, content_type)
+
+    def write(value: object) -> Encoded:
+        try:
+            if known == JSON:
+                return target.to_json(value), label
+            return encode_messagepack(target.to_builtins(value)), label
+        except Exception as error:
+            raise EncodeError(str(error), value) from error
+
+    return write

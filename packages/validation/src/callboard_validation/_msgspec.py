@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections import deque
+from collections.abc import Collection
+from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn, get_args, get_origin
+from math import isfinite
+from types import NoneType
+from typing import TYPE_CHECKING, Any, NoReturn, TypeGuard, get_args, get_origin
 
-from pydantic import TypeAdapter
+from pydantic_core import PydanticSerializationError, from_json, to_json, to_jsonable_python
 from pydantic_core import ValidationError as PydanticError
-from pydantic_core import from_json, to_json, to_jsonable_python
 
 from ._errors import (
     DecodeError,
@@ -19,7 +23,8 @@ from ._errors import (
     clipped,
     dotted,
 )
-from ._pydantic import Target, describe
+from ._lossless import is_mapping, spell
+from ._pydantic import Target, describe, pydantic_target, target_of_class
 
 __all__ = [
     "convert_struct",
@@ -28,6 +33,7 @@ __all__ = [
     "encode_messagepack",
     "holds_struct",
     "msgspec_target",
+    "spelled",
     "struct_schema",
 ]
 
@@ -52,6 +58,9 @@ else:
     except ImportError:
         msgspec = _Absent()
 
+_PLAIN = frozenset({str, int, float, bool, NoneType})
+_CONTAINERS = frozenset({dict, list, tuple, set, frozenset})
+_NOT_FINITE = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]")  # a double whose exponent is all ones
 _STEP = re.compile(r"\.(\w+)|\[(\d+)\]|\[(\.\.\.)\]")
 
 
@@ -77,15 +86,27 @@ def msgspec_target(annotation: Any) -> Target[Any]:
     name = describe(annotation)
     try:
         decode = msgspec.json.Decoder(annotation, dec_hook=_from_pydantic).decode
+        decode_lax = msgspec.json.Decoder(annotation, dec_hook=_from_pydantic, strict=False).decode
     except (TypeError, NameError) as error:
         raise DefinitionError(
             f"{name} holds a msgspec Struct, and msgspec cannot decode it: {error}"
         ) from error
+
+    def from_json(body: bytes) -> Any:
+        try:
+            return decode(body)
+        except msgspec.ValidationError:
+            # Only a lax decoder takes text for a float, and nothing else is to be lax.
+            if b'"NaN"' not in body and b'Infinity"' not in body:
+                raise
+        return decode_lax(body)
+
     return Target(
         name=name,
-        from_json=decode,
+        from_json=from_json,
         from_python=partial(convert_struct, annotation),
-        to_json=partial(msgspec.json.encode, enc_hook=to_jsonable_python),
+        to_json=_encode_struct,
+        to_builtins=_as_it_is,
         errors=(msgspec.DecodeError, RecursionError, UnicodeDecodeError),
         explain=partial(_explain, name),
     )
@@ -112,16 +133,30 @@ def encode_json(value: object) -> bytes:
     """Encode *value* as JSON: models and dataclasses, Structs, dates, Decimal, UUID, Enum, ...
 
     Models are written by their aliases, so that the same model can read them again.
-    NaN and infinity become null, as JSON has no word for them.
+    NaN and infinity, for which JSON has no word, are text, and so are bytes.
     """
     if isinstance(value, msgspec.Struct):
-        return msgspec.json.encode(value, enc_hook=to_jsonable_python)
-    return to_json(value, inf_nan_mode="null", fallback=_struct_to_builtins)
+        return _encode_struct(value)
+    target = _target_of(value)
+    if target is not None:
+        return target.to_json(value, fallback=_struct_to_builtins)
+    write = partial(to_json, inf_nan_mode="strings", fallback=_struct_to_builtins)
+    try:
+        body = write(value)
+    except PydanticSerializationError:
+        with suppress(RecursionError):  # of a cycle, which the first error tells better
+            return write(spelled(value))  # there may be bytes in it that are no text
+        raise
+    # Of a model in a container, pydantic asks the serialiser that is the model's own.
+    return write(spelled(value)) if b"null" in body and _holds_records(value) else body
 
 
 def encode_messagepack(value: object) -> bytes:
     """Encode *value* as MessagePack; dates, UUIDs and models as text and maps, as in JSON."""
-    return msgspec.msgpack.encode(value, enc_hook=to_jsonable_python)
+    target = _target_of(value)
+    if target is not None:
+        value = target.to_builtins(value)
+    return msgspec.msgpack.encode(value, enc_hook=_builtins_of)
 
 
 def decode_messagepack(body: bytes) -> object:
@@ -129,16 +164,76 @@ def decode_messagepack(body: bytes) -> object:
     return msgspec.msgpack.decode(body)
 
 
+def spelled(value: Any) -> Any:
+    """Replace what JSON has no word for, anywhere in *value*, by what is read as it again."""
+    if isinstance(value, bytes | bytearray):
+        return spell(value)
+    if isinstance(value, float) and not isfinite(value):
+        return from_json(to_json(value, inf_nan_mode="strings"))
+    if is_mapping(value):
+        return {spelled(name): spelled(each) for name, each in value.items()}
+    if _is_collection(value):
+        return [spelled(each) for each in value]
+    if isinstance(value, msgspec.Struct):
+        return from_json(_encode_struct(value))
+    return value if (target := _target_of(value)) is None else from_json(target.to_json(value))
+
+
+def _target_of(value: object) -> Target[Any] | None:
+    kind: Any = type(value)
+    return target_of_class(kind)
+
+
+def _is_collection(value: object) -> TypeGuard[Collection[Any]]:
+    return isinstance(value, list | tuple | set | frozenset | deque)
+
+
+def _holds_records(value: Any) -> bool:
+    """Tell whether there are models in a collection, without a look at each plain value."""
+    if type(value) not in _CONTAINERS:
+        return False
+    inner = value.values() if is_mapping(value) else value
+    kinds = set(map(type, inner)) - _PLAIN
+    if not kinds:
+        return False
+    return not kinds <= _CONTAINERS or any(map(_holds_records, inner))
+
+
+def _encode_struct(value: object) -> bytes:
+    body = msgspec.json.encode(value, enc_hook=_json_of)
+    # A null may have been a NaN, of which MessagePack tells quickly.
+    if b"null" in body and _NOT_FINITE.search(msgspec.msgpack.encode(value, enc_hook=str)):
+        builtins = msgspec.to_builtins(value, str_keys=True, enc_hook=spelled)
+        return to_json(builtins, inf_nan_mode="strings")
+    return body
+
+
+def _as_it_is(value: object) -> object:
+    return value
+
+
 def _struct_to_builtins(value: object) -> object:
     if not isinstance(value, msgspec.Struct):
         raise TypeError(f"{type(value).__qualname__} has no JSON form")
-    return msgspec.to_builtins(value, enc_hook=to_jsonable_python)
+    return from_json(_encode_struct(value))
+
+
+def _json_of(value: object) -> object:
+    """Write what a Struct holds and msgspec does not know."""
+    target = _target_of(value)
+    return to_jsonable_python(value) if target is None else msgspec.Raw(target.to_json(value))
+
+
+def _builtins_of(value: object) -> object:
+    target = _target_of(value)
+    return to_jsonable_python(value) if target is None else target.to_builtins(value)
 
 
 def _from_pydantic(kind: type, value: object) -> object:
     """Serve the models in a Struct; from JSON again, which strict ones take ISO dates from."""
+    target = target_of_class(kind) or pydantic_target(kind)
     try:
-        return TypeAdapter(kind).validate_json(to_json(value))
+        return target.from_json(to_json(spelled(value)))
     except PydanticError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         raise ValueError(f"{dotted(first['loc'])}: {first['msg']}") from error

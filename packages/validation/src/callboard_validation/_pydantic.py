@@ -6,15 +6,15 @@ It serves models, dataclasses, TypedDict, builtins and their unions.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, is_dataclass
+from functools import lru_cache, partial
 from inspect import Parameter
-from typing import Any, Generic, TypeVar, get_args
+from typing import Any, Final, Generic, TypeVar, get_args
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter
 from pydantic.errors import PydanticUndefinedAnnotation
-from pydantic_core import ErrorDetails, SchemaError
+from pydantic_core import ErrorDetails, SchemaError, SchemaSerializer, SchemaValidator
 from pydantic_core import ValidationError as PydanticError
 
 from ._errors import (
@@ -26,13 +26,30 @@ from ._errors import (
     clipped,
     dotted,
 )
+from ._lossless import CONFIG, always, lossless
 
-__all__ = ["ANYTHING", "Target", "adapter_of", "describe", "is_untyped", "pydantic_target"]
+__all__ = [
+    "ANYTHING",
+    "Target",
+    "adapter_of",
+    "describe",
+    "is_untyped",
+    "pydantic_target",
+    "target_of_class",
+]
 
 T = TypeVar("T")
 _MODULES = re.compile(r"(?:[A-Za-z_<][\w<>]*\.)+")
 
 ANYTHING = ConfigDict(arbitrary_types_allowed=True)  # unknown classes: checked with isinstance
+# By alias, since the same type must read what it has written; polymorphic, since a model that is
+# returned for its base class must not lose its own fields on the way. Dataclasses may hold what they
+# do not declare: it is written as what it is.
+_WRITING: Final[Mapping[str, Any]] = {
+    "by_alias": True,
+    "polymorphic_serialization": True,
+    "warnings": False,
+}
 LISTED = 1_000  # failures; beyond, pydantic would need seconds and gigabytes to describe them
 
 
@@ -45,6 +62,7 @@ class Target(Generic[T]):
         from_json: Validates a JSON body from the bytes, in one step.
         from_python: Validates a value, leniently: text may stand for a number or a date.
         to_json: Encodes a value of the type.
+        to_builtins: Turns a value of the type into what MessagePack knows, bytes staying bytes.
         errors: What the first two raise for bad input.
         explain: Makes our error of one of `errors`, given the value and its content type too.
     """
@@ -52,7 +70,8 @@ class Target(Generic[T]):
     name: str
     from_json: Callable[[bytes], T]
     from_python: Callable[[object], T]
-    to_json: Callable[[T], bytes]
+    to_json: Callable[..., bytes]
+    to_builtins: Callable[[T], object]
     errors: tuple[type[Exception], ...]
     explain: Callable[[Any, object, str | None], ValidationError]
 
@@ -76,18 +95,35 @@ def pydantic_target(
     Raises:
         DefinitionError: pydantic cannot handle the type.
     """
-    adapter = adapter_of(annotation, config)
+    schema: Any = adapter_of(annotation, config).core_schema
+    ours = lossless(schema)
+    # Its own validators, if a model has some already, would be taken in place of these.
+    validator = SchemaValidator(ours, CONFIG, _use_prebuilt=False)
+    serializer = SchemaSerializer(ours, CONFIG, _use_prebuilt=False)
     name = name or describe(annotation)
     return Target(
         name=name,
-        from_json=adapter.validator.validate_json,
-        from_python=adapter.validator.validate_python,
-        # By alias, since the same type must read what it has written; polymorphic, since a model
-        # that is returned for its base class must not lose its own fields on the way.
-        to_json=partial(adapter.serializer.to_json, by_alias=True, polymorphic_serialization=True),
+        from_json=validator.validate_json,
+        from_python=validator.validate_python,
+        to_json=partial(serializer.to_json, **_WRITING),
+        to_builtins=partial(_to_builtins, lru_cache(1)(partial(_plain_serializer, schema))),
         errors=(PydanticError,),
         explain=partial(_explain, name),
     )
+
+
+@lru_cache(1_024)
+def target_of_class(kind: type) -> Target[Any] | None:
+    """Build the functions of a model or a dataclass; None of any other, which says no types.
+
+    Kept, since whoever publishes a value tells its class anew each time.
+    """
+    if not (hasattr(kind, "__pydantic_serializer__") or is_dataclass(kind)):
+        return None
+    try:
+        return pydantic_target(kind)
+    except DefinitionError:
+        return None
 
 
 def adapter_of(annotation: Any, config: ConfigDict | None = None) -> TypeAdapter[Any]:
@@ -104,6 +140,14 @@ def adapter_of(annotation: Any, config: ConfigDict | None = None) -> TypeAdapter
         reason = str(error).partition("\n")[0]
         raise DefinitionError(f"{describe(annotation)} cannot be validated: {reason}") from error
     return adapter
+
+
+def _plain_serializer(schema: Any) -> SchemaSerializer:
+    return SchemaSerializer(always(schema), _use_prebuilt=False)
+
+
+def _to_builtins(make: Callable[[], SchemaSerializer], value: object) -> object:
+    return make().to_python(value, **_WRITING)
 
 
 def _explain(name: str, error: Any, value: object, content_type: str | None) -> ValidationError:

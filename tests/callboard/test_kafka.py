@@ -195,6 +195,25 @@ async def test_a_publisher_of_batches_publishes_the_elements_with_the_keys_of_th
     assert heard == [(b"1", 2), (b"3", 6)]
 
 
+async def test_a_publisher_of_batches_publishes_nothing_of_none(kafka: KafkaBroker) -> None:
+    heard: list[int] = []
+
+    @kafka.publisher("out", batch=True)
+    @kafka.subscriber("in")
+    async def handle(number: int) -> list[int] | None:
+        return [number] if number > 1 else None
+
+    @kafka.subscriber("out")
+    async def hear(number: int) -> None:
+        heard.append(number)
+
+    async with TestKafkaBroker(kafka):
+        await kafka.publish(1, "in")
+        await kafka.publish(2, "in")
+
+    assert heard == [2]
+
+
 async def test_a_publisher_of_batches_needs_a_list(kafka: KafkaBroker) -> None:
     @kafka.publisher("out", batch=True)
     @kafka.subscriber("in")

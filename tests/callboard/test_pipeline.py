@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Annotated, Any
@@ -62,6 +63,12 @@ STRICT = Strict(id=1, day=date(2024, 2, 29))
         (date, date(2024, 2, 29), date(2024, 2, 29)),
         (list[int], [1, 2], [1, 2]),
         (int | None, None, None),
+        (str | None, None, None),
+        (bytes | None, None, None),
+        (bytes | None, b"", b""),
+        (Any, None, None),
+        (inspect.Parameter.empty, None, None),
+        (Strict, STRICT.model_dump_json(), STRICT),
         (Strict, STRICT, STRICT),
         (Strict, b'{"id": 1, "day": "2024-02-29"}', STRICT),
         (Wrapper, {"value": 3}, Wrapper(value=3)),
@@ -73,7 +80,7 @@ STRICT = Strict(id=1, day=date(2024, 2, 29))
         (Any, "5", "5"),
         (Any, b"5", 5),
         (Any, b"raw", b"raw"),
-        (object, None, b""),
+        (object, None, None),
     ],
 )
 async def test_a_body_becomes_what_the_only_parameter_asks_for(
@@ -377,3 +384,30 @@ async def test_a_middleware_may_change_the_result_that_is_published() -> None:
         await broker.publish(21, "numbers")
 
         on_doubled.assert_called_once_with(42)
+
+
+async def test_none_is_none_wherever_it_is_read(broker: MemoryBroker) -> None:
+    seen: list[object] = []
+
+    @broker.publisher("out")
+    @broker.subscriber("in")
+    async def answer(number: int) -> None:
+        del number
+
+    @broker.subscriber("out", group="untyped")
+    async def untyped(body: Any) -> None:
+        seen.append(body)
+
+    @broker.subscriber("out", group="decoded")
+    async def decoded(message: MemoryMessage) -> None:
+        seen.append(await message.decode())
+
+    @broker.subscriber("out", group="batch", batch=True)
+    async def batch(bodies: list[bytes | None]) -> None:
+        seen.append(bodies)
+
+    async with TestBroker(broker):
+        reply = await broker.request(1, "in", timeout=5)
+        seen.append(await reply.decode())
+
+    assert sorted(seen, key=str) == [None, None, None, [None]]

@@ -224,7 +224,7 @@ async def test_a_response_without_a_correlation_id_keeps_that_of_its_cause(
         (str, "text", b"text", "text/plain"),
         (bytes, b"raw", b"raw", None),
         (Any, {"a": 1}, b'{"a":1}', "application/json"),
-        (None, None, b"", None),
+        (None, None, b"", "application/json"),
     ],
 )
 async def test_a_result_is_cast_to_the_return_annotation(

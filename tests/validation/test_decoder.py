@@ -139,6 +139,30 @@ def test_text_is_validated_leniently() -> None:
     assert decoder(str)(b"42", "text/plain") == "42"
 
 
+@pytest.mark.parametrize(
+    ("annotation", "text", "value"),
+    [
+        (Item, '{"price": 1.5}', Item(price=1.5)),
+        (Event, '{"id": 1}', Event(1)),
+        (Point, '{"x": 1}', Point(1)),
+        (list[int], "[1, 2]", [1, 2]),
+        (str | Item, '{"price": 1.5}', '{"price": 1.5}'),
+        (Any, '{"price": 1.5}', '{"price": 1.5}'),
+    ],
+)
+def test_text_may_be_json_of_a_type_that_takes_no_text(
+    annotation: Any, text: str, value: object
+) -> None:
+    assert decoder(annotation)(*Codec().encode(text)) == value
+
+
+def test_json_text_that_is_not_valid_is_refused_as_json_is() -> None:
+    with pytest.raises(ValidationFailed, match="price: Field required"):
+        decoder(Item)(b"{}", "text/plain")
+    with pytest.raises(ValidationFailed, match="it = 'plain'"):
+        decoder(Item)(b"plain", "text/plain")
+
+
 def test_messagepack_is_decoded_then_validated() -> None:
     assert decoder(Point)(msgspec.msgpack.encode({"x": 1}), "application/msgpack") == Point(1)
     assert decoder(Event)(msgspec.msgpack.encode({"id": 1}), "application/msgpack") == Event(1)
@@ -155,6 +179,14 @@ def test_an_empty_body_is_none_where_the_type_allows_it() -> None:
     assert decoder(Event | None)(b"", "application/json") is None
     assert decoder(Order | None)(b"", "application/unknown") is None
     assert decoder(str | None)(b"", "text/plain") == ""
+    assert decoder(str | None)(b"", "application/json") is None
+    assert decoder(bytes | None)(b"", "application/json") is None
+
+
+def test_an_empty_body_of_no_content_type_is_empty_bytes_or_text_where_the_type_has_them() -> None:
+    assert decoder(bytes | None)(b"", None) == b""
+    assert decoder(str | None)(b"", None) == ""
+    assert decoder(object)(b"", None) == b""
 
 
 @pytest.mark.parametrize("annotation", [Order, Event, int])

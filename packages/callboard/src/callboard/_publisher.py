@@ -174,7 +174,7 @@ def _element_of(returns: Any) -> Any:
 
 
 def _one_by_one(wrap: Wrap, way: Way) -> Produce:
-    """Return what makes an output of each element of a result.
+    """Return what makes an output of each element of a result; none of None.
 
     Of a batch each element follows from the message in its place, if there are as many. None is a
     result without elements.

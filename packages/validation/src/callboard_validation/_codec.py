@@ -18,7 +18,7 @@ from ._msgspec import decode_messagepack, encode_json, encode_messagepack
 __all__ = ["BINARY", "HOW_TO_ADD", "JSON", "MESSAGEPACK", "TEXT", "Codec", "Encoded"]
 
 Encoded: TypeAlias = tuple[bytes, str | None]
-"""A body and its content type; None for bytes that nothing is known of, and for no value."""
+"""A body and its content type; None for bytes that nothing is known of."""
 
 _Pair: TypeAlias = tuple[Callable[[object], bytes], Callable[[bytes], object]]
 
@@ -90,15 +90,15 @@ class Codec:
     def encode(self, value: object, content_type: str | None = None) -> Encoded:
         """Turn *value* into a body and its content type.
 
-        None becomes an empty body and bytes pass as they are, both of no content type unless one
-        is given; text becomes `text/plain`, anything else JSON.
+        None becomes an empty body of JSON, which no value has; bytes pass as they are, of no content
+        type, text becomes `text/plain`, anything else JSON.
         A *content_type* that is given decides instead, for None and bytes as a mere label.
 
         Raises:
             EncodeError: The value cannot be encoded, or the content type is unknown.
         """
         if value is None:
-            return b"", content_type
+            return b"", content_type or JSON
         if isinstance(value, bytes | bytearray):
             return bytes(value), content_type
         if content_type is None:
@@ -116,8 +116,9 @@ class Codec:
     def decode(self, body: bytes, content_type: str | None = None) -> object:
         """Turn *body* into plain values.
 
-        `text/plain` becomes a str, JSON what `json.loads` would give; a body without content type
-        is tried as JSON and stays bytes if it is none; one of an unknown type stays bytes.
+        `text/plain` becomes a str, JSON what `json.loads` would give; an empty body of JSON or
+        MessagePack is None. A body without content type is tried as JSON and stays bytes if it is
+        none; one of an unknown type stays bytes.
 
         Raises:
             DecodeError: The body is not what its content type says.
@@ -131,7 +132,7 @@ class Codec:
         if name is None:
             return body
         if not body and name != TEXT:
-            raise DecodeError("it is empty", body, content_type)
+            return None
         try:
             return self._pairs[name][1](body)
         except Exception as error:

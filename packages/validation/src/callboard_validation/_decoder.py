@@ -39,8 +39,10 @@ def decoder(annotation: object, codec: Codec | None = None) -> Decoder[Any]:
     * JSON, or no content type: validated from the bytes. Without content type, a body that is no
       JSON of the type may also be the plain text or bytes of it (`str`, `bytes | None`, `date`).
     * Any other content type: decoded by *codec*, then validated leniently, so that the text `42`
-      is an int. A body of unknown content type stays bytes.
-    * An empty body is None where the type allows it, and an empty str as `text/plain`.
+      is an int; text that is no value of the type may be JSON of it. A body of unknown content
+      type stays bytes.
+    * An empty body is None where the type allows it, but for one of `text/plain`, which is an empty
+      str, and one of no or an unknown content type, which may be empty bytes or an empty str.
 
     The function raises `DecodeError` or `ValidationFailed`; what a validator of the user raises
     beyond ValueError and AssertionError passes through.
@@ -114,7 +116,7 @@ def _recover(target: Target[T], body: bytes, content_type: str | None, error: Ex
         with suppress(*target.errors):
             return target.from_python(value)
     if not body:
-        raise DecodeError(f"it is empty, and {target.name} was expected", body, content_type)
+        raise _empty(target, body, content_type)
     raise target.explain(error, body, content_type)
 
 
@@ -123,6 +125,7 @@ def _decode_other(target: Target[T], codec: Codec, body: bytes, content_type: st
     if not body and known not in (TEXT, None):
         with suppress(*target.errors):
             return target.from_python(None)
+        raise _empty(target, body, content_type)
     value = codec.decode(body, content_type)
     try:
         return target.from_python(value)
@@ -136,7 +139,24 @@ def _decode_other(target: Target[T], codec: Codec, body: bytes, content_type: st
     # A date is text in other formats too, which strict types take from JSON alone.
     with suppress(*target.errors):
         return target.from_json(to_json(spelled(value)))
+    if known == TEXT:
+        return _decode_json_text(target, body, content_type, failure)
     raise target.explain(failure, value, content_type)
+
+
+def _decode_json_text(target: Target[T], body: bytes, content_type: str, error: Exception) -> T:
+    """Take text that is no value of the type for JSON of it, as `model_dump_json()` makes it."""
+    try:
+        return target.from_json(body)
+    except target.errors as failure:
+        explained = target.explain(failure, body, content_type)
+    if isinstance(explained, DecodeError):
+        explained = target.explain(error, body.decode(), content_type)
+    raise explained
+
+
+def _empty(target: Target[Any], body: bytes, content_type: str | None) -> DecodeError:
+    return DecodeError(f"it is empty, and {target.name} was expected", body, content_type)
 
 
 def _untouched(body: bytes, content_type: str | None = None) -> bytes:  # noqa: ARG001 - a Decoder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeAlias
 
 from ._codec import BINARY, JSON, MESSAGEPACK, Codec, Encoded
@@ -34,7 +35,7 @@ def encoder(
     """
     chosen = codec or Codec()
     if is_untyped(annotation):
-        return lambda value: chosen.encode(value, content_type)
+        return partial(chosen.encode, content_type=content_type)
     target = target_of(annotation)
     cast = casting(target)
     write = _writing(target, chosen, content_type)
@@ -46,6 +47,8 @@ def encoder(
             result = cast(value)
         except ValidationError as error:
             raise EncodeError(f"it was to be {target.name}: {error}", value) from error
+        if result is None:
+            return chosen.encode(None, content_type)
         if isinstance(result, bytes) and (raw or content_type is None):
             return result, content_type or binary
         if isinstance(result, str) and content_type is None:

@@ -13,6 +13,7 @@ import statistics
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from math import inf
 from time import perf_counter
 from typing import Any
 
@@ -71,7 +72,7 @@ class Ready:
     def settled_twice(self, delivery: Delivery, /) -> None:
         """Never happens here."""
 
-    async def receive(self, limit: int, /) -> Sequence[Delivery]:
+    async def receive(self, limit: int, max_bytes: float = inf, /) -> Sequence[Delivery]:
         """Hand out up to *limit* of what is ready."""
         while not self.left:
             await self.refilled.wait()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
+from math import inf
 
 import pytest
 from anyio.lowlevel import checkpoint
@@ -79,8 +80,8 @@ class Emptying:
     def __init__(self, subscription: Subscription) -> None:
         self._subscription = subscription
 
-    async def receive(self, limit: int) -> Sequence[Delivery]:
-        received = await self._subscription.receive(limit)
+    async def receive(self, limit: int, max_bytes: float = inf) -> Sequence[Delivery]:
+        received = await self._subscription.receive(limit, max_bytes)
         copies = [Delivery(Message(each.message.body), self) for each in received]
         for delivery in received:
             delivery.ack()

@@ -84,10 +84,10 @@ class FaultySubscription:
         self._inner = inner
         self._adapter = adapter
 
-    async def receive(self, limit: int) -> Sequence[Delivery]:
+    async def receive(self, limit: int, max_bytes: float = inf) -> Sequence[Delivery]:
         if self._adapter.attempt("receive"):
             raise ConnectionLost("the line is dead")
-        return await self._inner.receive(limit)
+        return await self._inner.receive(limit, max_bytes)
 
 
 class FaultyBroker(MemoryBroker):

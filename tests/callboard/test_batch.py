@@ -40,7 +40,9 @@ class Ledger:
 
 def deliveries(keys: list[int]) -> list[Delivery]:
     ledger = Ledger()
-    return [Delivery(Message(b"", address=str(key)), ledger, token=n) for n, key in enumerate(keys)]
+    return [
+        Delivery(Message(b"12", address=str(key)), ledger, token=n) for n, key in enumerate(keys)
+    ]
 
 
 @given(st.lists(st.lists(st.integers(0, 2), max_size=8), max_size=6), st.integers(1, 5))
@@ -53,6 +55,7 @@ def test_batches_hold_everything_once_in_order_and_no_more_than_their_size(
         given_ += bulk
         batcher.add(bulk)
         assert 0 < batcher.missing <= size
+        assert batcher.bytes == 2 * len(given_)
     assert all(len(batch.parts) == size for batch in batcher.ready)
     made = batcher.drain()
 
@@ -62,6 +65,7 @@ def test_batches_hold_everything_once_in_order_and_no_more_than_their_size(
     assert all(len({d.message.address for d in batch.parts}) == 1 for batch in made)
     assert sum(len(batch.parts) for batch in made) == len(given_)
     assert batcher.drain() == []
+    assert batcher.bytes == 0
 
 
 async def publish_all(broker: MemoryBroker, *bodies: Any, keys: bool = False) -> None:

@@ -481,6 +481,34 @@ async def test_a_mailbox_takes_no_more_when_it_holds_16_mib(broker: MemoryBroker
         assert broker.unread("orders") == 0
 
 
+@pytest.mark.parametrize("batch", [False, True])
+async def test_messages_that_are_there_already_exceed_the_bound_by_one_at_most(
+    broker: MemoryBroker, batch: bool
+) -> None:
+    gate, lengths = Event(), list[int]()
+
+    async def handle(message: Message) -> None:
+        lengths.append(len(getattr(message, "parts", [message])))
+        await gate.wait()
+
+    broker.subscriber("orders", group="g", batch=batch, batch_timeout_ms=1000 * batch)(handle)
+    await broker.start()
+    await broker.stop()  # now the group exists, and keeps what comes
+    async with broker:
+        for _ in range(64):
+            await broker.publish(bytes(MIB - 1), "orders")
+        await broker.start()
+        await sleep(5)
+
+        # What is in hand is in the mailbox no more.
+        assert lengths == [17 if batch else 1]
+        assert broker.unread("orders") == 64 - 17 - (17 if batch else 0)
+        gate.set()
+        await sleep(100)
+        assert broker.unread("orders") == 0
+    assert sum(lengths) == 64
+
+
 async def test_a_single_message_may_be_larger_than_the_bound(broker: MemoryBroker) -> None:
     lengths: list[int] = []
 

@@ -129,6 +129,17 @@ async def test_a_span_that_was_done_before_moves_the_position_by_itself() -> Non
     assert view.partition(ZERO).position == 4
 
 
+async def test_what_is_delivered_exceeds_a_bound_in_bytes_by_one_record_at_most() -> None:
+    view = window()
+    view.delivering = True
+    for name in (ZERO, ONE):
+        view.store({name: [Fetched(*name, offset, value=b"123") for offset in range(3)]})
+
+    sizes = [len(view.take(10, max_bytes)) for max_bytes in (1, 6, 7)]
+    assert sizes == [1, 2, 3]
+    assert view.in_flight == 6
+
+
 async def test_partitions_take_turns() -> None:
     view = window()
     view.store({ZERO: records(ZERO, 0, 1, 2, 3), ONE: records(ONE, 0, 1)})

@@ -61,7 +61,8 @@ class Mailbox(Generic[T]):
 
     Args:
         capacity: How many items may be queued; what readers hold does not count.
-        max_bytes: How many bytes may be queued, by `size`. One bulk may overshoot it.
+        max_bytes: How many bytes may be queued, by `size`. One item may exceed it, and what comes
+            by `put_many`, whose sender asks for `free_bytes`.
         size: The bytes of an item; must not change while the item is queued. None: nothing is
             weighed.
         lane: The key of an item.
@@ -123,6 +124,11 @@ class Mailbox(Generic[T]):
         """How many items there is room for now."""
         return self._stock.free
 
+    @property
+    def free_bytes(self) -> float:
+        """How many bytes there is room for now; one item may exceed it."""
+        return max(self._stock.max_bytes - self._stock.bytes, 0)
+
     async def room(self) -> int:
         """Wait until there is room; return for how many items, at least one.
 
@@ -141,7 +147,7 @@ class Mailbox(Generic[T]):
     def put_many(self, items: Sequence[T]) -> None:
         """Leave *items* at once, without waiting, even beyond the bounds.
 
-        A sender asks `room` first and brings no more than that.
+        A sender asks for `room` and `free_bytes` first, and brings no more than that.
 
         Raises:
             MailboxClosed: None of the items was left.

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from math import inf
 from typing import Protocol, TypeGuard, TypeVar, runtime_checkable
 
 from callboard_brokers._delivery import Delivery
@@ -70,10 +71,11 @@ class Features:
 class Subscription(Protocol):
     """A source that is being read."""
 
-    async def receive(self, limit: int, /) -> Sequence[Delivery]:
+    async def receive(self, limit: int, max_bytes: float = inf, /) -> Sequence[Delivery]:
         """Wait for at least one delivery, and return at most *limit*, in order.
 
-        Nothing is lost if it is cancelled.
+        The one by which their bodies come to *max_bytes* is the last: so many are exceeded by one
+        message at most. Nothing is lost if it is cancelled.
 
         Raises:
             ConnectionClosed: The subscription has been left.

@@ -14,7 +14,7 @@ from ._handler import where
 from ._outcome import Outcome
 from ._worker import Worker
 
-__all__ = ["BatchWorker", "Batcher", "element_of", "is_batch", "parts_of"]
+__all__ = ["BatchWorker", "Batcher", "element_of", "is_batch", "parts_of", "size_of"]
 
 
 class Batcher:
@@ -32,10 +32,13 @@ class Batcher:
         self._group = group
         self.ready: deque[BatchDelivery] = deque()
         """Batches that wait to be handed over."""
+        self.bytes = 0
+        """Of all bodies that it holds, in batches that have begun or are ready."""
         self._begun: dict[Hashable, list[Delivery[Any]]] = {}
 
     def add(self, deliveries: Sequence[Delivery[Any]]) -> None:
         """Take *deliveries*; the batches that are full now are ready."""
+        self.bytes += sum(map(size_of, deliveries))
         for delivery in deliveries:
             group = self._group(delivery)
             begun = self._begun.setdefault(group, [])
@@ -58,7 +61,14 @@ class Batcher:
         self.flush()
         drained = [*self.ready]
         self.ready.clear()
+        self.bytes = 0
         return drained
+
+    def take(self) -> BatchDelivery:
+        """Take out the first batch that is ready."""
+        batch = self.ready.popleft()
+        self.bytes -= size_of(batch)
+        return batch
 
 
 class BatchWorker(Worker):
@@ -137,6 +147,11 @@ class BatchWorker(Worker):
         rest = [part for index, part in enumerate(parts) if index not in failures]
         if rest:
             await self._finish(BatchDelivery(rest), outcome)
+
+
+def size_of(delivery: Delivery[Any]) -> int:
+    """Return the bytes by which a delivery, or a batch, counts against a bound."""
+    return sum(len(part.message.body) for part in parts_of(delivery))
 
 
 def is_batch(message: Message[Any]) -> TypeGuard[BatchMessage[Any]]:

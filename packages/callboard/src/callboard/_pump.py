@@ -10,9 +10,9 @@ import anyio
 from callboard_actors import Child, Mailbox, MailboxClosed
 from callboard_brokers import Delivery, Subscription
 
-from ._batch import Batcher, parts_of
+from ._batch import Batcher
 
-__all__ = ["Meter", "batch_size", "pump", "pump_batches", "size"]
+__all__ = ["Meter", "pump", "pump_batches", "size"]
 
 
 class Meter:
@@ -29,7 +29,7 @@ async def pump(
 ) -> None:
     """Fill *mailbox* from *subscription* until asked to stop.
 
-    It asks for as many deliveries as there are free slots, hence never holds one that has no
+    It asks for as many deliveries as there are free slots and bytes, hence holds none that has no
     place: a full mailbox leaves the rest with the broker, and that is all the backpressure.
     """
     child.ready()
@@ -39,7 +39,7 @@ async def pump(
         try:
             while True:
                 free = await mailbox.room()
-                taken = await subscription.receive(free)
+                taken = await subscription.receive(free, mailbox.free_bytes)
                 mailbox.put_many(taken)
                 meter.taken += len(taken)
                 taken = ()
@@ -64,22 +64,24 @@ async def pump_batches(
         try:
             while True:
                 await mailbox.room()
-                await _collect(subscription, batcher, meter)
+                await _collect(subscription, mailbox, batcher, meter)
                 while batcher.ready:
                     await mailbox.room()
                     if batcher.ready:  # they may have been recalled meanwhile
-                        mailbox.put_nowait(batcher.ready.popleft())
+                        mailbox.put_nowait(batcher.take())
         except MailboxClosed:
             _release(batcher)
             await anyio.sleep_forever()
     _release(batcher)
 
 
-async def _collect(subscription: Subscription, batcher: Batcher, meter: Meter) -> None:
-    """Take until a batch is full, or the first that has begun has waited long enough."""
+async def _collect(
+    subscription: Subscription, mailbox: Mailbox[Delivery[Any]], batcher: Batcher, meter: Meter
+) -> None:
+    """Take until a batch is full, or the mailbox would be, or the first has waited long enough."""
     with anyio.CancelScope() as waiting:
-        while not batcher.ready:
-            taken = await subscription.receive(batcher.missing)
+        while not batcher.ready and (spare := mailbox.free_bytes - batcher.bytes) > 0:
+            taken = await subscription.receive(batcher.missing, spare)
             meter.taken += len(taken)
             batcher.add(taken)
             waiting.deadline = min(waiting.deadline, anyio.current_time() + batcher.patience)
@@ -96,8 +98,3 @@ def _release(batcher: Batcher) -> None:
 def size(delivery: Delivery[Any]) -> int:
     """Return the bytes by which a delivery counts against the bound of its mailbox."""
     return len(delivery.message.body)
-
-
-def batch_size(delivery: Delivery[Any]) -> int:
-    """Return the bytes of a batch; see `size`."""
-    return sum(map(size, parts_of(delivery)))

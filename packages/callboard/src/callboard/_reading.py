@@ -100,7 +100,8 @@ class Reading:
 
     async def _fill(self, subscription: Subscription) -> None:
         while True:
-            taken = await subscription.receive(await self._mailbox.room())
+            free = await self._mailbox.room()
+            taken = await subscription.receive(free, self._mailbox.free_bytes)
             self._mailbox.put_many(taken)
             for delivery in taken:
                 self._runtime.broker.reporter.left(delivery)

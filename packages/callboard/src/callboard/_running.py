@@ -16,10 +16,10 @@ from callboard_actors import Child, ChildSpec, Mailbox, Reader, Supervisor, life
 from callboard_brokers import Counting, Delivery, Recalling, Staging, Subscription
 
 from ._assembly import Assembly
-from ._batch import Batcher
+from ._batch import Batcher, size_of
 from ._lanes import Lane, LaneKeeper, lane_of, release_parked, shard_of, usual_delay
 from ._options import DEFAULT_SUPERVISION, resolve
-from ._pump import Meter, batch_size, pump, pump_batches, size
+from ._pump import Meter, pump, pump_batches, size
 from ._worker import Keeper, Worker
 
 if TYPE_CHECKING:
@@ -218,7 +218,7 @@ class Running:
         self._mailbox: Mailbox[Delivery[Any]] = Mailbox(
             capacity,
             max_bytes=MAX_BYTES,
-            size=batch_size if options.batch else size,
+            size=size_of if options.batch else size,
             lane=shard_of(self._lane, workers) if sharded else self._lane if workers > 1 else None,
             kin=self._kin if sharded or workers == 1 else None,
             shards=workers if sharded else 1,

@@ -36,6 +36,18 @@ async def receive_returns_no_more_than_its_limit(harness: Harness) -> None:
             assert 1 <= len(batch) <= 3
 
 
+async def receive_exceeds_a_bound_in_bytes_by_one_message_at_most(harness: Harness) -> None:
+    async with harness.connect() as stage, stage.read() as reader:
+        await stage.publish(*(b"%d" % n * 10 for n in range(7)))
+        taken: list[bytes] = []
+        while len(taken) < 7:
+            batch = await reader.subscription.receive(7, 15)
+            taken += [delivery.message.body for delivery in batch]
+
+            assert 1 <= len(batch) <= 2
+        assert sorted(taken) == [b"%d" % n * 10 for n in range(7)]
+
+
 async def a_cancelled_receive_loses_nothing(harness: Harness) -> None:
     received: list[Delivery] = []
     async with harness.connect() as stage, stage.read() as reader:
@@ -114,6 +126,7 @@ async def publishing_waits_for_a_reader_who_is_behind(harness: Harness) -> None:
 CHECKS = (
     a_published_message_is_received,
     receive_returns_no_more_than_its_limit,
+    receive_exceeds_a_bound_in_bytes_by_one_message_at_most,
     a_cancelled_receive_loses_nothing,
     the_messages_of_a_key_come_in_order,
     every_group_gets_every_message,

@@ -104,16 +104,20 @@ class Partition:
         """
         self._tracked_from(position).skip(position)
 
-    def take(self, limit: int, into: list[Delivery[Record]]) -> None:
-        """Deliver up to *limit* records, oldest first."""
+    def take(self, limit: int, max_bytes: float, into: list[Delivery[Record]]) -> int:
+        """Deliver up to *limit* records and *max_bytes*, oldest first; return how many bytes."""
         load, bare, epoch, waiting = self._load, self._bare, self._epoch, self.waiting
-        count = min(limit, len(waiting))
-        for _ in range(count):
+        before, size = len(into), 0
+        for _ in range(min(limit, len(waiting))):
             record, tracked = waiting.popleft()
             # Reading headers costs as much as all else; where there are none, all are alike.
             message = KafkaMessage(record, load, None if record.headers else bare)
             into.append(Delivery(message, self, epoch, None, tracked))
-        self.in_flight += count
+            size += len(message.body)
+            if size >= max_bytes:
+                break
+        self.in_flight += len(into) - before
+        return size
 
     def stage(self, token: object, outputs: Sequence[Outgoing]) -> None:
         """Keep *outputs* until the record is done with, unless it came by another assignment."""

@@ -61,8 +61,10 @@ class KafkaSubscription:
         """Grows whenever the partitions are given up."""
         return self._window.epoch
 
-    async def receive(self, limit: int, /) -> Sequence[Delivery[Record]]:
-        """Wait for at least one delivery, and return at most *limit*; by partition, in order.
+    async def receive(
+        self, limit: int, max_bytes: float = math.inf, /
+    ) -> Sequence[Delivery[Record]]:
+        """Wait for a delivery; return at most *limit* and *max_bytes*, by partition, in order.
 
         Raises:
             ConnectionClosed: The subscription has been left.
@@ -70,7 +72,7 @@ class KafkaSubscription:
         if limit < 1:
             raise ValueError(f"cannot receive {limit} deliveries: ask for at least one")
         while self._open:
-            taken = self._window.take(limit)
+            taken = self._window.take(limit, max_bytes)
             if taken:
                 return taken
             await self._window.arrived.wait(self._window.idle)

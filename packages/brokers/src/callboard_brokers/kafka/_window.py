@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from heapq import heappop, heappush
+from math import inf
 
 from anyio import current_time
 
@@ -85,17 +86,20 @@ class Window:
 
     # What is delivered
 
-    def take(self, limit: int) -> list[Delivery[Record]]:
-        """Deliver up to *limit* records, the partitions by turns, each in the order of its log."""
+    def take(self, limit: int, max_bytes: float = inf) -> list[Delivery[Record]]:
+        """Deliver up to *limit* records, the partitions by turns, each in the order of its log.
+
+        None comes after the one by which their values come to *max_bytes*.
+        """
         if self._later:
             self._ripen()
         taken: list[Delivery[Record]] = []
         for _ in range(len(self._turns) if self.delivering else 0):
             partition = self._turns.popleft()
-            partition.take(limit - len(taken), taken)
+            max_bytes -= partition.take(limit - len(taken), max_bytes, taken)
             if partition.waiting:
                 self._turns.append(partition)
-            if len(taken) == limit:
+            if len(taken) == limit or max_bytes <= 0:
                 break
         self._waiting -= len(taken)
         if taken and self.wanted:

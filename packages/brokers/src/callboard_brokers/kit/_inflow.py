@@ -94,8 +94,8 @@ class Inflow(Generic[R]):
         self._bytes += _size(delivery)
         self._arrived.set()
 
-    async def receive(self, limit: int, /) -> list[Delivery[R]]:
-        """Wait for at least one delivery, and return at most *limit*, in order.
+    async def receive(self, limit: int, max_bytes: float = inf, /) -> list[Delivery[R]]:
+        """Wait for at least one delivery, and return at most *limit*, in order, and *max_bytes*.
 
         Raises:
             ConnectionClosed: The subscription has been left.
@@ -108,7 +108,7 @@ class Inflow(Generic[R]):
             await checkpoint()
         while True:
             self._check()
-            taken = self._take(limit)
+            taken = self._take(limit, max_bytes)
             if taken:
                 return taken
             await self._arrived.wait(self._later[0][0] - current_time() if self._later else None)
@@ -144,12 +144,17 @@ class Inflow(Generic[R]):
             )
         )
 
-    def _take(self, limit: int) -> list[Delivery[R]]:
+    def _take(self, limit: int, max_bytes: float) -> list[Delivery[R]]:
         if self._later:
             self._ripen(current_time())
-        ready = self._ready
-        taken = [ready.popleft() for _ in range(min(limit, len(ready)))]
-        self._bytes -= sum(map(_size, taken))
+        ready, taken, spare = self._ready, list[Delivery[R]](), max_bytes
+        for _ in range(min(limit, len(ready))):
+            taken.append(delivery := ready.popleft())
+            size = _size(delivery)
+            self._bytes -= size
+            spare -= size
+            if spare <= 0:
+                break
         if taken and self.wanted:
             self._room.set()
         return taken

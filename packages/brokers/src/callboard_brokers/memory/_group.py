@@ -93,15 +93,15 @@ class Group:
             heappush(self._returned, (record.sequence, record))
             self._wake()
 
-    def take(self, limit: int) -> list[MemoryRecord]:
-        """Pop at most *limit* records, oldest first; may be empty."""
+    def take(self, limit: int, max_bytes: float = inf) -> list[MemoryRecord]:
+        """Pop at most *limit* records, and no more once they come to *max_bytes*, oldest first."""
         if self._delayed:
             self._collect_due()
-        taken: list[MemoryRecord] = []
-        while self._returned and len(taken) < limit:
-            taken.append(heappop(self._returned)[1])
-        while self._ready and len(taken) < limit:
-            taken.append(self._ready.popleft())
+        returned, ready, taken = self._returned, self._ready, list[MemoryRecord]()
+        while (returned or ready) and len(taken) < limit and max_bytes > 0:
+            record = heappop(returned)[1] if returned else ready.popleft()
+            taken.append(record)
+            max_bytes -= len(record.body)
         if self.full and self.waiting + len(self._delayed) <= self._capacity // 2:
             self.full = False
             self.let_in()

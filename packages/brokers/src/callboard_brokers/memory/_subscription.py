@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import inf
 
 from anyio.lowlevel import checkpoint
 
@@ -39,8 +40,10 @@ class MemorySubscription:
     def __len__(self) -> int:
         return len(self._unsettled)
 
-    async def receive(self, limit: int, /) -> Sequence[Delivery[MemoryRecord]]:
-        """Wait for at least one delivery, and return at most *limit*, oldest first.
+    async def receive(
+        self, limit: int, max_bytes: float = inf, /
+    ) -> Sequence[Delivery[MemoryRecord]]:
+        """Wait for at least one delivery; return at most *limit* and *max_bytes*, oldest first.
 
         Raises:
             ConnectionClosed: The subscription has been left.
@@ -51,7 +54,7 @@ class MemorySubscription:
         if self._turn % FAIR == 0:
             await checkpoint()
         while self._open:
-            records = self.group.take(min(limit, self._capacity))
+            records = self.group.take(min(limit, self._capacity), max_bytes)
             if records:
                 return [self._deliver(record) for record in records]
             await self.group.wait()

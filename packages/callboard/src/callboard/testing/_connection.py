@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
+from math import inf
 from typing import Any
 
 from callboard._broker import Broker
@@ -94,10 +95,10 @@ class _Watched:
         self._inner = inner
         self._witness = witness
 
-    async def receive(self, limit: int, /) -> Sequence[Delivery[Any]]:
+    async def receive(self, limit: int, max_bytes: float = inf, /) -> Sequence[Delivery[Any]]:
         return [
             Delivery(each.message, _Telling(each, self._witness), each.epoch, each.deliveries, each)
-            for each in await self._inner.receive(limit)
+            for each in await self._inner.receive(limit, max_bytes)
         ]
 
     def count_failure(self, delivery: Delivery[Any], delay: float | None, /) -> float | None:

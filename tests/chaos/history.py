@@ -78,6 +78,8 @@ class Verdict:
     """Poison that is not in the dead letters exactly once, and what else is there."""
     histogram: Counter[int] = field(default_factory=Counter[int])
     """How many records were handled how often."""
+    stall: float = 0.0
+    """The longest time, in seconds, in which nothing of some partition was finished."""
 
     def complaints(self, bound: int) -> list[str]:
         """Say which promises are broken, where *bound* duplicates are allowed."""
@@ -104,6 +106,7 @@ def check(history: History) -> Verdict:
             handled - (history.acknowledged | history.unsure) | handled & history.poison
         ),
         duplicates=len(runs) - len(times),
+        stall=_stall(runs),
         disorder=_disorder(runs),
         overlaps=_overlaps(runs),
         rewinds=_rewinds(history.commits),
@@ -142,6 +145,15 @@ def _overlaps(runs: Iterable[Run]) -> list[str]:
         for earlier, later in pairwise(sorted(lane, key=attrgetter("began")))
         if later.began < earlier.ended
     ]
+
+
+def _stall(runs: Sequence[Run]) -> float:
+    before: dict[int, float] = {}
+    stall = 0.0
+    for run in runs:
+        stall = max(stall, run.ended - before.get(run.partition, run.ended))
+        before[run.partition] = run.ended
+    return stall
 
 
 def _rewinds(commits: Iterable[Commit]) -> list[str]:

@@ -50,6 +50,7 @@ class Settings:
     commit_every: int = 100
     commit_interval_ms: int = 200
     session_timeout_ms: int = 2000
+    heartbeat_interval_ms: int = 200
     request_timeout_ms: int = 40_000
 
     @property
@@ -114,7 +115,7 @@ def make() -> App:
         commit_every=settings.commit_every,
         commit_interval_ms=settings.commit_interval_ms,
         session_timeout_ms=settings.session_timeout_ms,
-        heartbeat_interval_ms=200,
+        heartbeat_interval_ms=settings.heartbeat_interval_ms,
     )
     async def handle(letter: Letter, message: KafkaMessage) -> None:
         began = time.time()

@@ -26,6 +26,14 @@ def test_nothing_is_wrong_with_a_good_history() -> None:
     assert complaints(History(acknowledged=IDS, runs=GOOD, commits=commits)) == ""
 
 
+def test_the_longest_stall_is_that_of_the_partition_that_has_waited_longest() -> None:
+    elsewhere = [run("c", seq, seq)._replace(partition=1) for seq in range(3, 12)]
+    history = History(acknowledged=IDS, runs=[*GOOD, *elsewhere, run("b", 5, 12, took=9)])
+
+    assert check(history).stall == 12 - 2.5
+    assert check(History(acknowledged=set())).stall == 0
+
+
 def test_what_was_acknowledged_and_never_handled_is_lost() -> None:
     told = complaints(History(acknowledged=IDS, runs=GOOD[:-1]))
 

@@ -8,6 +8,8 @@ import time
 import pytest
 from anyio import sleep, to_thread
 
+from callboard_brokers.kafka import KafkaSource
+
 from ..proxy import proxy  # noqa: TID252 - the tests are no installed package
 from .conftest import Begin
 from .node import Node
@@ -24,6 +26,12 @@ pytestmark = [
 # Busy machines hold up a heartbeat for longer than a takeover should take; where no member dies,
 # the group can wait.
 PATIENT = {"session_timeout_ms": 15_000}
+
+_source = KafkaSource(topics=("any",))
+DEFAULT = {
+    "session_timeout_ms": _source.session_timeout_ms,
+    "heartbeat_interval_ms": _source.heartbeat_interval_ms,
+}
 
 
 def of_one(trial: Trial) -> int:
@@ -55,6 +63,49 @@ async def test_what_a_killed_worker_had_is_handled_by_the_others(
             await trial.fleet.kill(trial.anyone())
             trial.faults += 1
             await trial.fleet.start()
+
+
+async def test_a_killed_worker_is_noticed_and_replaced_within_twelve_seconds(
+    begin: Begin, scale: float
+) -> None:
+    kills = max(3, round(10 * scale))
+    async with begin(
+        "recovery",
+        records=round(50 * 12 * kills / scale),
+        rate=50,
+        settings=DEFAULT,
+        bound=of_one,
+    ) as trial:
+        for _ in range(kills):
+            await trial.pause(2)
+            await trial.fleet.kill(trial.anyone())
+            trial.faults += 1
+            await trial.fleet.ready(await trial.fleet.start())
+
+    assert trial.stall < 12
+
+
+async def test_a_worker_that_is_killed_while_it_joins_is_noticed_as_well(
+    begin: Begin, scale: float
+) -> None:
+    kills = max(2, round(5 * scale))
+    async with begin(
+        "joining",
+        records=round(50 * 24 * kills / scale),
+        rate=50,
+        settings=DEFAULT,
+        bound=of_one,
+    ) as trial:
+        for _ in range(kills):
+            await trial.pause(2)
+            await trial.fleet.kill(trial.anyone())
+            joining = await trial.fleet.start()
+            await trial.joining(joining)
+            await trial.fleet.kill(joining)
+            trial.faults += 2
+            await trial.fleet.ready(await trial.fleet.start())
+
+    assert trial.stall < 16
 
 
 async def test_what_a_stalled_worker_had_is_handled_by_the_others(

@@ -103,6 +103,7 @@ class Row:
             f"{self.name:<12} seed {self.seed:<10} {self.records:>7} records {self.faults:>3} faults"
             f" {len(wrong.lost):>3} lost {self.duplicates:>5} duplicates of {self.bound:<6}"
             f" {len(wrong.disorder) + len(wrong.overlaps):>3} out of order {self.seconds:>6.1f} s"
+            f" {wrong.stall:>5.1f} s stalled"
             f"  {self.events}"
         )
 
@@ -120,8 +121,19 @@ class Trial:
     commits: Sequence[Commit] = ()
     buried: Sequence[str] = ()
     lag: int = 0
+    stall: float = 0.0
+    """The longest time in which nothing of some partition was handled; known in the end."""
     began: float = field(default_factory=time.monotonic)
     seconds: float = 0.0
+
+    async def joining(self, process: Process) -> None:
+        """Wait until *process* has asked for its share, which it may have to wait for."""
+
+        def asked() -> bool:
+            self.fleet.look()
+            return bool(self.fleet.of(process, "partitions.revoked"))
+
+        await until(asked, f"the worker {process.pid} to join")
 
     async def pause(self, seconds: float) -> None:
         """Let the service work for about so long."""
@@ -174,6 +186,7 @@ class Trial:
             )
         )
         complaints = verdict.complaints(bound)
+        self.stall = verdict.stall
         if self.lag:
             complaints.append(f"{self.lag} records are not committed")
         if not self.commits:

@@ -100,7 +100,7 @@ async def test_whatever_is_given_up_nothing_unsettled_is_skipped_and_nothing_com
     committed, text = 0, ""
     for fetched, settled, graceful in cycles:
         view = window()
-        view.restore(ZERO, (committed, text))
+        view.restore(ZERO, (committed, text), (committed, text))
         view.store({ZERO: records(ZERO, *range(committed, committed + fetched))})
         came, done = view.take(1000), set(told)
         expected = [n for n in range(committed, committed + fetched) if n not in told]
@@ -120,7 +120,7 @@ async def test_whatever_is_given_up_nothing_unsettled_is_skipped_and_nothing_com
 
 async def test_a_span_that_was_done_before_moves_the_position_by_itself() -> None:
     view = window()
-    view.restore(ZERO, (0, encode(0, [0, 1, 3])))
+    view.restore(ZERO, None, (0, encode(0, [0, 1, 3])))
     view.store({ZERO: records(ZERO, 0, 1, 2, 3)})
     [delivery] = view.take(10)
 

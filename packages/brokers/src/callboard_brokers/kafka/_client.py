@@ -19,6 +19,7 @@ import aiokafka.admin
 import aiokafka.conn
 import aiokafka.coordinator.assignors.range
 import aiokafka.coordinator.assignors.sticky.sticky_assignor
+import aiokafka.protocol.group
 from anyio import fail_after
 
 from callboard_brokers.kafka._mending import survive_refusals
@@ -37,9 +38,11 @@ __all__ = [
     "Consumer",
     "Producer",
     "committed",
+    "connect",
     "create_topics",
     "errors",
     "existing",
+    "heartbeat",
     "join",
     "make_consumer",
     "make_producer",
@@ -73,6 +76,9 @@ _READING: Final = (
     "max_partition_fetch_bytes",
     "check_crcs",
 )
+
+heartbeat: Final[Callable[[str, int, str], object]] = _client.protocol.group.HeartbeatRequest
+"""Makes the request that says: the member of this group, generation and id lives."""
 
 NOWHERE: Final[TopicPartition] = _client.TopicPartition("", -1)
 """Nobody's partition: asking for its records keeps a member alive, and takes nothing."""
@@ -275,6 +281,12 @@ async def create_topics(
     return failed
 
 
+async def connect(host: str, port: int, options: KafkaOptions) -> Any:
+    """Return a bare connection to one server."""
+    settings = {"client_id": options.client_id, **_secured(options.security)}
+    return await _client.conn.create_conn(host, port, **settings)
+
+
 async def refusal(servers: Sequence[str], options: KafkaOptions) -> str | None:
     """Say why a server turns us away, if it does: the client tells that to its log alone."""
     denied = (
@@ -286,9 +298,8 @@ async def refusal(servers: Sequence[str], options: KafkaOptions) -> str | None:
         ssl.SSLError,
     )
     for host, port, _ in _client.conn.collect_hosts(list(servers)):
-        settings = {"client_id": options.client_id, **_secured(options.security)}
         try:
-            connection = await _client.conn.create_conn(host, port, **settings)
+            connection = await connect(host, port, options)
         except denied as error:
             return f"{host}:{port} says: {error}"
         except (OSError, errors.KafkaError):

@@ -221,4 +221,5 @@ async def connected(
                 finally:
                     connection.close()
         finally:
+            servers.pulse.close()
             await stop(producer, CLOSE)

@@ -12,6 +12,7 @@ from asyncio import Future, ensure_future, wait
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from functools import partial
+from time import monotonic
 from typing import Final
 
 from anyio import CancelScope, Lock, fail_after, move_on_after, sleep
@@ -20,7 +21,7 @@ from anyio.lowlevel import checkpoint
 from callboard_brokers._errors import BrokerError, DestinationError, MessageTooLarge
 from callboard_brokers.kafka._ahead import LIMIT
 from callboard_brokers.kafka._client import Consumer, committed, errors, join
-from callboard_brokers.kafka._mending import stop
+from callboard_brokers.kafka._mending import Place, place_of, stop
 from callboard_brokers.kafka._partition import Partition, Progress
 from callboard_brokers.kafka._records import KafkaSource, TopicPartition
 from callboard_brokers.kafka._servers import Servers
@@ -49,6 +50,8 @@ class Member:
     ) -> None:
         self.leaving = False
         self.failure: BrokerError | None = None
+        self.turned = monotonic()
+        """When the loop has come to it that this member lives."""
         self.consumer = make(self)
         self._source = source
         self._window = window
@@ -59,6 +62,7 @@ class Member:
         self._announced: Collection[TopicPartition] | None = None
         self._owned: Collection[TopicPartition] | None = None
         self._room_beside = LIMIT
+        self._remembered: Mapping[TopicPartition, Progress] = {}
         self._writers: dict[TopicPartition, Writer] = {}
 
     @property
@@ -74,8 +78,12 @@ class Member:
         return ()
 
     async def run(self) -> None:
-        """Commit when enough is completed, or when the interval has passed."""
-        while self._source.group_id is not None:
+        """Stay a member; commit when enough is completed, or when the interval has passed."""
+        if self._source.group_id is None:
+            return
+        if not self._source.partitions:
+            self._servers.pulse.add(self._place, self._source.heartbeat_interval_ms / 1000)
+        while True:
             if self._window.completed < self._source.commit_every:
                 await self._window.due.wait(self._source.interval)
             if not await self.commit():
@@ -126,6 +134,7 @@ class Member:
             await self._go_to({name: known.get(name) for name in assignment})
         if self._may_own(assignment):
             self._own(assignment)
+            self._remembered = {}
 
     async def _fence(self, assignment: Collection[TopicPartition]) -> None:
         """Make sure that nobody else can write for the group what we shall."""
@@ -184,12 +193,18 @@ class Member:
 
     async def close(self) -> None:
         """Leave the group, give up a commit that hangs."""
+        self._servers.pulse.discard(self._place)
         await self._let_go()
         await stop(self.consumer, CLOSE)
         if self._sent is not None and not self._sent.done():
             # Its request has failed with the connection: now it only sleeps before it tries again.
             await checkpoint()
             self._sent.cancel()
+
+    def _place(self) -> Place | None:
+        """Where the pulse beats for us; called from its thread."""
+        asleep = monotonic() - self.turned > self._source.max_poll_interval_ms / 1000
+        return None if asleep else place_of(self.consumer)
 
     async def _write(self, positions: Mapping[Partition, Progress]) -> None:
         """Commit *positions* with what was staged for them, each in a transaction.
@@ -282,16 +297,24 @@ class Member:
         Though the client goes there by itself, it may have handed out records since, which were
         dropped because nobody knew yet which of them are done.
         """
-        new = [name for name, committed in positions.items() if committed is None]
+        new = [name for name, at in positions.items() if self._farthest(name, at) is None]
         with suppress(errors.IllegalStateError):  # taken away again already
             for name, committed in positions.items():
-                self._window.restore(name, committed)
-                if committed is not None:
-                    self.consumer.seek(name, committed[0])
+                known = self._farthest(name, committed)
+                self._window.restore(name, committed, known)
+                if known is not None:
+                    self.consumer.seek(name, known[0])
             if new and self._source.auto_offset_reset == "earliest":
                 await self.consumer.seek_to_beginning(*new)
             elif new and self._source.auto_offset_reset == "latest":
                 await self.consumer.seek_to_end(*new)
+
+    def _farthest(self, name: TopicPartition, committed: Progress | None) -> Progress | None:
+        """Return where we were before we lost the partition, if the group is not beyond that."""
+        remembered = self._remembered.get(name)
+        if remembered is None or (committed is not None and committed[0] > remembered[0]):
+            return committed
+        return remembered
 
     async def _lose(self, error: Exception) -> None:
         """The group has gone on without us: what is not committed is somebody else's by now."""
@@ -299,6 +322,13 @@ class Member:
             # Nobody assigned them, so nobody takes them: the group has subscribers beside us.
             self.tell("commit.failed", error=brief(error))
             return
+        if not self._source.transactional:
+            # If they come back to us, what we have done with them is not done again.
+            self._remembered = {
+                name: progress
+                for name, partition in self._window.partitions.items()
+                if (progress := partition.progress(LIMIT)) is not None
+            }
         self.tell("partitions.lost", error=brief(error), unfinished=await self._end())
         if self._source.transactional and not (self._revoking or self.leaving):
             # The group may still count us in: a transaction can also be fenced by its time-out.

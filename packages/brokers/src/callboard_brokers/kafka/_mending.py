@@ -1,5 +1,7 @@
 """What the client does badly, done from its inside: to stop in time, and to survive a refusal.
 
+And what it does not tell: which place it has in its group.
+
 Found with aiokafka 0.14; its parts are private, and untyped.
 """
 # ruff: noqa: SLF001 - see above
@@ -9,13 +11,35 @@ from __future__ import annotations
 from asyncio import Future, ensure_future, get_running_loop, wait
 from collections.abc import Coroutine
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 from anyio import CancelScope
 
 from callboard_brokers._errors import ConnectionClosed
 
-__all__ = ["abandon", "stop", "survive_refusals"]
+__all__ = ["Place", "abandon", "place_of", "stop", "survive_refusals"]
+
+
+class Place(NamedTuple):
+    """What a group knows a member by, and the server that coordinates the group."""
+
+    host: str
+    port: int
+    group: str
+    generation: int
+    member: str
+
+
+def place_of(consumer: Any) -> Place | None:
+    """Return the place of *consumer* in its group, None while it has none; from any thread."""
+    group = consumer._coordinator
+    if group is None or group.coordinator_id is None:
+        return None  # not started yet, or the server is away
+    server = consumer._client.cluster.broker_metadata(group.coordinator_id)
+    generation, member = group.generation, group.member_id
+    if server is None or generation < 0 or not member:
+        return None
+    return Place(server.host, server.port, group.group_id, generation, member)
 
 
 async def stop(client: Any, patience: float) -> None:

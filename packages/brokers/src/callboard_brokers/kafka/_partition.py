@@ -77,10 +77,10 @@ class Partition:
         """How far the oldest record that is not done with is behind the newest."""
         return 0 if self._tracker is None else self._tracker.span
 
-    def restore(self, committed: Progress | None) -> None:
-        """Take notice of what was done with in an assignment before; None: of nothing."""
+    def restore(self, committed: Progress | None, known: Progress | None) -> None:
+        """Take notice of what is *committed*, and *known* as done from an assignment before."""
         self.committed = committed
-        self._ahead = () if committed is None else decode(*committed)
+        self._ahead = () if known is None else decode(*known)
 
     def progress(self, limit: int) -> Progress | None:
         """Return what may be committed, in *limit* characters; None before the first record."""

@@ -79,8 +79,8 @@ class KafkaSource:
     """None is "read_committed" for a transactional source, else "read_uncommitted"."""
     client_rack: str | None = None
     partition_assignment_strategy: Literal["roundrobin", "range", "sticky"] = "roundrobin"
-    session_timeout_ms: int = 30_000
-    heartbeat_interval_ms: int = 3_000
+    session_timeout_ms: int = 6_000
+    heartbeat_interval_ms: int = 1_000
     rebalance_timeout_ms: int = 60_000
     """How long the group waits for a member; half of it is for finishing what is in flight."""
     max_poll_interval_ms: int = 300_000

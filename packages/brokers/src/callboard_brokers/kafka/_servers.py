@@ -18,6 +18,7 @@ from callboard_brokers.kafka._client import (
     silent,
 )
 from callboard_brokers.kafka._journal import Journal
+from callboard_brokers.kafka._pulse import Pulse
 from callboard_brokers.kafka._records import KafkaOptions, Topic, check_topic
 from callboard_brokers.kafka._security import SASLOAuthBearer
 from callboard_brokers.kafka._translate import CLIENT_ERRORS, brief, translated
@@ -39,6 +40,7 @@ class Servers:
         self.options = options
         self.journal = journal
         self.known: set[str] = set()
+        self.pulse = Pulse(options)
         self._looking = Lock()
         self._lost = False
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
+from time import monotonic
 from typing import TypeAlias
 
 from anyio import (
@@ -177,6 +178,7 @@ class KafkaSubscription:
 
     async def _turn(self) -> None:
         """Take one step; what passes by itself is no reason to end."""
+        self._member.turned = monotonic()
         if self._member.failure is not None:
             raise self._member.failure
         try:

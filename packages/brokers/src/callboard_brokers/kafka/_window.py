@@ -184,10 +184,12 @@ class Window:
             self._waiting -= len(gone.waiting)
             gone.waiting.clear()
 
-    def restore(self, name: TopicPartition, committed: Progress | None) -> None:
-        """Read one partition from where it was *committed*, without what was done beyond that."""
+    def restore(
+        self, name: TopicPartition, committed: Progress | None, known: Progress | None
+    ) -> None:
+        """Read one partition anew, of which so much is *committed*, and so much *known* as done."""
         self.forget(name)
-        self.partition(name).restore(committed)
+        self.partition(name).restore(committed, known)
 
     def _is_shut(self, name: TopicPartition) -> bool:
         partition = self.partitions.get(name)

@@ -1,0 +1,91 @@
+"""A blocked event loop costs nobody his place in the group, as long as it comes back."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from typing import Any
+
+import pytest
+from anyio import sleep, to_thread
+
+from callboard_brokers import Message
+from callboard_brokers.kafka import Kafka, KafkaOptions, KafkaTarget, SASLOAuthBearer
+from callboard_brokers.kafka.connection import KafkaSubscription
+
+from .cluster import Cluster, source, take
+from .test_security import token
+
+pytestmark = [pytest.mark.anyio, pytest.mark.broker("kafka"), pytest.mark.slow]
+
+SHORT: dict[str, Any] = {"session_timeout_ms": 1000, "heartbeat_interval_ms": 200}
+
+
+def compute(seconds: float) -> None:
+    """Let the event loop stand still."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass
+
+
+async def handle(subscription: KafkaSubscription, seconds: float) -> None:
+    """Handle one record, for so long."""
+    [delivery] = await take(subscription, 1)
+    compute(seconds)
+    delivery.ack()
+
+
+async def test_a_member_that_computes_for_longer_than_its_session_stays_a_member(
+    kafka: Kafka, cluster: Cluster, topic: str
+) -> None:
+    async with kafka.connect() as connection:
+        await connection.publish(Message(b"hard"), KafkaTarget(topic))
+        async with connection.subscribe(source(topic, **SHORT), 10) as subscription:
+            before = kafka.counts["partitions.revoked"]
+            await handle(subscription, 3)
+            await cluster.until_committed(f"{topic}.readers", 1)
+
+            assert kafka.counts["partitions.revoked"] == before
+    assert kafka.counts["partitions.lost"] == 0
+
+
+async def test_a_member_stays_though_only_its_loop_can_ask_for_a_token(topic: str) -> None:
+    security = SASLOAuthBearer(token(3600))
+    kafka = Kafka(os.environ["CALLBOARD_KAFKA_OAUTH"], KafkaOptions(security=security))
+    async with (
+        kafka.connect() as connection,
+        connection.subscribe(source(topic, **SHORT), 10) as subscription,
+    ):
+        await sleep(1)  # the thread has made its connection by then
+        await connection.publish(Message(b"hard"), KafkaTarget(topic))
+        await handle(subscription, 3)
+    assert kafka.counts["partitions.lost"] == 0
+
+
+async def test_a_member_whose_loop_stands_still_for_too_long_is_let_go(
+    kafka: Kafka, cluster: Cluster, topic: str
+) -> None:
+    impatient = source(topic, max_poll_interval_ms=500, **SHORT)
+    async with kafka.connect() as connection:
+        await connection.publish(Message(b"endless"), KafkaTarget(topic))
+        async with connection.subscribe(impatient, 10) as subscription:
+            before = kafka.counts["partitions.revoked"]
+            await handle(subscription, 3)
+            await cluster.until_committed(f"{topic}.readers", 1)
+
+            assert kafka.counts["partitions.revoked"] + kafka.counts["partitions.lost"] > before
+
+
+async def test_the_thread_ends_with_its_connection(kafka: Kafka, topic: str) -> None:
+    before = set(threading.enumerate())
+    async with (
+        kafka.connect() as connection,
+        connection.subscribe(source(topic), 10),
+        connection.subscribe(source(topic), 10),
+    ):
+        [thread] = [each for each in threading.enumerate() if each.name == "callboard-kafka-pulse"]
+    await to_thread.run_sync(thread.join, 5)
+
+    assert thread not in before
+    assert not thread.is_alive()

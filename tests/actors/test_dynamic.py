@@ -364,3 +364,14 @@ async def test_only_a_child_that_is_there_can_be_stopped() -> None:
     async with running(supervisor := Supervisor([Part("a", []).spec()])):
         with pytest.raises(SpecError, match="has no child 'b'; it has: a"):
             await supervisor.stop_child("b")
+
+
+async def test_an_added_child_that_is_to_be_kept_is_shown_when_it_has_ended() -> None:
+    extra = Part("b", [])
+    extra.error = None
+    async with running(supervisor := Supervisor([])):
+        await supervisor.start_child(extra.spec("transient"), keep=True)
+        await crash(extra)
+        assert node(supervisor, "b").state == "stopped"
+        await supervisor.stop_child("b")
+        assert supervisor.tree().children == ()

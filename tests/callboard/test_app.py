@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Annotated, Any
 
 import anyio
@@ -17,12 +18,16 @@ from callboard import (
     Context,
     ContextRepo,
     DeclarationError,
+    Event,
     GaveUp,
     MemoryBroker,
     NotRunning,
     StopApplication,
     Supervision,
 )
+from callboard_brokers import ConnectionLost
+
+from .faulty import FaultyBroker
 
 pytestmark = pytest.mark.anyio
 
@@ -139,6 +144,58 @@ async def test_running_what_runs_already_is_a_mistake_and_stops_nothing(
         await app.run()
     await broker.ping()
     await app.stop()
+
+
+async def test_a_stop_ends_what_was_there_and_not_what_was_started_since(
+    app: App, broker: MemoryBroker, calls: list[str]
+) -> None:
+    async def restart() -> None:
+        await app.stop()
+        await app.start()
+
+    await app.start()
+    async with create_task_group() as tasks:
+        tasks.start_soon(restart)
+        tasks.start_soon(app.stop)
+
+    running = [app.running, app.tree().state == "running"]
+    await app.stop()
+    running.append(app.running)
+
+    assert running == [True, True, False]
+    assert calls == 2 * (START + STOP)
+    with pytest.raises(NotRunning):
+        await broker.ping()
+
+
+async def test_a_start_during_the_stop_is_refused(app: App) -> None:
+    app.on_shutdown(partial(anyio.sleep, 1))
+    await app.start()
+    async with create_task_group() as tasks:
+        tasks.start_soon(app.stop)
+        await wait_all_tasks_blocked()
+        with pytest.raises(NotRunning, match="is being stopped; start it again when"):
+            await app.start()
+
+    assert not app.running
+
+
+async def test_an_application_is_ready_when_all_is_up_until_its_stop_begins(
+    broker: MemoryBroker,
+) -> None:
+    app = App(broker)
+    ready: list[bool] = []
+
+    async def look() -> None:
+        ready.append(app.ready)
+
+    app.after_startup(look)
+    app.on_shutdown(look)
+    await app.start()
+    await look()
+    await app.stop()
+
+    assert ready == [False, True, False]
 
 
 async def test_stopping_what_does_not_run_does_nothing(app: App, calls: list[str]) -> None:
@@ -480,6 +537,59 @@ async def test_one_deadline_holds_for_all_brokers_and_unfinished_messages_are_re
     assert began + 5 < anyio.current_time() <= began + 7
     assert cancelled == ["book", "book"]
     assert [broker.unread("orders") for broker in brokers] == [1, 1]
+
+
+@pytest.mark.parametrize("downstream_first", [True, False])
+async def test_no_handler_meets_a_broker_that_is_not_there_yet_or_no_more(
+    downstream_first: bool,
+) -> None:
+    upstream, downstream = MemoryBroker(), MemoryBroker()
+    app = App(*((downstream, upstream) if downstream_first else (upstream, downstream)))
+    packed: list[str] = []
+    unpublished: list[Event] = []
+    upstream.events.subscribe(
+        lambda event: unpublished.append(event) if event.name == "message.unpublished" else None
+    )
+
+    @downstream.publisher("parcels")
+    @upstream.subscriber("orders", group="clerks")
+    async def pack(order: str) -> str:
+        await anyio.sleep(1 if order == "last" else 0)
+        return order
+
+    @downstream.subscriber("parcels", group="carriers")
+    async def carry(parcel: str) -> None:
+        packed.append(parcel)
+
+    await app.start()
+    await app.stop()
+    async with upstream:  # both groups are known now, so that what is published waits for them
+        await upstream.publish("first", "orders")
+    await app.start()
+    await upstream.publish("last", "orders")
+    await wait_all_tasks_blocked()
+    await app.stop()
+
+    assert packed == ["first"]  # the intakes stop all at the same time
+    assert downstream.unread("parcels") == 1
+    assert unpublished == []
+
+
+async def test_intakes_open_when_every_broker_is_connected(calls: list[str]) -> None:
+    first, second = MemoryBroker(), FaultyBroker()
+    second.faulty.faults["connect"] = 1
+
+    @first.subscriber("orders")
+    class Clerk:
+        async def on_start(self) -> None:
+            calls.append("opened")
+
+        async def receive(self, order: str) -> None: ...
+
+    with pytest.raises(ConnectionLost):
+        await App(first, second).start()
+
+    assert calls == []
 
 
 async def test_what_is_in_flight_is_finished_before_the_end(

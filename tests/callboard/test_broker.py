@@ -112,6 +112,71 @@ async def test_a_second_start_waits_for_the_first(broker: MemoryBroker) -> None:
     assert up == pytest.approx([3, 3])
 
 
+@pytest.mark.parametrize("connected", [True, False])
+async def test_a_second_start_waits_for_the_subscribers_or_raises_what_the_first_raised(
+    broker: MemoryBroker, connected: bool
+) -> None:
+    failures = [LookupError("no shelf")]
+    ends: list[object] = []
+
+    @broker.subscriber("orders")
+    class Slow:
+        async def on_start(self) -> None:
+            await sleep(3)
+            if failures:
+                raise failures.pop()
+
+        async def receive(self, order: int) -> None: ...
+
+    async def start() -> None:
+        try:
+            await broker.start()
+            ends.append(current_time() - began)
+        except LookupError as error:
+            ends.append(str(error))
+
+    if connected:
+        await broker.connect()
+    for _ in range(2):
+        began = current_time()
+        async with create_task_group() as group:
+            group.start_soon(start)
+            await sleep(1)
+            group.start_soon(start)
+        ends.append(broker.running)
+    await broker.stop()
+
+    assert ends == ["no shelf", "no shelf", connected, pytest.approx(3), pytest.approx(3), True]
+
+
+async def test_a_cancelled_start_takes_nothing_from_another_that_waits_for_the_same(
+    broker: MemoryBroker,
+) -> None:
+    handled: list[int] = []
+
+    @broker.subscriber("orders")
+    class Slow:
+        async def on_start(self) -> None:
+            await sleep(3)
+
+        async def receive(self, order: int) -> None:
+            handled.append(order)
+
+    async def give_up() -> None:
+        with move_on_after(1):
+            await broker.start()
+
+    async with create_task_group() as group:
+        group.start_soon(give_up)
+        await wait_all_tasks_blocked()
+        await broker.start()
+    await broker.publish(1, "orders")
+    await wait_all_tasks_blocked()
+    await broker.stop()
+
+    assert handled == [1]
+
+
 async def test_a_stop_ends_a_start_that_takes_too_long(broker: MemoryBroker) -> None:
     @broker.subscriber("orders")
     class Endless:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from anyio import create_task_group, current_time
+from anyio import create_task_group, current_time, move_on_after, sleep, sleep_forever
 from anyio import wait_all_tasks_blocked as idle
 
 from callboard import DeclarationError, MemoryBroker, Message, NotRunning, TestBroker
@@ -215,3 +215,67 @@ async def test_a_start_that_failed_can_be_repeated(broker: MemoryBroker) -> None
         await broker.start()
 
         assert len(broker.tree().children[1].children) == 3
+
+
+async def test_a_subscriber_that_is_being_stopped_is_not_started_and_may_be_stopped_hard(
+    broker: MemoryBroker,
+) -> None:
+    orders = broker.subscriber("orders", group="g")
+    cancelled: list[float] = []
+
+    @orders
+    async def handle(number: int) -> None:
+        try:
+            await sleep(10)
+        finally:
+            cancelled.append(current_time() - began)
+
+    async with broker:
+        await broker.start()
+        await broker.publish(1, "orders")
+        await idle()
+        async with create_task_group() as tasks:
+            tasks.start_soon(orders.stop)
+            await idle()
+            with pytest.raises(NotRunning, match=r"handle\(orders\) is being stopped; start it"):
+                await orders.start()
+            began = current_time()
+            with move_on_after(2):
+                await orders.stop()
+
+        assert cancelled == [2]
+        assert not orders.running
+        assert broker.unread("orders") == 1
+        await orders.start()
+        assert orders.running
+
+
+async def test_a_subscriber_that_is_stopped_while_it_starts_says_so(broker: MemoryBroker) -> None:
+    orders = broker.subscriber("orders")
+
+    @orders
+    class Endless:
+        async def on_start(self) -> None:
+            await sleep_forever()
+
+        async def receive(self, number: int) -> None: ...
+
+    async def start() -> None:
+        with pytest.raises(NotRunning, match=r"Endless\(orders\) was stopped before it was up"):
+            await orders.start()
+
+    async with broker, create_task_group() as tasks:
+        tasks.start_soon(start)
+        await idle()
+        with move_on_after(1):
+            await orders.stop()
+
+
+async def test_stopping_a_subscriber_of_a_broker_that_does_not_run_does_nothing(
+    broker: MemoryBroker,
+) -> None:
+    orders = broker.subscriber("orders")
+
+    await orders.stop()
+
+    assert not orders.running

@@ -149,12 +149,16 @@ class Supervisor:
         if self._state != "stopped":
             self._keeper.stop(math.inf if deadline is None else deadline)
 
-    async def start_child(self, spec: ChildSpec) -> None:
+    async def start_child(self, spec: ChildSpec, *, keep: bool = False) -> None:
         """Add a child while `run` is running, after the others; return when it is ready.
 
         It may be called from any task. Any spec serves as a template: `dataclasses.replace` gives
         it another id. The child is forgotten, and its id free again, when it has ended for good;
         where it could come back with its group, only if it is temporary.
+
+        Args:
+            spec: What to start.
+            keep: Whether it stays in the tree when it has ended for good, until it is stopped.
 
         Raises:
             SpecError: There is a child of this id, or this one cannot be here.
@@ -169,7 +173,7 @@ class Supervisor:
                 message = f"supervisor {keeper.path!r} has a child {spec.id!r}; choose another id"
                 raise SpecError(message)
             cell = keeper.cells[spec.id] = keeper.cell(spec)
-            cell.is_extra = True
+            cell.is_extra = not keep
             await self._start_extra(cell)
 
     async def stop_child(self, id: str) -> None:  # noqa: A002 - as in ChildSpec(id=...)

@@ -137,8 +137,18 @@ class App:
         broker.events.subscribe(self._heed)
 
     @property
+    def running(self) -> bool:
+        """Whether it has started, hooks included, and has not ended."""
+        return self._host is not None and self._host.running
+
+    @property
     def ready(self) -> bool:
-        """Whether all of its brokers are, so that it may be sent traffic."""
+        """Whether all of its brokers are, so that it may be sent traffic.
+
+        Not while it starts, nor while it stops.
+        """
+        if self._host is not None and (self._host.stopping or not self._host.running):
+            return False
         return bool(self.brokers) and all(broker.ready for broker in self.brokers)
 
     def on_startup(self, hook: H) -> H:
@@ -168,18 +178,24 @@ class App:
         example, is left to whoever started it.
 
         Raises:
-            DeclarationError: A declaration can't work.
+            DeclarationError: A declaration can't work, or it runs already.
+            NotRunning: It is being stopped.
             Exception: Whatever a hook or a broker raised.
         """
-        if self._host is not None:
+        host = self._host
+        if host is not None and host.stopping:
+            raise NotRunning(
+                "the application is being stopped; start it again when that has returned"
+            )
+        if host is not None and not host.over:
             raise DeclarationError("the application is running already; stop it first")
         hooks = Hooks(self.context, self.provider, self.logger)
         self._life = Life(self._plot, hooks, self.brokers, self.graceful_timeout, self._beside)
-        self._host = Host(self._life.run)
+        host = self._host = Host(self._life.run)
         try:
-            await self._host.start()
+            await host.start()
         except BaseException:
-            self._end()
+            self._forget(host)
             raise
 
     async def stop(self) -> None:
@@ -197,7 +213,7 @@ class App:
         try:
             await host.stop(self.graceful_timeout)
         finally:
-            self._end()
+            self._forget(host)
         if host.failure is not None:
             raise host.failure
 
@@ -281,9 +297,11 @@ class App:
                     self.exit()
                 again = True
 
-    def _end(self) -> None:
-        self._host = self._life = None
-        self._exits_at_once = False
+    def _forget(self, host: Host) -> None:
+        """Let go of *host*, which has ended; not of one that was started since."""
+        if self._host is host:
+            self._host = self._life = None
+            self._exits_at_once = False
 
     def _heed(self, event: Event) -> None:
         if isinstance(event.attributes.get("error"), StopApplication) and self._host is not None:

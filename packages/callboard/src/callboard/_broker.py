@@ -138,22 +138,22 @@ class Broker(Router, Generic[T]):
         """Connect, without starting the subscribers.
 
         Raises:
-            NotRunning: It is being stopped.
+            NotRunning: It is being stopped, or was stopped meanwhile.
         """
         await self._run(listening=False)
 
     async def start(self) -> None:
         """Connect, and start the subscribers; return when all are up.
 
-        What fails undoes what this has started. One that has given up starts anew.
+        Beside another start it waits for the same. What fails, or is cancelled, undoes what was
+        started for nobody else. One that has given up starts anew.
 
         Raises:
             DeclarationError: A handler asks for what nobody can give.
-            NotRunning: It is being stopped.
+            NotRunning: It is being stopped, or was stopped meanwhile.
             Exception: What an actor raised that can't be made, or can't start.
         """
         await self._run(listening=True)
-        await self.started.listen()
 
     async def stop(self) -> None:
         """Stop in good order: the intake, the workers when nothing is left, the connection.
@@ -266,23 +266,33 @@ class Broker(Router, Generic[T]):
         await self.stop()
 
     async def _run(self, *, listening: bool) -> None:
-        """Begin to run, unless it does so already."""
+        """Begin to run, or to run whole, unless it does so already."""
+        host = self._host_of_now(listening=listening)
+        if host is None:  # an application or a test runs it
+            if listening:
+                await self.started.subscriptions.start_all()
+            return
+        try:
+            async with host.claim():
+                if self._host is not host or host.over:
+                    raise NotRunning(f"{self.name} was stopped before it was up")
+                if listening:
+                    await self.started.subscriptions.start_all()
+        finally:
+            if host.over:
+                self._forget(host)
+
+    def _host_of_now(self, *, listening: bool) -> Host | None:
+        """Return what runs it, made now if nothing does; None: somebody else has attached it."""
         host = self._host
         if host is not None and host.over:
             self._forget(host)
         elif host is not None and host.stopping:
             raise NotRunning(f"{self.name} is being stopped; start it again when that has returned")
-        elif host is not None:
-            await host.up()
-        if self.runtime is not None:
-            return
-        runtime = self.attach(self.adapter, listening=listening)
-        host = self._host = Host(runtime.scope.run)
-        try:
-            await host.start()
-        except BaseException:
-            self._forget(host)
-            raise
+        if self.runtime is None:
+            runtime = self.attach(self.adapter, listening=listening)
+            self._host = Host(runtime.scope.run)
+        return self._host
 
     def _heed(self, event: Event) -> None:
         if event.name == "connection.lost":

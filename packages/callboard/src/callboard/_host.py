@@ -8,9 +8,12 @@ innermost first. So the tree lives in a task of its own, to which the two only s
 from __future__ import annotations
 
 import asyncio  # noqa: TID251 - a task without a task group has to be asked of the backend
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager
 from contextvars import Context
-from typing import Any, Final
+from functools import partial
+from math import inf
+from typing import Any, Final, TypeAlias
 
 import anyio
 from anyio.lowlevel import current_token
@@ -19,10 +22,43 @@ from callboard_actors import Child, Node, Run
 
 from ._errors import StopTimedOut
 
-__all__ = ["GRACE", "Host"]
+__all__ = ["GRACE", "Claims", "Host"]
+
+Undo: TypeAlias = Callable[[], Awaitable[object]]
 
 GRACE: Final = 5.0
 """Seconds that a tree has to clean up after its deadline, when all that still runs is cancelled."""
+
+
+class Claims:
+    """Who wants what several tasks may start at the same time.
+
+    Attributes:
+        open: How many start it, or wait for it.
+        kept: Whether it was up for one of them.
+    """
+
+    def __init__(self) -> None:
+        self.open = 0
+        self.kept = False
+
+    @asynccontextmanager
+    async def claim(self, end: Undo, cut: Undo) -> AsyncGenerator[None]:
+        """Run the block, which starts something or waits until that is up.
+
+        Whoever leaves it without an exception keeps what was started. If nobody has, the last to
+        leave undoes it: with *end* if the block has failed, with *cut* if it was cancelled.
+        """
+        self.open += 1
+        try:
+            yield
+            self.kept = True
+        except BaseException as error:
+            if self.open == 1 and not self.kept:
+                await (end() if isinstance(error, Exception) else cut())
+            raise
+        finally:
+            self.open -= 1
 
 
 class Host:
@@ -41,6 +77,7 @@ class Host:
         self._child.on_stop(self._ending.set)
         self.failure: BaseException | None = None
         self._task: object = None
+        self._claims = Claims()
 
     @property
     def running(self) -> bool:
@@ -65,23 +102,25 @@ class Host:
         Raises:
             Exception: Whatever kept the tree from starting.
         """
-        self._task = _spawn(self._main)
-        try:
-            await self._changed.wait()
-        except BaseException:
-            await self._cut()
-            raise
-        await self.up()
+        async with self.claim():
+            pass
 
-    async def up(self) -> None:
-        """Wait until the tree, which another task has started, is up or over.
+    @asynccontextmanager
+    async def claim(self) -> AsyncGenerator[None]:
+        """Start the tree, unless another task has; run the block when it is up, or over already.
+
+        What fails in the block, or is cancelled, ends the tree if nobody else claims it.
 
         Raises:
-            Exception: Whatever kept the tree from starting.
+            Exception: Whatever kept the tree from starting; the same for all who wait for it.
         """
-        await self._changed.wait()
-        if self.failure is not None:
-            raise self.failure
+        if self._task is None:
+            self._task = _spawn(self._main)
+        async with self._claims.claim(partial(self.stop, inf), self._cut):
+            await self._changed.wait()
+            if self.failure is not None:
+                raise self.failure
+            yield
 
     def ask(self, timeout: float) -> None:
         """Ask the tree to stop within *timeout* seconds, and return; the earliest deadline holds.

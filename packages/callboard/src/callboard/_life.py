@@ -19,9 +19,10 @@ from callboard_actors import Child, ChildSpec, Decision, Node, Notify, Superviso
 from callboard_di import Callee
 
 from ._broker import Broker
+from ._errors import NotRunning
 from ._hooks import Hooks
 from ._host import GRACE, Host
-from ._runtime import Runtime, is_lost
+from ._runtime import Runtime, hush, is_lost
 
 __all__ = ["Life", "Plot"]
 
@@ -63,6 +64,7 @@ class Life:
         self._beside = beside
         self._attached: list[tuple[Broker[Any], Runtime]] = []
         self._failures: list[BaseException] = []
+        self._connected = False
         self._risen = False
         self._tree: Supervisor | None = None
         self._host: Host | None = None
@@ -110,16 +112,31 @@ class Life:
         elsewhere = [broker for broker in self._brokers if broker.runtime is not None]
         host = self._plant(child)
         await host.start()
-        self._risen = host.running
+        self._connected = host.running
         with _unless_stopped(child):
-            for broker in elsewhere:
-                await broker.start()
-            await self._hooks.call(self._plot.after_startup)
+            await self._listen(elsewhere)
+        with _unless_stopped(child):
+            if self._risen:
+                await self._hooks.call(self._plot.after_startup)
             self._hooks.check([*self._plot.on_shutdown, *self._plot.after_shutdown])
         if not child.stop_requested:
             child.ready()
             with _unless_stopped(child):
                 await host.ending()
+
+    async def _listen(self, elsewhere: Sequence[Broker[Any]]) -> None:
+        """Open all intakes, now that every broker is connected to which a handler may publish."""
+        try:
+            for _, runtime in self._attached:
+                await runtime.subscriptions.start_all()
+            for broker in elsewhere:
+                await broker.start()
+            self._risen = True
+        except NotRunning:
+            tree = self.tree()
+            if tree is None or tree.state == "running":
+                raise
+            # All ends meanwhile, and what has ended it says more.
 
     def _plant(self, child: Child) -> Host:
         """Make the tree of all brokers, each with its runtime."""
@@ -143,17 +160,18 @@ class Life:
         self._tree = Supervisor(children, intensity=3, period=60.0, name=_ROOT)
         child.describe = self._tree.tree
         host = self._host = Host(self._tree.run)
-        # Once it is up, the shutdown hooks come first.
-        child.on_stop(lambda: None if self._risen else host.ask(_left(child)))
+        # Once it is up, the shutdown hooks and the intakes come first.
+        child.on_stop(lambda: None if self._connected else host.ask(_left(child)))
         return host
 
     async def _fall(self, child: Child) -> None:
         """Undo the start; the shutdown hooks run only if the brokers were up."""
         child.stop(anyio.current_time() + self._graceful_timeout)
         try:
-            if self._risen:
-                with _until_deadline(child):
+            with _until_deadline(child):
+                if self._risen:
                     await self._hooks.call_all(self._plot.on_shutdown, self._failures)
+                await hush([runtime for _, runtime in self._attached])
         finally:
             await self._uproot(child)
         if self._risen:

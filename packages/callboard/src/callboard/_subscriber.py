@@ -25,7 +25,7 @@ from ._resolver import AnyResolver
 if TYPE_CHECKING:
     from ._handler import ActorClass
     from ._router import Router
-    from ._runtime import Runtime
+    from ._subscriptions import Subscriptions
 
 __all__ = ["Call", "Filter", "Subscriber"]
 
@@ -83,14 +83,24 @@ class Subscriber:
         """Start it alone, on a broker that is connected: it is read by hand, or calls its handlers.
 
         Raises:
-            NotRunning: The broker is not running.
+            NotRunning: The broker is not running, or it was stopped meanwhile.
             DeclarationError: It runs already.
         """
-        await self._runtime.begin(self._seen)
+        await self._subscriptions.start(self._seen)
 
     async def stop(self) -> None:
-        """Stop it alone: the intake, then the handlers when nothing is left."""
-        await self._runtime.end(self._seen)
+        """Stop it alone: the intake, then the handlers when nothing is left; if it runs.
+
+        If cancelled, it stops hard.
+        """
+        if self._router.broker.runtime is not None:
+            await self._subscriptions.stop(self)
+
+    @property
+    def running(self) -> bool:
+        """Whether it is up, with its broker or alone, and nobody stops it."""
+        runtime = self._router.broker.runtime
+        return runtime is not None and runtime.subscriptions.running(self)
 
     async def get_one(self, *, timeout: float | None = 5.0) -> Message[Any] | None:  # noqa: ASYNC109 - as users know it
         """Return the next message, or None after *timeout* seconds; it has to be settled by hand.
@@ -111,7 +121,7 @@ class Subscriber:
         Raises:
             NotRunning: It is not running.
         """
-        return self._runtime.active(self).subscription
+        return self._subscriptions.active(self).subscription
 
     def __aiter__(self) -> AsyncIterator[Message[Any]]:
         """Go through the messages until it is stopped; each has to be settled by hand."""
@@ -130,8 +140,8 @@ class Subscriber:
         await self.stop()
 
     @property
-    def _runtime(self) -> Runtime:
-        return self._router.broker.started
+    def _subscriptions(self) -> Subscriptions:
+        return self._router.broker.started.subscriptions
 
     @property
     def _seen(self) -> Subscriber:
@@ -145,7 +155,7 @@ class Subscriber:
                 f"{self.name} has a handler, which gets its messages; read those of a subscriber"
                 " without one"
             )
-        active = self._runtime.active(self)
+        active = self._subscriptions.active(self)
         if not isinstance(active, Reading):
             raise DeclarationError(f"{self.name} was started with a handler")
         return active

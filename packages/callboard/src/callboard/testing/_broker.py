@@ -12,12 +12,14 @@ from math import inf
 from types import TracebackType
 from typing import Any, Generic, TypeVar, overload
 
+from anyio import current_time, move_on_after
+
 from callboard._broker import Broker
 from callboard._errors import DeclarationError
 from callboard._handler import Handler
 from callboard._host import Host
 from callboard._publisher import Publisher
-from callboard._runtime import Runtime
+from callboard._runtime import Runtime, hush
 from callboard_actors import Child, ChildSpec, Supervisor
 from callboard_brokers.memory import Memory
 
@@ -65,18 +67,22 @@ class TestBroker(Generic[Yields]):
         self._listening = not connect_only
         self._undo: list[Callable[[], object]] = []
         self._host: Host
+        self._runtimes: list[Runtime] = []
         self.memory: Memory
 
     async def __aenter__(self) -> Yields:
         self.memory = Memory(routing=self._brokers[0].skin.routing())
         witness = Witness(lambda: self.memory.outstanding)
         try:
+            self._runtimes = [self._enlist(broker, witness) for broker in self._brokers]
             children = [
-                ChildSpec(f"{broker.name}-{n}", self._enlist(broker, witness).scope.run, drain=inf)
-                for n, broker in enumerate(self._brokers, 1)
+                ChildSpec(f"{runtime.broker.name}-{n}", runtime.scope.run, drain=inf)
+                for n, runtime in enumerate(self._runtimes, 1)
             ]
             self._host = Host(partial(_inside, Supervisor(children, name="test")))
-            await self._host.start()
+            async with self._host.claim():
+                for runtime in self._runtimes if self._listening else ():
+                    await runtime.subscriptions.start_all()
         except BaseException:
             self._restore()
             raise
@@ -91,7 +97,11 @@ class TestBroker(Generic[Yields]):
     ) -> None:
         try:
             # A test that failed waits for no handler: it may be the reason why none will end.
-            await self._host.stop(self._brokers[0].options.graceful_timeout if error is None else 0)
+            timeout = self._brokers[0].options.graceful_timeout if error is None else 0
+            began = current_time()
+            with move_on_after(timeout):
+                await hush(self._runtimes)
+            await self._host.stop(began + timeout - current_time())
         finally:
             self._restore()
         if error is None and self._host.failure is not None:

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import anyio
 import pytest
 from anyio import create_task_group, wait_all_tasks_blocked
+from anyio.lowlevel import checkpoint
 
 from callboard import (
     ActorCrash,
@@ -231,6 +232,18 @@ async def test_exit_during_a_start_hook_ends_the_start(app: App, calls: list[str
     await app.run()
 
     assert calls == ["lifespan begins", "on_startup", "lifespan ends"]
+
+
+async def test_a_stop_that_comes_before_the_first_step_of_a_start_is_no_failure(
+    calls: list[str],
+) -> None:
+    app = App(on_startup=[note(calls, "on_startup")])
+    async with create_task_group() as tasks:
+        tasks.start_soon(app.start)
+        await checkpoint()
+        await app.stop()
+
+    assert calls == []
 
 
 async def test_exit_during_the_start_of_the_lifespan_ends_the_start(calls: list[str]) -> None:

@@ -80,15 +80,17 @@ class Life:
             BaseException: What kept it from starting, else what ended the tree, else the first
                 failure of a shutdown hook.
         """
-        entered = False
+        entered = abandoned = False
         # Around the lifespan, not only around its start: a lifespan may open task groups, and a
         # scope that ended inside of them would break their nesting.
         with anyio.CancelScope() as whole:
 
             def heed() -> None:
+                nonlocal abandoned
                 if entered:
                     whole.deadline = child.deadline + _LAST
                 else:
+                    abandoned = True
                     whole.cancel()
 
             child.on_stop(heed)
@@ -98,7 +100,7 @@ class Life:
                     await self._rise(child)
                 finally:
                     await self._fall(child)
-        if entered and whole.cancelled_caught:
+        if whole.cancelled_caught and not abandoned:
             self._failures.append(TimeoutError("the application did not end in time"))
         if self._failures:
             raise self._failures[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -259,3 +260,34 @@ def test_an_address_that_cannot_be_read_is_refused_at_the_declaration(
 ) -> None:
     with pytest.raises(DeclarationError, match="cannot read '"):
         broker.subscriber(address)
+
+
+async def test_two_callable_objects_that_are_equal_are_two_handlers(broker: MemoryBroker) -> None:
+    handled: list[str] = []
+
+    @dataclass(frozen=True)
+    class Clerk:
+        name: str = field(compare=False)
+
+        async def __call__(self, order: int) -> None:
+            handled.append(self.name)
+
+    broker.subscriber("orders")(Clerk("Ann"))
+    broker.subscriber("orders")(Clerk("Bob"))
+
+    async with TestBroker(broker):
+        await broker.publish(1, "orders")
+
+    assert sorted(handled) == ["Ann", "Bob"]
+
+
+def test_the_same_method_is_refused_a_second_time(broker: MemoryBroker) -> None:
+    class Clerk:
+        async def take(self, order: int) -> None: ...
+
+    clerk = Clerk()
+    broker.subscriber("orders")(clerk.take)
+    broker.subscriber("orders")(Clerk().take)
+
+    with pytest.raises(DeclarationError, match="is subscribed to"):
+        broker.subscriber("orders")(clerk.take)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeAlias, TypeVar, over
 from anyio import move_on_after
 
 from callboard_brokers import Message
-from callboard_di import Callee, PlanError, plan
+from callboard_di import Callee, Identity, PlanError, plan
 
 from ._batch import element_of
 from ._errors import DeclarationError, NotRunning
@@ -224,7 +224,7 @@ class Subscriber:
 
     def _check_twice(self, call: Call) -> None:
         for other in (self, *(each for each in self._siblings if isinstance(each, Subscriber))):
-            if other.source == self.source and any(c.takes == call.takes for c in other.calls):
+            if other.source == self.source and any(_is_same(each, call) for each in other.calls):
                 raise DeclarationError(
                     f"{where(call.target)} is subscribed to {self.source!r} already; say it once"
                 )
@@ -258,6 +258,10 @@ class _Messages:
             return await self._reading.take()
         except NotRunning:
             raise StopAsyncIteration from None
+
+
+def _is_same(one: Call, other: Call) -> bool:
+    return Identity(one.takes) == Identity(other.takes)
 
 
 def _read(target: Any, condition: Filter | None) -> Call:

@@ -11,7 +11,7 @@ from ._markers import EMPTY, Context, Depends, Header, NoCast, Path
 from ._overrides import Overrides
 from ._plan import Body, Plan, plan
 from ._resolver import Caster, Getter, Resolver
-from ._signature import BodyParameter, Callee, read
+from ._signature import BodyParameter, Callee, Identity, read
 
 __all__ = [
     "EMPTY",
@@ -23,6 +23,7 @@ __all__ = [
     "Depends",
     "Getter",
     "Header",
+    "Identity",
     "InjectionError",
     "MissingValue",
     "NoCast",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
-from ._signature import Callee, identity, read
+from ._signature import Callee, Identity, read
 
 __all__ = ["Overrides"]
 
@@ -28,7 +28,7 @@ class Overrides:
 
     def __init__(self) -> None:
         self.version = 0
-        self._replacements: dict[object, Callee] = {}
+        self._replacements: dict[Identity, Callee] = {}
 
     def override(self, original: Callable[..., object], replacement: Callable[..., object]) -> None:
         """Call *replacement* instead of *original* from now on.
@@ -36,7 +36,7 @@ class Overrides:
         Raises:
             PlanError: An annotation of *replacement* cannot be read.
         """
-        self._replacements[identity(original)] = read(replacement)
+        self._replacements[Identity(original)] = read(replacement)
         self.version += 1
 
     __setitem__ = override
@@ -64,4 +64,4 @@ class Overrides:
 
     def replacement(self, original: Callable[..., object]) -> Callee | None:
         """Return what stands in for *original*; None: itself."""
-        return self._replacements.get(identity(original))
+        return self._replacements.get(Identity(original))

@@ -15,7 +15,7 @@ from ._markers import EMPTY, ContextValue, Dependency
 from ._overrides import Overrides
 from ._resolver import Caster, Getter, Resolver
 from ._run import Frame, Read, Step, ready
-from ._signature import POSITIONAL, BodyParameter, Callee, identity, read, refuse_circle
+from ._signature import POSITIONAL, BodyParameter, Callee, Identity, read, refuse_circle
 
 __all__ = ["Planner", "Sources"]
 
@@ -48,13 +48,13 @@ class Planner(Generic[S]):
         self._sources = sources
         self._limiter = limiter
         self._body = {part.name: (place, part) for place, part in enumerate(body, start=1)}
-        self._shared: dict[tuple[object, bool], int] = {}
+        self._shared: dict[tuple[Identity, bool], int] = {}
         self._chain: tuple[Callable[..., object], ...] = ()
 
     def depend(self, marker: Dependency) -> int:
         """Return where in the frame a dependency's value will be; add its step if need be."""
         callee = self._callee(marker)
-        key = (identity(callee.call), marker.sync_to_thread)
+        key = (Identity(callee.call), marker.sync_to_thread)
         if marker.use_cache and key in self._shared:
             return self._shared[key]
         # Reading has found the circles of declarations; an override can close one more.

@@ -12,12 +12,13 @@ import sys
 from collections.abc import Callable, Container
 from dataclasses import dataclass
 from pathlib import Path
+from types import BuiltinMethodType, MethodType, MethodWrapperType
 from typing import Annotated, Any, Literal, TypeAlias, get_type_hints
 
 from ._errors import PlanError
 from ._markers import EMPTY, ContextValue, Dependency, NoCast
 
-__all__ = ["POSITIONAL", "BodyParameter", "Callee", "Style", "identity", "read", "refuse_circle"]
+__all__ = ["POSITIONAL", "BodyParameter", "Callee", "Identity", "Style", "read", "refuse_circle"]
 
 Call: TypeAlias = Callable[..., Any]
 Marker: TypeAlias = Dependency | ContextValue
@@ -94,18 +95,33 @@ def read(call: Call) -> Callee:
     return _read(call, ())
 
 
-def identity(call: Call) -> object:
-    """Return what tells callables apart: equal methods are the same, the unhashable are not."""
-    try:
-        hash(call)
-    except TypeError:
-        return id(call)
-    return call
+class Identity:
+    """What tells callables apart: not their `==`, which may call two the same, or give no bool.
+
+    A method is made anew each time it is asked for: those of one object are the same.
+    """
+
+    __slots__ = ("_key", "_parts")
+
+    def __init__(self, call: object) -> None:
+        # The parts are kept, so that no `id` is used again.
+        self._parts: tuple[object, ...] = (call,)
+        if isinstance(call, MethodType):
+            self._parts = (call.__self__, call.__func__)
+        # A method of C says nothing but its name of what it calls; it compares by identity itself.
+        native = isinstance(call, BuiltinMethodType | MethodWrapperType)
+        self._key: object = call if native else tuple(map(id, self._parts))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Identity) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
 
 
 def refuse_circle(call: Call, chain: tuple[Call, ...]) -> None:
     """Raise the error if *call* is needed by one in *chain*, which needs it."""
-    if identity(call) in map(identity, chain):
+    if Identity(call) in map(Identity, chain):
         raise PlanError(
             f"dependencies go in a circle: {' → '.join(map(_title, (*chain, call)))}; "
             "let one of them do without the next"
@@ -166,15 +182,17 @@ def _parameter(owner: str, declared: inspect.Parameter, names: Names) -> BodyPar
 def _split(annotation: Any) -> tuple[Any, list[object]]:
     """Return the annotation without our marks, which no validator knows, and the marks."""
     extras: tuple[object, ...] = getattr(annotation, "__metadata__", ())
-    ours: list[object] = [
-        mark for mark in extras if mark is NoCast or isinstance(mark, Marker | NoCast)
-    ]
+    ours = [mark for mark in extras if _is_ours(mark)]
     if not ours:
         return annotation, ours
-    theirs = [mark for mark in extras if mark not in ours]
+    theirs = [mark for mark in extras if not _is_ours(mark)]
     kind: Any = Annotated
     plain = annotation.__origin__
     return (kind[(plain, *theirs)] if theirs else plain), ours
+
+
+def _is_ours(mark: object) -> bool:
+    return mark is NoCast or isinstance(mark, Marker | NoCast)
 
 
 def _resolve(annotation: Any, names: Names) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+import msgspec
 import pytest
 from anyio import Event, current_time, sleep, wait_all_tasks_blocked
 
@@ -588,3 +589,21 @@ def test_a_hook_that_cannot_be_called_is_refused(
             broker.subscriber("numbers")(Store)
 
         assert str(refused.value).endswith(f"has to be `async def {name}({shape})`")
+
+
+async def test_an_actor_makes_its_own_defaults(broker: MemoryBroker) -> None:
+    totals: list[list[int]] = []
+
+    @broker.subscriber("numbers")
+    class Seen(msgspec.Struct):
+        numbers: list[int] = msgspec.field(default_factory=list)
+
+        async def receive(self, number: int) -> None:
+            self.numbers.append(number)
+            totals.append([*self.numbers])
+
+    async with TestBroker(broker):
+        await broker.publish(1, "numbers")
+        await broker.publish(2, "numbers")
+
+    assert totals == [[1], [1, 2]]

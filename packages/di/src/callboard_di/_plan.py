@@ -113,7 +113,9 @@ class Plan(Generic[S]):
         begin = self._beginning(body)
 
         def compiled() -> Callable[[S], Awaitable[object]]:
-            steps = self._steps(sync_to_thread=sync_to_thread, limiter=limiter)
+            steps = self._steps(
+                sync_to_thread=sync_to_thread, bodiless=body is None, limiter=limiter
+            )
             if body is not None and len(steps) == 1 and self._is_called_with_the_body():
                 return _body_only(self.call, body)
             return running(begin, steps)
@@ -129,13 +131,17 @@ class Plan(Generic[S]):
         A sync function is called inline. Leave the block in the task that entered it.
         """
         begin = self._beginning(body)
-        steps = partial(self._steps, sync_to_thread=False, limiter=limiter)
+        steps = partial(self._steps, sync_to_thread=False, bodiless=body is None, limiter=limiter)
         return self._following(lambda: scoped(begin, steps()))
 
     def _steps(
-        self, *, sync_to_thread: bool, limiter: CapacityLimiter | None = None
+        self,
+        *,
+        sync_to_thread: bool,
+        bodiless: bool = False,
+        limiter: CapacityLimiter | None = None,
     ) -> Sequence[Step]:
-        planner = Planner(self._sources, self.body, limiter)
+        planner = Planner(self._sources, self.body, bodiless=bodiless, limiter=limiter)
         for marker in self._dependencies:
             planner.depend(marker)
         planner.call(self.callee, sync_to_thread=sync_to_thread, variadic=True)

@@ -10,12 +10,13 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 from anyio import CapacityLimiter
 
+from ._arguments import has_own_default, invocation
 from ._errors import MissingValue, PlanError, UnknownName
 from ._markers import EMPTY, ContextValue, Dependency
 from ._overrides import Overrides
 from ._resolver import Caster, Getter, Resolver
 from ._run import Frame, Read, Step, ready
-from ._signature import POSITIONAL, BodyParameter, Callee, Identity, read, refuse_circle
+from ._signature import BodyParameter, Callee, Identity, read, refuse_circle
 
 __all__ = ["Planner", "Sources"]
 
@@ -42,10 +43,13 @@ class Planner(Generic[S]):
         self,
         sources: Sources[S],
         body: Sequence[BodyParameter],
+        *,
+        bodiless: bool = False,
         limiter: CapacityLimiter | None = None,
     ) -> None:
         self.steps: list[Step] = []
         self._sources = sources
+        self._bodiless = bodiless
         self._limiter = limiter
         self._body = {part.name: (place, part) for place, part in enumerate(body, start=1)}
         self._shared: dict[tuple[Identity, bool], int] = {}
@@ -79,7 +83,7 @@ class Planner(Generic[S]):
         call, style = ready(
             callee.call, callee.style, sync_to_thread=sync_to_thread, limiter=self._limiter
         )
-        self.steps.append((_invocation(call, arguments), style))
+        self.steps.append((invocation(call, callee, arguments), style))
         return len(self._body) + len(self.steps)
 
     def _callee(self, marker: Dependency) -> Callee:
@@ -89,7 +93,12 @@ class Planner(Generic[S]):
             marker.callee = read(marker.call)
         return marker.callee
 
-    def _argument(self, callee: Callee, parameter: BodyParameter) -> Read:
+    def _argument(self, callee: Callee, parameter: BodyParameter) -> Read | None:
+        """Return how to get the value of *parameter*; None: nobody gives one.
+
+        Then it is left out of the call, so that its own default counts, whatever that is: what a
+        signature shows of a default factory, or of settings from the environment, is no value.
+        """
         marker = parameter.marker
         if isinstance(marker, Dependency):
             place = self.depend(marker)
@@ -102,6 +111,8 @@ class Planner(Generic[S]):
             return lambda frame: getter(frame[0])
         if parameter.name in self._body:
             place, part = self._body[parameter.name]
+            if self._bodiless and part is parameter:
+                return _left_out(parameter)
             # What the handler's own annotation has validated need not be validated again.
             other = parameter.annotation != part.annotation
             return _from(place, self._conversion(callee, parameter, wanted=other))
@@ -111,11 +122,12 @@ class Planner(Generic[S]):
                 f"name it like a body parameter of the handler ({', '.join(self._body) or 'none'}"
                 "), or give it a default"
             )
-        return lambda _: parameter.default
+        return _left_out(parameter)
 
     def _context(self, callee: Callee, parameter: BodyParameter, marker: ContextValue) -> Read:
         path, where = marker.path(parameter.name), callee.where(parameter)
         default = parameter.default if marker.default is EMPTY else marker.default
+        own = has_own_default(callee, parameter)
         if default is EMPTY and marker.initial is not None:
             getter = self._made_once(path, marker.initial)
         else:
@@ -128,7 +140,7 @@ class Planner(Generic[S]):
             except LookupError as error:
                 if default is EMPTY:
                     raise MissingValue(where, path=path, parameter=parameter.name) from error
-                return default
+                return EMPTY if own else default
             return value if convert is None else convert(value)
 
         return from_context
@@ -163,7 +175,7 @@ class Planner(Generic[S]):
         self, callee: Callee, parameter: BodyParameter, *, wanted: bool
     ) -> Convert | None:
         caster, annotation = self._sources.caster, parameter.annotation
-        if caster is None or not (wanted and parameter.cast) or annotation in (EMPTY, Any, object):
+        if caster is None or not (wanted and parameter.cast) or _is_plain(annotation):
             return None
         where = callee.where(parameter)
         try:
@@ -190,33 +202,11 @@ def _from(place: int, convert: Convert | None) -> Read:
     return itemgetter(place) if convert is None else lambda frame: convert(frame[place])
 
 
-def _invocation(call: Callable[..., Any], arguments: Sequence[tuple[BodyParameter, Read]]) -> Read:
-    """Return how to make *call* with arguments out of the frame, by position if it can be."""
-    if all(parameter.kind in POSITIONAL for parameter, _ in arguments):
-        return _by_position(call, [argument for _, argument in arguments])
-
-    def invoke(frame: Frame) -> Any:
-        args: list[object] = []
-        kwargs: dict[str, object] = {}
-        for parameter, argument in arguments:
-            if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
-                args.extend(argument(frame))
-            elif parameter.kind is inspect.Parameter.VAR_KEYWORD:
-                kwargs.update(argument(frame))
-            elif parameter.kind is inspect.Parameter.KEYWORD_ONLY:
-                kwargs[parameter.name] = argument(frame)
-            else:
-                args.append(argument(frame))
-        return call(*args, **kwargs)
-
-    return invoke
+def _left_out(parameter: BodyParameter) -> Read | None:
+    """Return None, but for what can't be left out where another follows it."""
+    is_free = parameter.kind is not inspect.Parameter.POSITIONAL_ONLY
+    return None if is_free else lambda _: parameter.default
 
 
-def _by_position(call: Callable[..., Any], arguments: Sequence[Read]) -> Read:
-    match arguments:  # the short ones cost a third of what a list and a star cost
-        case []:
-            return lambda _: call()
-        case [only]:
-            return lambda frame: call(only(frame))
-        case _:
-            return lambda frame: call(*[argument(frame) for argument in arguments])
+def _is_plain(annotation: object) -> bool:
+    return annotation is EMPTY or annotation is Any or annotation is object

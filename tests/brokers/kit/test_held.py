@@ -128,6 +128,16 @@ async def test_the_last_settlement_ends_the_wait(held: Held[object]) -> None:
             other.nack()
 
 
+def test_a_failure_in_place_counts_as_a_nack_would(held: Held[object], written: Written) -> None:
+    delivery = held.deliver(Message(b""), 0, 1)
+
+    assert [held.count_failure(delivery, None) for _ in range(3)] == [0.1, 0.2, 0.4]
+    assert held.count_failure(delivery, 7.0) == 7.0
+    assert (delivery.deliveries, len(held), written) == (5, 1, [])
+    delivery.nack()
+    assert written == [(0, Settlement.NACK, 1.6)]
+
+
 def test_a_lease_is_extended_only_so_often() -> None:
     held, leases = Held[object](Written().write, Journal()), Leases(2)
     first = held.deliver(Message(b""))
@@ -136,7 +146,10 @@ def test_a_lease_is_extended_only_so_often() -> None:
     second = held.deliver(Message(b""))
     assert leases.due(held) == [first, second]
     assert leases.due(held) == [second]
+    leases.renew(first)
+    assert leases.due(held) == [first]
     second.ack()
+    first.ack()
     assert leases.due(held) == []
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callboard_brokers import Metadata
+from callboard_brokers import Metadata, Unpublishable
 from callboard_brokers.kit import RESERVED, from_pairs, text_of, to_pairs
 
 texts = st.text(st.characters(codec="utf-8"))
@@ -48,18 +49,38 @@ def test_whatever_came_over_the_wire_can_be_read(
     assert received.path == ({"level": "error"} if named else {})
 
 
-@given(st.dictionaries(anything, anything | st.binary()), anything)
-def test_whatever_is_to_be_sent_can_be_written(headers: dict[str, str | bytes], id_: str) -> None:
-    for name, value in to_pairs(Metadata(headers, message_id=id_)):
-        assert name.encode().decode() == name
-        assert isinstance(value, bytes)
+@given(st.lists(st.tuples(texts, st.none() | st.binary())), st.dictionaries(names, st.binary()))
+def test_what_is_passed_on_is_as_it_came_and_nobody_answers_it(
+    came: list[tuple[str, bytes | None]], added: dict[str, bytes]
+) -> None:
+    kept = [pair for pair in came if pair[0] != "reply_to"]
+    received = from_pairs(came)
+    pairs = to_pairs(Metadata({**received.headers, **added}, reply_to=None, pairs=kept))
+    again = from_pairs(pairs)
+
+    assert pairs[: len(kept)] == kept
+    assert again.reply_to is None
+    there = {name for name, _ in came}
+    assert {name: again.headers[name] for name in added if name not in there} == {
+        name: value for name, value in added.items() if name not in there
+    }
 
 
-def test_half_of_a_surrogate_pair_is_replaced() -> None:
-    assert to_pairs(Metadata({"x": "a\ud800"}, message_id="\udfff")) == [
-        ("x", b"a?"),
-        ("message_id", b"?"),
-    ]
+@pytest.mark.parametrize("header", [{"x": "a\ud800"}, {"\udfff": "a"}, {"x": 10**5000}, {"x": [1]}])
+def test_what_cannot_be_written_is_said_by_name(header: dict[str, Any]) -> None:
+    with pytest.raises(Unpublishable, match="for 'orders'"):
+        to_pairs(Metadata(header), "orders")
+
+
+def test_ids_that_cannot_be_written_are_said_too() -> None:
+    with pytest.raises(Unpublishable, match="'message_id' for 'orders'"):
+        to_pairs(Metadata(message_id="\ud800"), "orders")
+
+
+def test_numbers_and_dates_are_written_as_text() -> None:
+    values: dict[str, Any] = {"n": 7, "yes": True, "nothing": None}
+
+    assert to_pairs(Metadata(values)) == [("n", b"7"), ("yes", b"true"), ("nothing", b"")]
 
 
 def test_of_a_repeated_header_the_last_counts() -> None:

@@ -80,6 +80,13 @@ class Held(Generic[R]):
         """Tell it, as `settle.double`."""
         self.journal.tell("settle.double", delivery.message.address)
 
+    def count_failure(self, delivery: Delivery, delay: float | None, /) -> float:
+        """Count a failure of *delivery*, which its reader keeps; see `Counting`."""
+        wait = self.backoff.whole(self._failures(delivery)) if delay is None else delay
+        if delivery.deliveries is not None:
+            delivery.deliveries += 1
+        return wait
+
     def withdraw(self, deliveries: Iterable[Delivery[R]]) -> None:
         """Hold *deliveries* no more, which nobody has received: they come again by themselves."""
         for delivery in deliveries:
@@ -132,3 +139,7 @@ class Leases:
         """Return whose of *held* to extend now."""
         self._chosen = {each: self._chosen.get(each, 0) + 1 for each in held}
         return [each for each, times in self._chosen.items() if times <= self._most]
+
+    def renew(self, delivery: Delivery) -> None:
+        """Count anew for *delivery*: whoever handles it says that it goes on."""
+        self._chosen.pop(delivery, None)

@@ -1,0 +1,317 @@
+"""A broker in a file: SQLite behind the port, written as a third party would, from public names.
+
+Each group of a queue has a row of its own for each message. A reader writes its name into the rows
+that it takes; whoever settles a row has to be named there. All statements run in a thread.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from threading import Lock
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+from anyio import CancelScope, sleep, to_thread
+
+from callboard_brokers import (
+    ConnectionClosed,
+    ConnectionLost,
+    Delivery,
+    DestinationError,
+    Features,
+    Message,
+    PublishFailed,
+    Settlement,
+)
+from callboard_brokers.kit import (
+    Each,
+    Flush,
+    Held,
+    Inflow,
+    Journal,
+    Kind,
+    Notify,
+    Reach,
+    Replies,
+    Translation,
+    background,
+    brief,
+    from_pairs,
+    to_pairs,
+)
+
+__all__ = ["PUBLISH", "Sqlite", "SqliteSource", "SqliteTarget"]
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS groups (queue, name, PRIMARY KEY (queue, name));
+CREATE TABLE IF NOT EXISTS messages (
+  id INTEGER PRIMARY KEY, queue, grp, body, key, headers,
+  deliveries DEFAULT 0, due DEFAULT 0, reader, dead DEFAULT 0
+)
+"""
+PUBLISH = """
+INSERT INTO messages (queue, grp, body, key, headers)
+SELECT queue, name, ?, ?, ? FROM groups WHERE queue = ?
+"""
+TAKE = """
+UPDATE messages SET reader = ?, deliveries = deliveries + 1 WHERE id IN (
+  SELECT id FROM messages
+  WHERE queue = ? AND grp = ? AND reader IS NULL AND NOT dead AND due <= ? ORDER BY id LIMIT ?
+) RETURNING id, body, key, headers, deliveries
+"""
+SETTLE = {
+    Settlement.ACK: "DELETE FROM messages WHERE id = ?3 AND reader = ?2 AND ?1 NOT NULL",
+    Settlement.NACK: "UPDATE messages SET reader = NULL, due = ?1 WHERE id = ?3 AND reader = ?2",
+    Settlement.REJECT: "UPDATE messages SET reader = NULL, dead = ?1 WHERE id = ?3 AND reader = ?2",
+    Settlement.RELEASE: "UPDATE messages SET reader = NULL, deliveries = deliveries - 1"
+    " WHERE id = ?3 AND reader = ?2 AND ?1 NOT NULL",
+}
+RELEASE_ALL = "UPDATE messages SET reader = NULL, deliveries = deliveries - 1 WHERE reader = ?"
+POLL = 0.02
+"""Seconds between two looks for something new."""
+
+CLIENT = Translation((sqlite3.Error,), [Kind((sqlite3.OperationalError,), ConnectionLost)])
+
+
+@dataclass(frozen=True, slots=True)
+class SqliteSource:
+    """A queue; a *group* shares its messages, and None is a group that ends with its reader."""
+
+    address: str
+    group: str | None = field(default=None, kw_only=True)
+
+    def prefixed(self, prefix: str, /) -> SqliteSource:
+        return replace(self, address=prefix + self.address)
+
+
+@dataclass(frozen=True, slots=True)
+class SqliteTarget:
+    """A queue to publish to."""
+
+    address: str
+
+    def prefixed(self, prefix: str, /) -> SqliteTarget:
+        return replace(self, address=prefix + self.address)
+
+
+class Row(NamedTuple):
+    """A message as it is stored; `raw_message` of what is received."""
+
+    id: int
+    body: bytes
+    key: bytes | None
+    headers: str
+    deliveries: int
+
+
+class Sqlite:
+    """Queues in the file at *path*."""
+
+    features = Features(
+        redelivers=True,
+        delays=True,
+        counts_deliveries=True,
+        dead_letters=True,
+        groups=True,
+        fans_out=True,
+        persistent=True,
+        ordered_by_key=True,
+        keys=True,
+        headers=True,
+        binary_headers=True,
+        requests=True,
+    )
+
+    def __init__(self, path: str, notify: Notify | None = None) -> None:
+        self.journal = Journal(notify)
+        self._path = path
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncGenerator[SqliteConnection]:
+        reach = Reach[File](self._path, self.journal)
+        file = await reach.patiently(partial(File.open, self._path))
+        try:
+            async with background() as tasks:
+                connection = SqliteConnection(file, self.journal)
+                connection.replies = Replies(
+                    address := f"replies.{uuid4().hex}",
+                    partial(connection.subscribe, SqliteSource(address), 100),
+                    tasks,
+                )
+                try:
+                    yield connection
+                finally:
+                    connection.close()
+        finally:
+            with CancelScope(shield=True):
+                await file.close()
+
+
+class SqliteConnection:
+    replies: Replies
+
+    def __init__(self, file: File, journal: Journal) -> None:
+        self._file: File | None = file
+        self._journal = journal
+        self._subscriptions: set[SqliteSubscription] = set()
+
+    @asynccontextmanager
+    async def subscribe(
+        self, source: SqliteSource, capacity: int, /
+    ) -> AsyncGenerator[SqliteSubscription]:
+        subscription = SqliteSubscription(self._open(), source, capacity, self._journal)
+        self._subscriptions.add(subscription)
+        try:
+            async with subscription.reading():
+                yield subscription
+        finally:
+            self._subscriptions.discard(subscription)
+
+    async def publish(self, message: Message, target: SqliteTarget, /) -> None:
+        if not target.address:
+            raise DestinationError("cannot publish to '': give the name of a queue")
+        headers = [
+            (name, (value or b"").hex())
+            for name, value in to_pairs(message.metadata, target.address)
+        ]
+        row = (message.body, message.key, json.dumps(headers), target.address)
+        with CLIENT.translating(f"cannot publish to {target.address!r}", PublishFailed):
+            await self._open().do(PUBLISH, [row])
+
+    async def request(self, message: Message, target: SqliteTarget, timeout: float, /) -> Message:  # noqa: ASYNC109 - the port's
+        self._open()
+        publish = partial(self._publish_to, target)
+        return await self.replies.request(message, target.address, publish, timeout)
+
+    async def ping(self) -> None:
+        with CLIENT.translating("the file does not answer", ConnectionLost):
+            await self._open().do("SELECT 1", [()])
+
+    def close(self) -> None:
+        self._file = None
+        for subscription in self._subscriptions:
+            subscription.inflow.close()
+
+    async def _publish_to(self, target: SqliteTarget, message: Message) -> None:
+        await self.publish(message, target)
+
+    def _open(self) -> File:
+        if self._file is None:
+            raise ConnectionClosed("this connection to SQLite was left; connect again")
+        return self._file
+
+
+class SqliteSubscription:
+    def __init__(self, file: File, source: SqliteSource, capacity: int, journal: Journal) -> None:
+        self.inflow = Inflow[Row](source.address, capacity)
+        self._file = file
+        self._source = source
+        self._name = uuid4().hex
+        self._group = source.group or self._name
+        self._flush = Flush(
+            self._send,
+            lambda error: journal.tell("settle.failed", source.address, error=brief(error)),
+        )
+        self._each = Each(self._flush.soon)
+        self._held = Held[Row](self._each.write, journal)
+
+    async def receive(self, limit: int, /) -> Sequence[Delivery[Row]]:
+        return await self.inflow.receive(limit)
+
+    def count_failure(self, delivery: Delivery, delay: float | None, /) -> float:
+        return self._held.count_failure(delivery, delay)
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncGenerator[None]:
+        """Read; on leaving, settle what was written, and give back whatever else was taken."""
+        group = (self._source.address, self._group)
+        with CLIENT.translating(f"cannot read {self._source.address!r}"):
+            await self._file.do("INSERT OR IGNORE INTO groups VALUES (?, ?)", [group])
+        try:
+            async with background() as tasks:
+                tasks.start_soon(self._fetch)
+                tasks.start_soon(self._flush.run)
+                yield
+        finally:
+            self.inflow.close()
+            await self._flush.leave(5.0)
+            self._held.end_epoch()
+            with CancelScope(shield=True):
+                # What a cancelled fetch has taken is among it.
+                await self._file.do(RELEASE_ALL, [(self._name,)])
+                if self._source.group is None:
+                    await self._file.do("DELETE FROM groups WHERE (queue, name) = (?, ?)", [group])
+                    await self._file.do("DELETE FROM messages WHERE grp = ?", [(self._name,)])
+
+    async def _fetch(self) -> None:
+        queue = self._source.address
+        try:
+            while True:
+                most = await self.inflow.room()
+                with CLIENT.translating(f"cannot read {queue!r}"):
+                    rows = await self._file.do(
+                        TAKE, [(self._name, queue, self._group, time.time(), most)]
+                    )
+                if rows:
+                    self.inflow.put([self._deliver(Row(*row)) for row in sorted(rows)])
+                else:
+                    await sleep(POLL)
+        except ConnectionClosed:
+            pass
+
+    def _deliver(self, row: Row) -> Delivery[Row]:
+        message = Message(
+            row.body, address=self._source.address, key=row.key, raw_message=row, load=_metadata
+        )
+        return self._held.deliver(message, row.id, row.deliveries)
+
+    async def _send(self) -> None:
+        with self._each.sending() as entries, CLIENT.translating("cannot settle"):
+            for how, statement in SETTLE.items():
+                chosen = [each for each in entries if each.settlement is how]
+                due = [time.time() + (each.delay or 0.0) for each in chosen]
+                rows = [
+                    (at, self._name, each.delivery.token)
+                    for at, each in zip(due, chosen, strict=True)
+                ]
+                await self._file.do(statement, rows)
+
+
+def _metadata(row: Row) -> Any:
+    return from_pairs((name, bytes.fromhex(value)) for name, value in json.loads(row.headers))
+
+
+class File:
+    """The client: SQLite, one statement at a time, each in a thread."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
+        self._one_at_a_time = Lock()
+
+    @classmethod
+    async def open(cls, path: str) -> File:
+        with CLIENT.translating(f"cannot open {path}"):
+            return cls(await to_thread.run_sync(_opened, path))
+
+    async def do(self, statement: str, rows: Sequence[Sequence[object]]) -> list[tuple[Any, ...]]:
+        """Run *statement* for each of *rows*; return what it returns, of all of them."""
+        return await to_thread.run_sync(self._do, statement, rows)
+
+    async def close(self) -> None:
+        await to_thread.run_sync(self._database.close)
+
+    def _do(self, statement: str, rows: Iterable[Sequence[Any]]) -> list[tuple[Any, ...]]:
+        with self._one_at_a_time, self._database:
+            return [found for row in rows for found in self._database.execute(statement, row)]
+
+
+def _opened(path: str) -> sqlite3.Connection:
+    database = sqlite3.connect(path, check_same_thread=False)
+    database.executescript(SCHEMA)
+    return database

@@ -1,0 +1,77 @@
+"""The skin of the broker in a file: what its users touch, from public names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from callboard import (
+    Broker,
+    BrokerOptions,
+    Publisher,
+    PublisherOptions,
+    PublishOptions,
+    Router,
+    Skin,
+    Subscriber,
+    SubscriberOptions,
+    part,
+    sends,
+    takes,
+)
+from callboard_brokers.kit import Template
+from callboard_brokers.memory import MemoryTarget, Route
+
+from .sqlite_adapter import Sqlite, SqliteSource, SqliteTarget
+
+__all__ = ["SqliteBroker", "SqliteRouter"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SqliteBrokerOptions(BrokerOptions):
+    path: str
+
+
+@dataclass(frozen=True)
+class SqliteSubscription(SubscriberOptions, SqliteSource):
+    """A queue, and how its messages are handled."""
+
+
+@dataclass(frozen=True)
+class SqlitePublication(PublisherOptions, SqliteTarget):
+    """A queue that results are published to."""
+
+
+@dataclass(frozen=True)
+class SqlitePublish(PublishOptions, SqliteTarget):
+    """A queue, and what travels beside the body."""
+
+
+class SqliteRouting:
+    """The rules by which the broker in memory stands in for it."""
+
+    def source(self, source: SqliteSource, /) -> Route:
+        return Route(source.group, source, Template(source.address).match)
+
+    def target(self, target: SqliteTarget, /) -> MemoryTarget:
+        return MemoryTarget(target.address)
+
+
+class SqliteRouter(Router):
+    @takes(SqliteSubscription)
+    def subscriber(self, subscription: SqliteSubscription) -> Subscriber:
+        return self.add_subscriber(part(subscription, SqliteSource), subscription)
+
+    @takes(SqlitePublication)
+    def publisher(self, publication: SqlitePublication) -> Publisher[SqliteTarget]:
+        return self.add_publisher(part(publication, SqliteTarget), publication)
+
+
+class SqliteBroker(Broker[SqliteTarget], SqliteRouter):
+    @takes(SqliteBrokerOptions)
+    def __init__(self, options: SqliteBrokerOptions) -> None:
+        skin = Skin(name="sqlite", target=SqliteTarget, routing=SqliteRouting)
+        super().__init__(Sqlite(options.path), skin, options)
+
+    @sends(SqlitePublish)
+    async def publish(self, message: object, options: SqlitePublish) -> None:
+        await self.send(message, options, options)

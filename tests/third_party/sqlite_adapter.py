@@ -220,12 +220,7 @@ class SqliteSubscription:
         )
         self._each = Each(self._flush.soon)
         self._held = Held[Row](self._each.write, journal)
-
-    async def receive(self, limit: int, /) -> Sequence[Delivery[Row]]:
-        return await self.inflow.receive(limit)
-
-    def count_failure(self, delivery: Delivery, delay: float | None, /) -> float:
-        return self._held.count_failure(delivery, delay)
+        self.receive, self.count_failure = self.inflow.receive, self._held.count_failure
 
     @asynccontextmanager
     async def reading(self) -> AsyncGenerator[None]:

@@ -44,6 +44,15 @@ async def test_what_was_put_is_received_in_order_up_to_the_limit(inflow: Inflow[
     assert bodies(await inflow.receive(2)) == [b"c"]
 
 
+async def test_the_last_that_is_received_is_the_one_that_fills_its_bytes(
+    inflow: Inflow[object],
+) -> None:
+    inflow.put(deliveries(b"aaa", b"bbb", b"ccc"))
+
+    assert bodies(await inflow.receive(10, 4)) == [b"aaa", b"bbb"]
+    assert bodies(await inflow.receive(10, 0.5)) == [b"ccc"]
+
+
 async def test_a_reader_waits_for_the_first_to_arrive(inflow: Inflow[object]) -> None:
     received: list[Delivery] = []
 

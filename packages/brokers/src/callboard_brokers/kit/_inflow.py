@@ -95,7 +95,7 @@ class Inflow(Generic[R]):
         self._arrived.set()
 
     async def receive(self, limit: int, max_bytes: float = inf, /) -> list[Delivery[R]]:
-        """Wait for at least one delivery, and return at most *limit*, in order, and *max_bytes*.
+        """Wait for at least one delivery; return at most *limit*, in order; see `Subscription`.
 
         Raises:
             ConnectionClosed: The subscription has been left.

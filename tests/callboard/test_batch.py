@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import deque
 from itertools import repeat
-from typing import Any
+from typing import Annotated, Any
 
 import anyio
 import pytest
@@ -16,6 +18,7 @@ from callboard import (
     ActorCrash,
     BatchError,
     DeclarationError,
+    Depends,
     MemoryBroker,
     Message,
     NackMessage,
@@ -127,12 +130,66 @@ async def test_a_message_that_is_not_valid_is_rejected_and_the_others_are_handle
     assert [letter.message.body for letter in broker.dead_letters()] == [b"three"]
 
 
+@pytest.mark.parametrize("policy", AckPolicy)
+async def test_a_call_that_fails_is_not_repeated_and_all_its_messages_fail(
+    broker: MemoryBroker, policy: AckPolicy, caplog: pytest.LogCaptureFixture
+) -> None:
+    calls: list[int] = []
+
+    @broker.subscriber("orders", group="g", batch=True, ack_policy=policy)
+    async def handle(numbers: list[int]) -> None:
+        calls.append(len(numbers))
+        if len(calls) == 1:
+            raise ConnectionError("the database is away")
+
+    await publish_all(broker, *range(64))
+
+    assert calls == ([64, 64] if policy is AckPolicy.NACK_ON_ERROR else [64])
+    assert len(broker.dead_letters()) == (64 if policy is AckPolicy.REJECT_ON_ERROR else 0)
+    (line,) = [line for line in caplog.messages if "the database is away" in line]
+    assert line.startswith("handle(orders) failed on 64 messages of 'orders', the first ")
+
+
+async def test_messages_that_are_not_valid_are_found_before_the_call_which_fails_without_them(
+    broker: MemoryBroker,
+) -> None:
+    calls: list[list[int]] = []
+
+    @broker.subscriber("orders", group="g", batch=True, ack_policy=AckPolicy.NACK_ON_ERROR)
+    async def handle(numbers: list[int]) -> None:
+        calls.append(numbers)
+        if len(calls) == 1:
+            raise ConnectionError("the database is away")
+
+    await publish_all(broker, "a", 1, "b", 2)
+
+    assert calls == [[1, 2], [1, 2]]
+    letters = broker.dead_letters()
+    assert [letter.message.body for letter in letters] == [b"a", b"b"]
+
+
+async def test_a_batch_of_which_nothing_is_valid_calls_nobody(broker: MemoryBroker) -> None:
+    calls: list[list[int]] = []
+    began: list[int] = []
+
+    @broker.subscriber("orders", group="g", batch=True)
+    async def handle(
+        numbers: list[int], now: Annotated[None, Depends(lambda: began.append(1))]
+    ) -> None:
+        calls.append(numbers)
+
+    await publish_all(broker, "a", "b")
+
+    assert (calls, began) == ([], [])
+    assert len(broker.dead_letters()) == 2
+
+
 async def test_a_failure_is_tried_in_halves_until_it_is_known_which_message_fails(
     broker: MemoryBroker,
 ) -> None:
     tried: list[list[int]] = []
 
-    @broker.subscriber("orders", group="g", batch=True)
+    @broker.subscriber("orders", group="g", batch=True, on_batch_error="split")
     async def handle(numbers: list[int]) -> None:
         tried.append(numbers)
         if 3 in numbers:
@@ -156,6 +213,83 @@ async def test_a_handler_may_say_which_have_failed(broker: MemoryBroker) -> None
 
     assert calls == [[1, 2, 3]]
     assert [letter.message.body for letter in broker.dead_letters()] == [b"2"]
+
+
+@pytest.mark.parametrize(
+    "failures",
+    [
+        {3: ValueError()},
+        {-1: ValueError()},
+        {"1": ValueError()},
+        {},
+        {0: ValueError(), 9: ValueError()},
+    ],
+)
+@pytest.mark.parametrize("actor", [False, True])
+async def test_a_batch_error_about_no_message_of_the_batch_fails_all_of_it(
+    broker: MemoryBroker,
+    failures: dict[int, Exception],
+    actor: bool,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    subscriber = broker.subscriber("orders", group="g", batch=True)
+
+    async def handle(numbers: list[int]) -> None:
+        raise BatchError(failures)
+
+    class Handler:
+        async def receive(self, numbers: list[int]) -> None:
+            raise BatchError(failures)
+
+    if actor:
+        subscriber(Handler)
+    else:
+        subscriber(handle)
+    await publish_all(broker, 1, 2, 3)
+
+    assert len(broker.dead_letters()) == 3
+    assert (
+        "of a batch of 3, whose places are numbered from 0; so all of it has failed" in caplog.text
+    )
+
+
+BOOM, CANCELLED = ValueError("boom"), asyncio.CancelledError()
+
+
+@pytest.mark.parametrize(
+    ("result", "dead"),
+    [
+        ([BOOM, 2], [b"1"]),
+        ((1, BOOM), [b"2"]),
+        (deque([1, BOOM]), [b"2"]),
+        ([1, CANCELLED], [b"2"]),
+        (BOOM, [b"1", b"2"]),
+        (CANCELLED, [b"1", b"2"]),
+        ([BOOM], [b"1", b"2"]),
+        ([1, 2, BOOM], [b"1", b"2"]),
+        ({1: BOOM, 2: 2}, [b"1", b"2"]),
+        ({BOOM, 2}, [b"1", b"2"]),
+        ("ab", []),
+        ([1], []),
+        (None, []),
+    ],
+    ids=repr,
+)
+async def test_exceptions_among_results_are_failures_however_they_are_given(
+    broker: MemoryBroker, result: object, dead: list[bytes]
+) -> None:
+    calls: list[list[int]] = []
+
+    @broker.subscriber("orders", group="g", batch=True)
+    async def handle(numbers: list[int]) -> object:
+        calls.append(numbers)
+        return result
+
+    await publish_all(broker, 1, 2)
+
+    assert calls == [[1, 2]]
+    assert [letter.message.body for letter in broker.dead_letters()] == dead
+    assert broker.unread("orders") == 0
 
 
 async def test_an_exception_in_the_place_of_a_result_is_a_failure_of_that_message(
@@ -351,6 +485,8 @@ def test_the_document_describes_one_message(broker: MemoryBroker) -> None:
     ("options", "message"),
     [
         ({"max_records": 5}, "give batch=True too"),
+        ({"on_batch_error": "split"}, "give batch=True too"),
+        ({"batch": True, "on_batch_error": "halve"}, "on_batch_error='halve' of a subscriber"),
         ({"batch": True, "max_records": 2.5}, "max_records=2.5 of a subscriber"),
         ({"batch": True, "batch_timeout_ms": -1}, "batch_timeout_ms=-1 of a subscriber"),
         ({"batch": True, "max_records": 0}, "max_records=0 of a subscriber"),
@@ -388,7 +524,7 @@ async def test_a_batch_whose_output_never_can_be_published_is_buried_part_by_par
 async def test_what_was_settled_before_a_crash_is_not_handled_again(broker: MemoryBroker) -> None:
     calls: list[list[int]] = []
 
-    @broker.subscriber("orders", group="g", batch=True)
+    @broker.subscriber("orders", group="g", batch=True, on_batch_error="split")
     async def handle(numbers: list[int]) -> None:
         calls.append(numbers)
         if len(numbers) > 2:

@@ -26,6 +26,7 @@ from ._envelope import Response
 from ._errors import (
     AckMessage,
     BatchError,
+    BatchUnclear,
     CallboardError,
     DeclarationError,
     NackMessage,
@@ -59,6 +60,7 @@ __all__ = [
     "App",
     "Backoff",
     "BatchError",
+    "BatchUnclear",
     "Broker",
     "BrokerError",
     "BrokerOptions",

@@ -96,7 +96,12 @@ class Assembly:
         handle, conclude = self._chosen_of(handles)
         reporter, way = self._broker.reporter, self._way
         report = partial(reporter.failed, self._declared.name)
-        make = partial(BatchWorker, self._settles) if self._declared.options.batch else Worker
+        splits = self._declared.options.on_batch_error == "split"
+        make = (
+            partial(BatchWorker, self._settles, splits=splits)
+            if self._declared.options.batch
+            else Worker
+        )
         return make(
             handle=self._around(handle),
             conclude=conclude,

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, TypeGuard, get_args, get_origin
 
 from callboard_brokers import BatchDelivery, BatchMessage, Delivery, Message, Settlement
 from callboard_di import EMPTY, Plan
 
-from ._errors import BatchError, ControlFlow, DeclarationError
+from ._errors import BatchError, BatchUnclear, CallboardError, ControlFlow, DeclarationError
 from ._handler import where
 from ._outcome import Outcome
 from ._worker import Worker
 
-__all__ = ["BatchWorker", "Batcher", "element_of", "is_batch", "parts_of", "size_of"]
+__all__ = [
+    "BatchWorker",
+    "Batcher",
+    "InvalidParts",
+    "element_of",
+    "is_batch",
+    "parts_of",
+    "size_of",
+]
 
 
 class Batcher:
@@ -71,22 +80,32 @@ class Batcher:
         return batch
 
 
+class InvalidParts(BatchError):
+    """Some messages of a batch are not valid: found before the handler is called with any."""
+
+
 class BatchWorker(Worker):
     """Handles batches one after another.
 
-    A failure of a batch says nothing of its parts. So halves of it are tried, and halves of these,
-    until the messages are found that fail alone: those that are not valid, or that the handler
-    can't bear. Each is decided upon by itself. A handler that knows which have failed raises
-    `BatchError`, or returns exceptions in the places of results, and is not called again.
+    Messages that are not valid are found first, and each is decided upon by itself; the handler is
+    called with the others. If it fails, so do all of them, unless it *splits*: then halves of them
+    are tried, and halves of these, until the messages are found that fail alone. A handler that
+    knows which have failed raises `BatchError`, or returns exceptions in the places of results, and
+    is not called again. If nobody can know what it means by that, all of them have failed.
     """
 
-    __slots__ = ("_settles",)
+    __slots__ = ("_settles", "_splits")
 
     def __init__(
-        self, settles: Callable[[Exception | None], Settlement | None], **steps: Any
+        self,
+        settles: Callable[[Exception | None], Settlement | None],
+        *,
+        splits: bool,
+        **steps: Any,
     ) -> None:
         super().__init__(**steps)
         self._settles = settles
+        self._splits = splits
 
     async def receive(self, delivery: Delivery[Any]) -> None:
         """Handle, then finish: see `Worker`."""
@@ -103,34 +122,43 @@ class BatchWorker(Worker):
         if self._keeper.kept:
             self._keeper.park()
 
-    async def _fail(self, parts: Sequence[Delivery[Any]], error: Exception) -> None:
-        for part in parts:
-            await self._finish(part, self._decide(part.message, error))
-
     async def _try(self, parts: Sequence[Delivery[Any]]) -> None:
         message = BatchDelivery(parts).message
         for each in (message, *message.parts):
             each.binding = self._keeper
         try:
-            result = await self._handle(message)
-            failures = _failures(result, len(parts))
-            if failures:
-                kept = [part for n, part in enumerate(message.parts) if n not in failures]
-                result = _without(failures, result)
-                message = BatchMessage(kept) if kept else message
-            outcome = self._conclude(message, result)
-        except BatchError as error:
-            await self._finish_parts(parts, error.failures, Outcome(self._settles(None)))
+            outcome, failures = await self._call(message)
+        except InvalidParts as error:
+            await self._finish_parts(parts, error.failures, None)
+            valid = [part for n, part in enumerate(parts) if n not in error.failures]
+            if valid:
+                await self._try(valid)
         except Exception as error:  # noqa: BLE001 - whatever a handler raises is decided upon here
             await self._divide(parts, error)
         else:
             await self._finish_parts(parts, failures, outcome)
 
+    async def _call(self, message: BatchMessage[Any]) -> tuple[Outcome, Mapping[int, Exception]]:
+        """Call the handler; return what follows, and which messages it says have failed."""
+        count = len(message.parts)
+        try:
+            result = await self._handle(message)
+        except InvalidParts:
+            raise
+        except BatchError as error:
+            return Outcome(self._settles(None)), named_by(error, count)
+        failures = failed_in(result, count)
+        if failures:
+            kept = [part for n, part in enumerate(message.parts) if n not in failures]
+            result = _without(failures, result)
+            message = BatchMessage(kept) if kept else message
+        return self._conclude(message, result), failures
+
     async def _divide(self, parts: Sequence[Delivery[Any]], error: Exception) -> None:
-        """Try the halves of *parts*, unless all of them end alike anyway."""
+        """Fail *parts*; or try the halves of them, if that is asked for and can make a difference."""
         middle = len(parts) // 2
         alike = isinstance(error, ControlFlow) or self._settles(error) in (None, Settlement.ACK)
-        if not middle or alike:
+        if not self._splits or not middle or alike:
             await self._fail(parts, error)
             return
         for half in (parts[:middle], parts[middle:]):
@@ -138,14 +166,23 @@ class BatchWorker(Worker):
             if left:
                 await self._try(left)
 
+    async def _fail(self, parts: Sequence[Delivery[Any]], error: Exception) -> None:
+        """Decide once, for all of *parts* together."""
+        failed = parts[0] if len(parts) == 1 else BatchDelivery(parts)
+        await self._finish(failed, self._decide(failed.message, error))
+
     async def _finish_parts(
-        self, parts: Sequence[Delivery[Any]], failures: Mapping[int, Exception], outcome: Outcome
+        self,
+        parts: Sequence[Delivery[Any]],
+        failures: Mapping[int, Exception],
+        outcome: Outcome | None,
     ) -> None:
+        """Fail each part that is among *failures*; end the others with *outcome*, if there is one."""
         for index, part in enumerate(parts):
             if index in failures:
                 await self._fail([part], failures[index])
         rest = [part for index, part in enumerate(parts) if index not in failures]
-        if rest:
+        if rest and outcome is not None:
             await self._finish(BatchDelivery(rest), outcome)
 
 
@@ -182,12 +219,59 @@ def element_of(planned: Plan[Any]) -> Any:
     return get_args(annotation)[0]
 
 
-def _failures(result: object, count: int) -> dict[int, Exception]:
-    """Return what a handler has put in the places of results; empty: nothing has failed."""
-    if not isinstance(result, list) or len(result) != count:  # pyright: ignore[reportUnknownArgumentType] - of whatever
+def named_by(error: BatchError, count: int) -> Mapping[int, Exception]:
+    """Return which of *count* messages have failed.
+
+    Raises:
+        BatchUnclear: *error* names none, or such as are not in the batch.
+    """
+    failures: Mapping[Any, Any] = error.failures
+    places = range(count)
+    if failures and all(place in places for place in failures):
+        return {place: _failure(each) for place, each in failures.items()}
+    named = ", ".join(map(repr, failures)) or "nothing"
+    raise BatchUnclear(
+        f"BatchError names {named:.80} of a batch of {count}, whose places are numbered from 0; so"
+        " all of it has failed"
+    ) from error
+
+
+def failed_in(result: object, count: int) -> Mapping[int, Exception]:
+    """Return which of *count* messages have exceptions in the places of their results.
+
+    Raises:
+        Exception: It stands there in the place of all results.
+        BatchUnclear: There are exceptions, but it can't be said of which messages.
+    """
+    if isinstance(result, BaseException):
+        raise _failure(result)
+    if not _is_collection(result):
         return {}
-    results = enumerate(result)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] - of whatever
-    return {n: each for n, each in results if isinstance(each, Exception)}  # pyright: ignore[reportUnknownVariableType] - of whatever
+    given = result.values() if isinstance(result, Mapping) else result
+    errors = {n: each for n, each in enumerate(given) if isinstance(each, BaseException)}
+    if errors and not (isinstance(result, Sequence) and len(result) == count):
+        raise BatchUnclear(
+            f"{len(errors)} exceptions are in a {type(result).__name__} of {len(result)} results,"
+            f" for a batch of {count}: nobody knows of which messages they are, so all of it has"
+            " failed"
+        ) from next(iter(errors.values()))
+    return {n: _failure(error) for n, error in errors.items()}
+
+
+def _is_collection(
+    result: object,
+) -> TypeGuard[Sequence[object] | AbstractSet[object] | Mapping[object, object]]:
+    is_text = isinstance(result, str | bytes)
+    return isinstance(result, Sequence | AbstractSet | Mapping) and not is_text
+
+
+def _failure(error: object) -> Exception:
+    """Return *error*; something that is not raised for a failure, such as a cancellation, in one."""
+    if isinstance(error, Exception):
+        return error
+    failure = CallboardError(f"its result is {type(error).__name__}")
+    failure.__cause__ = error if isinstance(error, BaseException) else None
+    return failure
 
 
 def _without(failures: Mapping[int, Exception], result: Any) -> list[object]:

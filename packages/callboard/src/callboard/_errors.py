@@ -5,6 +5,7 @@ The leaves raise their own trees (`ActorError`, `BrokerError`, `InjectionError`,
 
 CallboardError
 ├── BatchError              raised by a handler: which messages of its batch have failed
+├── BatchUnclear            it has said so in a way that nobody understands: all have failed
 ├── DeclarationError        a mistake in a declaration, raised where it is made (alias SetupError)
 ├── NotRunning              published before the start or after the stop
 ├── Quarantined             a message has crashed its actor twice; only in its dead letter
@@ -24,6 +25,7 @@ from collections.abc import Iterable, Mapping
 __all__ = [
     "AckMessage",
     "BatchError",
+    "BatchUnclear",
     "CallboardError",
     "ControlFlow",
     "DeclarationError",
@@ -61,6 +63,10 @@ class BatchError(CallboardError):
     def __init__(self, failures: Mapping[int, Exception]) -> None:
         super().__init__(f"{len(failures)} messages of the batch have failed")
         self.failures = failures
+
+
+class BatchUnclear(CallboardError):
+    """A handler has said that messages of its batch have failed, but not which."""
 
 
 class NotRunning(CallboardError):

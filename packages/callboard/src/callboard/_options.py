@@ -27,6 +27,7 @@ __all__ = [
     "DEFAULT_SUPERVISION",
     "UNSET",
     "Inherited",
+    "OnBatchError",
     "OrderedBy",
     "PublishOptions",
     "PublisherOptions",
@@ -49,6 +50,7 @@ class Unset(Enum):
 
 UNSET: Final = Unset.UNSET
 _BRACES: Final = frozenset("{}")
+OnBatchError: TypeAlias = Literal["fail", "split"]
 OrderedBy: TypeAlias = Literal["key", "partition", "none"] | Callable[[Message[Any]], Hashable]
 
 
@@ -98,6 +100,10 @@ class SubscriberOptions:
     """How many a batch holds at most; None: as many as the mailbox."""
     batch_timeout_ms: int = 0
     """How long a batch that has begun waits to be filled; 0 takes what is there."""
+    on_batch_error: OnBatchError = "fail"
+    """What a failing call means for its batch: it fails as a whole, or its halves are tried, and
+    halves of these ("split"), until the messages are found that fail alone. Those that are not
+    valid are found before the call in any case."""
     persistent: bool = True
     """Start with the broker; False: when `start` is called, by hand."""
     no_reply: bool = False
@@ -210,10 +216,15 @@ class PublishOptions:
 
 
 def _check_batch(options: SubscriberOptions) -> None:
-    if not options.batch and (options.max_records is not None or options.batch_timeout_ms):
+    said = (options.max_records, options.batch_timeout_ms, options.on_batch_error)
+    if not options.batch and said != (None, 0, "fail"):
         raise DeclarationError(
-            "max_records and batch_timeout_ms of a subscriber say how batches are made; give"
-            " batch=True too"
+            "max_records, batch_timeout_ms and on_batch_error of a subscriber are about batches;"
+            " give batch=True too"
+        )
+    if options.on_batch_error not in get_args(OnBatchError):
+        raise DeclarationError(
+            f"on_batch_error={options.on_batch_error!r} of a subscriber must be 'fail' or 'split'"
         )
     if options.batch and callable(options.ordered_by):
         raise DeclarationError(

@@ -20,7 +20,7 @@ from callboard_validation import (
     spread_decoder,
 )
 
-from ._batch import element_of
+from ._batch import InvalidParts, element_of
 from ._errors import DeclarationError, RejectMessage
 from ._handler import where
 from ._outcome import Conclude
@@ -111,9 +111,20 @@ def body_of(planned: Plan[Any], scope: Scope) -> Read | None:
 
 
 def _batch_reader(decode: Callable[[bytes, str | None], Any]) -> Read:
+    """Read all bodies, or find all that can't be: nobody else is to fail for them."""
+
     def read_bodies(message: Any) -> Any:
         batch: BatchMessage[Any] = message
-        return [decode(part.body, part.content_type) for part in batch.parts]
+        values: list[Any] = []
+        failures: dict[int, Exception] = {}
+        for place, part in enumerate(batch.parts):
+            try:
+                values.append(decode(part.body, part.content_type))
+            except Exception as error:  # noqa: BLE001 - a validator of the user's may raise anything
+                failures[place] = error
+        if failures:
+            raise InvalidParts(failures)
+        return values
 
     return read_bodies
 

@@ -6,7 +6,7 @@ import logging
 from typing import Any, Final
 
 from callboard_actors import ActorCrash, Event
-from callboard_brokers import Delivery, Message, Settlement
+from callboard_brokers import BatchMessage, Delivery, Message, Settlement
 from callboard_di import MissingValue
 from callboard_validation import ValidationError
 
@@ -171,5 +171,10 @@ class Reporter:
 
 
 def coordinates(message: Message[Any]) -> str:
-    """Name *message* for a log line."""
+    """Name *message*, or a batch of them, for a log line."""
+    if isinstance(message, BatchMessage):
+        count = len(message.parts)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType] - isinstance can't say of what
+        return (
+            f"{count} messages of {message.address!r}, the first {message.message_id or '(no id)'}"
+        )
     return f"message {message.message_id or '(no id)'} of {message.address!r}"

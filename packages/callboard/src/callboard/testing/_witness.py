@@ -58,7 +58,8 @@ class Witness:
         """Hear an event of a broker."""
         delivery: Any = event.attributes.get("delivery")
         if delivery is not None:
-            self._left = [each for each in self._left if each is not delivery] + [delivery]
+            parts: list[Delivery[Any]] = getattr(delivery, "parts", [delivery])
+            self._left = [each for each in self._left if each not in parts] + [*parts]
         error = event.attributes.get("error")
         if isinstance(error, Exception) and not isinstance(error, ControlFlow):
             self._failures.append(error)

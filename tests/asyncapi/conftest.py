@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from jsonschema import Draft7Validator
@@ -56,7 +57,12 @@ def _with_plain_keys(written: Json) -> Json:
     return {**written, "components": components}
 
 
+FRAGMENT = re.compile(r"#(/([\w.~!$&'()*+,;=:@?-]|%[0-9A-F]{2})*)*", re.ASCII)
+"""A JSON Pointer as the fragment of a URI, by RFC 3986."""
+
+
 def _resolve(written: Json, ref: str) -> None:
+    assert FRAGMENT.fullmatch(ref), f"{ref} is no URI"
     found: Any = written
     for step in ref.removeprefix("#/").split("/"):
-        found = found[step]
+        found = found[unquote(step).replace("~1", "/").replace("~0", "~")]

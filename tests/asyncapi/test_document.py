@@ -118,7 +118,9 @@ def test_a_template_keeps_its_braces_in_keys_and_references(official: Official) 
     assert key == "logs.{level}.{app}:Keep"
     assert entry["address"] == "logs/{level}/{app}"
     assert entry["parameters"] == {"level": {}, "app": {}}
-    assert written["operations"][f"{key}:Receive"]["channel"] == {"$ref": f"#/channels/{key}"}
+    assert written["operations"][f"{key}:Receive"]["channel"] == {
+        "$ref": "#/channels/logs.%7Blevel%7D.%7Bapp%7D:Keep"
+    }
 
 
 def test_a_parameter_may_be_described(official: Official) -> None:

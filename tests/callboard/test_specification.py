@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from pydantic import BaseModel, Field
@@ -88,7 +89,7 @@ def resolve(written: Json, reference: Json) -> Json:
         return reference
     found: Any = written
     for step in ref.removeprefix("#/").split("/"):
-        found = found[step]
+        found = found[unquote(step).replace("~1", "/").replace("~0", "~")]
     return resolve(written, found)
 
 

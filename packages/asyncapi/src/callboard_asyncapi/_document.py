@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from ._descriptors import Channel, Info, Message, Operation, Parameter, Reply, Server
-from ._plain import Json, Section, class_name, key, plain, spoken
+from ._plain import Json, Section, class_name, key, plain, ref, spoken
 from ._schemas import Schemas
 
 
@@ -90,7 +90,7 @@ class _Builder:
         described = {each: Parameter() for each in channel.placeholders} | dict(channel.parameters)
         servers = [each for server, each in self._placed if server in channel.servers]
         details: Json = {
-            "servers": [_ref("servers", each) for each in servers],
+            "servers": [ref("servers", each) for each in servers],
             "parameters": plain(described),
             "messages": messages.entries,
         }
@@ -113,8 +113,8 @@ class _Builder:
     def _end(self, place: str) -> Json:
         """Refer to a channel and its messages, as the channel (not the components) has them."""
         ids = self._channels.entries[place].get("messages", {})
-        messages = [_ref("channels", place, "messages", each) for each in ids]
-        return {"channel": _ref("channels", place), "messages": messages}
+        messages = [ref("channels", place, "messages", each) for each in ids]
+        return {"channel": ref("channels", place), "messages": messages}
 
     def _message(self, message: Message, name: _Name) -> Json:
         wanted = name.message(message)
@@ -124,7 +124,7 @@ class _Builder:
         for each, schema in (("headers", message.headers), ("payload", message.payload)):
             if schema is not None:
                 entry[each] = self._schemas.add(schema, f"{wanted}:{each.title()}")
-        return _ref("components", "messages", self._messages.add(wanted, entry))
+        return ref("components", "messages", self._messages.add(wanted, entry))
 
     def _place(self, servers: Sequence[Server]) -> Sequence[tuple[Server, str]]:
         unique = [server for n, server in enumerate(servers) if server not in servers[:n]]
@@ -135,6 +135,3 @@ class _Builder:
             for server, name in zip(unique, names, strict=True)
         ]
 
-
-def _ref(*path: str) -> Json:
-    return {"$ref": "/".join(["#", *path])}

@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from itertools import chain, count
 from typing import Any, Generic, TypeAlias, TypeGuard, TypeVar
+from urllib.parse import quote, unquote
 
 # A JSON object is untyped by nature: its readers index into it.
 Json: TypeAlias = dict[str, Any]
 T = TypeVar("T")
 
-# A reference repeats its key letter by letter, so no letter may need percent-encoding to be found.
 # Braces stay: an address is shown as its template.
+_FRAGMENT = "!$&'()*+,;=:@?"
 _UNFIT = re.compile(r"[^\w.{}:-]", re.ASCII)
 
 
@@ -59,6 +60,20 @@ def spoken(entry: Json) -> Json:
 def key(text: str) -> str:
     """Make *text* fit for a key: `/` becomes `.`, whatever else is unfit `_`."""
     return _UNFIT.sub("_", text.replace("/", "."))
+
+
+def ref(*path: str) -> Json:
+    """Refer to what stands at *path* in the document: a JSON Pointer as the fragment of a URI.
+
+    RFC 6901 escapes what a pointer can't hold, then RFC 3986 what a fragment can't.
+    """
+    steps = (step.replace("~", "~0").replace("/", "~1") for step in path)
+    return {"$ref": "#" + "".join("/" + quote(step, safe=_FRAGMENT) for step in steps)}
+
+
+def step(text: str) -> str:
+    """Read one step of the path in a reference: what `ref` has escaped."""
+    return unquote(text).replace("~1", "/").replace("~0", "~")
 
 
 def class_name(text: str) -> str:

@@ -19,10 +19,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ._errors import DescriptorError
-from ._plain import Json, Section, is_array, is_object, key, plain
+from ._plain import Json, Section, is_array, is_object, key, plain, ref, step
 
 _ROOT = ""  # of a schema, among its definitions
-_DEFINITION = re.compile(r"#/\$defs/([^/]+)")
+_DEFINITION = re.compile(r"^#/(?:\$|%24)defs/([^/]+)")
 # Under these, keys are names that a user gave, not keywords …
 _BY_NAME = {"$defs", "definitions", "properties", "patternProperties", "dependentSchemas"}
 # … and under these stand values, in which "$ref" would mean nothing.
@@ -56,7 +56,7 @@ class Schemas:
         }
         for name, given in keys.items():
             self.entries.setdefault(given, _rewrite(parts[name], keys.__getitem__))
-        return {"$ref": f"#/components/schemas/{keys[start]}"}
+        return _ref(keys[start])
 
 
 def _links(part: Json, parts: Json) -> Sequence[str]:
@@ -97,12 +97,16 @@ def _rewrite(schema: Any, rename: Callable[[str], str]) -> Any:
 
 def _keyword(name: str, value: Any, rename: Callable[[str], str]) -> Any:
     if name == "$ref":
-        return _DEFINITION.sub(lambda found: f"#/components/schemas/{rename(found[1])}", value)
+        return _DEFINITION.sub(lambda found: _ref(rename(step(found[1])))["$ref"], value)
     if name in _VALUES:
         return value
     if name in _BY_NAME:
         return {each: _rewrite(schema, rename) for each, schema in value.items()}
     return _rewrite(value, rename)
+
+
+def _ref(key: str) -> Json:
+    return ref("components", "schemas", key)
 
 
 def _draft_7(schema: Mapping[str, Any]) -> Json:

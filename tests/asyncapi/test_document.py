@@ -123,6 +123,19 @@ def test_a_template_keeps_its_braces_in_keys_and_references(official: Official) 
     }
 
 
+@pytest.mark.parametrize("address", ["a b", "{x}[1]", "%7B", "~1~0", 'ä#?|^`<>"\\', "a~b/c"])
+def test_references_are_uris_whatever_an_address_is_called(
+    official: Official, address: str
+) -> None:
+    server = Server(host="localhost", protocol="x", name="a/b~{c} d%")
+    channel = Channel(
+        address=address, handlers=["one", "two"], messages=[Message()], servers=[server]
+    )
+    operation = Operation(action="receive", channel=channel, reply=Reply(messages=[Message()]))
+
+    official(document(INFO, operations=[operation]))
+
+
 def test_a_parameter_may_be_described(official: Official) -> None:
     level = Parameter(description="How bad it is", enum=["info", "error"], default="info")
     channel = Channel(address="logs.{level}.{app}", parameters={"level": level})

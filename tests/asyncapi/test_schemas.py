@@ -166,3 +166,26 @@ def test_what_was_given_is_not_changed(write: Write) -> None:
     write(Message(payload=payload))
 
     assert payload == schema(Order)
+
+
+def test_references_to_definitions_are_read_as_the_uris_that_they_are(write: Write) -> None:
+    payload = {
+        "properties": {"a": {"$ref": "#/$defs/Box%5Bint%5D"}, "b": {"$ref": "#/%24defs/x~1y"}},
+        "$defs": {"Box[int]": {"type": "integer"}, "x/y": {"type": "string"}},
+    }
+
+    written = write(Message(payload=payload))
+
+    assert {"Box_int_", "x.y"} <= set(written["components"]["schemas"])
+
+
+def test_a_reference_to_another_document_stays() -> None:
+    elsewhere = {"$ref": "https://example.com/order.json#/$defs/Order"}
+
+    written = document(
+        Info(title="Shop", version="1"),
+        channels=[Channel(address="a", messages=[Message(payload={"items": elsewhere})])],
+    )
+
+    [found] = written["components"]["schemas"].values()
+    assert found == {"items": elsewhere}

@@ -8,9 +8,10 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, computed_field
 
 from callboard import App, Broker, BrokerOptions, Header, MemoryBroker, Message, Response, Skin
+from callboard.kafka import KafkaBroker, TopicPartition
 from callboard.memory import MemoryRouter, MemoryTarget
 from callboard.specification import AsyncAPI
 from callboard_brokers.memory import Memory, Templates
@@ -173,6 +174,140 @@ def test_a_handler_that_returns_something_and_publishes_it_nowhere_has_a_reply()
     assert {name for name, operation in operations.items() if "reply" in operation} == {
         name for name in operations if name.startswith("questions:")
     }
+
+
+class Basket(BaseModel):
+    items: list[Item] = []
+
+    @computed_field
+    def size(self) -> int:
+        return len(self.items)
+
+
+def test_what_is_received_is_described_as_it_is_read_and_what_is_sent_as_it_is_written() -> None:
+    broker = MemoryBroker()
+
+    @broker.publisher("out")
+    @broker.subscriber("in")
+    async def pass_on(basket: Basket) -> Basket:
+        return basket
+
+    @broker.subscriber("questions")
+    async def answer(basket: Basket) -> Basket:
+        return basket
+
+    written = AsyncAPI(broker).to_specification().to_jsonable()
+
+    received, sent = payload(written, "in:PassOn"), payload(written, "out:Publisher")
+    assert (set(received["properties"]), received.get("required")) == ({"items"}, None)
+    assert (set(sent["properties"]), sent["required"]) == ({"items", "size"}, ["size"])
+    assert payload(written, "questions:Answer:Reply") == sent
+
+
+def test_all_handlers_of_a_publisher_are_described(official: Official) -> None:
+    broker = MemoryBroker()
+    publisher = broker.publisher("out")
+
+    @publisher
+    @broker.subscriber("a")
+    async def first(order: Order) -> Order:
+        return order
+
+    @publisher
+    @broker.subscriber("b")
+    async def second(order: Order) -> Invoice:
+        return Invoice(total=0)
+
+    @publisher
+    @broker.subscriber("c")
+    async def third(order: Order) -> Order:
+        return order
+
+    written = official(AsyncAPI(broker).to_specification().to_jsonable())
+
+    messages = written["channels"]["out:Publisher"]["messages"]
+    assert [*messages] == ["First", "Second"]
+    assert [
+        resolve(written, resolve(written, each)["payload"])["title"] for each in messages.values()
+    ] == ["Order", "Invoice"]
+
+
+def test_a_publisher_of_batches_is_described_by_one_element(official: Official) -> None:
+    broker = KafkaBroker()
+
+    @broker.publisher("out", batch=True)
+    @broker.subscriber("in", batch=True)
+    async def pass_on(orders: list[Order]) -> list[Order]:
+        return orders
+
+    written = official(AsyncAPI(broker).to_specification().to_jsonable())
+
+    assert payload(written, "in:PassOn")["title"] == payload(written, "out:Publisher")["title"]
+
+
+def test_text_is_described_as_text() -> None:
+    broker = MemoryBroker()
+    broker.publisher("out", schema=str)
+
+    written = AsyncAPI(broker).to_specification().to_jsonable()
+
+    [message] = written["components"]["messages"].values()
+    assert message["contentType"] == "text/plain"
+
+
+def test_a_batch_has_no_reply() -> None:
+    broker = MemoryBroker()
+
+    @broker.subscriber("in", batch=True)
+    async def count(orders: list[Order]) -> int:
+        return len(orders)
+
+    [operation] = AsyncAPI(broker).to_specification().to_jsonable()["operations"].values()
+
+    assert "reply" not in operation
+
+
+def test_each_handler_of_a_subscriber_that_answers_is_described(official: Official) -> None:
+    broker = MemoryBroker()
+    filtered = broker.subscriber("questions")
+
+    @filtered(filter=lambda message: bool(message.headers))
+    async def first(order: Order) -> Invoice:
+        return Invoice(total=0)
+
+    @filtered
+    async def second(order: Order) -> Order:
+        return order
+
+    written = official(AsyncAPI(broker).to_specification().to_jsonable())
+
+    assert [*written["channels"]["questions:[First,Second]:Reply"]["messages"]] == [
+        "First",
+        "Second",
+    ]
+
+
+def test_several_topics_are_a_channel_each(official: Official) -> None:
+    broker = KafkaBroker()
+
+    @broker.subscriber("orders", "returns", group_id="g")
+    async def handle(order: Order) -> None: ...
+
+    @broker.subscriber(partitions=[TopicPartition("books", 0), TopicPartition("books", 1)])
+    async def keep(order: Order) -> None: ...
+
+    written = official(AsyncAPI(broker).to_specification().to_jsonable())
+
+    assert [each["address"] for each in written["channels"].values()] == [
+        "orders",
+        "returns",
+        "books",
+    ]
+    assert [*written["operations"]] == [
+        "orders:Handle:Receive",
+        "returns:Handle:Receive",
+        "books:Keep:Receive",
+    ]
 
 
 def test_what_has_no_schema_is_described_without_one(official: Official) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -55,6 +56,12 @@ def test_a_struct_stands_among_the_definitions() -> None:
 
     assert schema["$ref"] == "#/$defs/Event"
     assert schema["$defs"]["Event"]["properties"] == {"id": {"type": "integer"}}
+
+
+def test_what_is_sent_is_described_as_it_is_written() -> None:
+    assert "required" not in json_schema(Item)
+    assert json_schema(Decimal)["anyOf"][0] == {"type": "number"}
+    assert json_schema(Decimal, mode="serialization")["type"] == "string"
 
 
 def test_an_open_type_allows_anything() -> None:

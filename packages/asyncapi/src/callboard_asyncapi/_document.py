@@ -134,4 +134,3 @@ class _Builder:
             (server, self._servers.add(name, plain(server, "name")))
             for server, name in zip(unique, names, strict=True)
         ]
-

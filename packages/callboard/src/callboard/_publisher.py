@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from ._handler import ActorClass, Recorder
     from ._router import Router
 
-__all__ = ["Outlet", "Publisher"]
+__all__ = ["Outlet", "Publisher", "result_element"]
 
 A = TypeVar("A", bound="ActorClass")
 P = ParamSpec("P")
@@ -68,8 +68,8 @@ class Publisher(Generic[T]):
         self.outlet = outlet
         self.target = target
         self.options = options
-        self.returns: list[Any] = []
-        """The return annotations of what it decorates."""
+        self.decorated: list[tuple[str, Any]] = []
+        """The names of what it decorates, and their return annotations."""
         self.scopes: Sequence[RouterOptions] = ()
         """What the routers around it say, from the nearest outwards; without its broker."""
         self._recorders: list[Recorder] = []
@@ -94,7 +94,7 @@ class Publisher(Generic[T]):
                 f"{where(decorated)} publishes to {self.target!r} already; say it once"
             )
         publishers.append(self)
-        self.returns.append(callee.returns)
+        self.decorated.append((owner.__qualname__.rpartition("<locals>.")[2], callee.returns))
         return owner
 
     @sends(PublishOptions)
@@ -118,7 +118,7 @@ class Publisher(Generic[T]):
             seen = self.seen_from(broker)
         annotation = returns if self.options.schema is None else self.options.schema
         if self.options.batch and self.options.schema is None:
-            annotation = _element_of(returns)
+            annotation = result_element(returns)
         encode, own = result_encoder(annotation, broker.codec), self.options
         wrap = wrapping(encode, broker.identify, own.headers, own.reply_to)
         way = broker.to(seen.target)
@@ -136,7 +136,7 @@ class Publisher(Generic[T]):
 
     def seen_from(self, outlet: Router) -> Publisher[T]:
         """Return it as *outlet* sees it; itself, if it is declared elsewhere."""
-        seen = (each for each in outlet.publishers if each.returns is self.returns)
+        seen = (each for each in outlet.publishers if each.decorated is self.decorated)
         return next(seen, self)
 
     @property
@@ -165,7 +165,7 @@ class Publisher(Generic[T]):
         return self.recorder.mock
 
 
-def _element_of(returns: Any) -> Any:
+def result_element(returns: Any) -> Any:
     """Return the type of one element; Any, if the annotation does not say one for all."""
     arguments = get_args(returns)
     if get_origin(returns) is tuple:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import NoneType
-from typing import Any, Self, TypeAlias, get_args
+from typing import Any, Protocol, Self, TypeAlias, runtime_checkable
 
 from callboard_asyncapi import (
     Channel,
@@ -26,13 +27,24 @@ from ._app import App
 from ._batch import element_of
 from ._broker import Broker
 from ._handler import publishers_of
-from ._publisher import Publisher
+from ._publisher import Publisher, result_element
 from ._resolver import AnyResolver
 from ._subscriber import Call, Subscriber
 
 __all__ = ["AsyncAPI", "Specification"]
 
 Schema: TypeAlias = dict[str, Any]
+
+
+_UNKNOWN: list[tuple[str, Any]] = [("", EMPTY)]
+
+
+@runtime_checkable
+class _Several(Protocol):
+    """A source of several addresses, each of which is a channel."""
+
+    @property
+    def addresses(self) -> Sequence[str]: ...
 
 
 @dataclass(frozen=True)
@@ -97,18 +109,21 @@ def _servers(broker: Broker[Any]) -> list[Server]:
 def _receiving(broker: Broker[Any], servers: list[Server]) -> Iterator[Operation]:
     for subscriber in broker.subscribers:
         if subscriber.in_schema and subscriber.calls:
-            yield Operation(
-                action="receive",
-                channel=_channel(subscriber, servers),
-                reply=_reply(subscriber),
-            )
+            source = subscriber.source
+            several = source.addresses if isinstance(source, _Several) else [source.address]
+            for address in several:
+                yield Operation(
+                    action="receive",
+                    channel=_channel(subscriber, address, servers),
+                    reply=_reply(subscriber),
+                )
 
 
-def _channel(subscriber: Subscriber, servers: list[Server]) -> Channel:
+def _channel(subscriber: Subscriber, address: str, servers: list[Server]) -> Channel:
     calls, options = subscriber.calls, subscriber.options
     several = len(calls) > 1
     return Channel(
-        address=subscriber.source.address,
+        address=address,
         handlers=[call.name for call in calls],
         title=options.title,
         description=options.description or inspect.getdoc(calls[0].target),
@@ -123,13 +138,17 @@ def _channel(subscriber: Subscriber, servers: list[Server]) -> Channel:
 
 
 def _reply(subscriber: Subscriber) -> Reply | None:
-    """Describe the answer of a subscriber that gives one, rather than publish what it returns."""
-    first = subscriber.calls[0]
-    if subscriber.options.no_reply or len(subscriber.calls) > 1 or publishers_of(first.target):
+    """Describe the answers of handlers that give one, rather than publish what they return."""
+    options = subscriber.options
+    if options.no_reply or options.batch:
         return None
-    returns = first.callee.returns
-    schema = None if returns in (None, NoneType) else _schema(lambda: json_schema(returns), returns)
-    return None if schema is None else Reply(messages=[Message(payload=schema)])
+    answers = [
+        (call.name, call.callee.returns)
+        for call in subscriber.calls
+        if not publishers_of(call.target) and call.callee.returns not in (None, NoneType)
+    ]
+    messages = [each for each in _sent(answers) if each.payload is not None]
+    return Reply(messages=messages) if messages else None
 
 
 def _sending(broker: Broker[Any], servers: list[Server]) -> Iterator[Operation]:
@@ -143,10 +162,33 @@ def _sending(broker: Broker[Any], servers: list[Server]) -> Iterator[Operation]:
                     handlers=["Publisher"],
                     title=options.title,
                     description=options.description,
-                    messages=[Message(payload=_published_schema(publisher))],
+                    messages=_published(publisher),
                     servers=servers,
                 ),
             )
+
+
+def _published(publisher: Publisher[Any]) -> list[Message]:
+    """Describe the type that the declaration gives, else what the decorated handlers return."""
+    options = publisher.options
+    if options.schema is not None:
+        return _sent([("", options.schema)])
+    element = result_element if options.batch else _as_it_is
+    return _sent([(name, element(returns)) for name, returns in publisher.decorated or _UNKNOWN])
+
+
+def _sent(results: list[tuple[str, Any]]) -> list[Message]:
+    """Describe what is sent, given who returns it and its type: a message for each type."""
+    types = [returns for _, returns in results]
+    first = [result for n, result in enumerate(results) if result[1] not in types[:n]]
+    return [
+        Message(
+            name=name if len(first) > 1 else None,
+            content_type="text/plain" if returns is str else "application/json",
+            payload=_schema(partial(json_schema, returns, mode="serialization"), returns),
+        )
+        for name, returns in first
+    ]
 
 
 def _body_schema(call: Call, *, batch: bool) -> Schema | None:
@@ -160,16 +202,6 @@ def _body_schema(call: Call, *, batch: bool) -> Schema | None:
     return _schema(lambda: json_schema(annotation), annotation)
 
 
-def _published_schema(publisher: Publisher[Any]) -> Schema | None:
-    """Take the schema that the declaration gives, else what the first decorated handler returns."""
-    annotation = publisher.options.schema
-    if annotation is None and publisher.returns:
-        annotation = publisher.returns[0]
-        if publisher.options.batch:
-            annotation = next(iter(get_args(annotation)), None)
-    return None if annotation is None else _schema(lambda: json_schema(annotation), annotation)
-
-
 def _schema(make: Callable[[], Schema], annotation: object = None) -> Schema | None:
     """Return the schema of a type; None where there is none to be had (no annotation, no type)."""
     if annotation in (EMPTY, Any) or isinstance(annotation, str):
@@ -178,3 +210,7 @@ def _schema(make: Callable[[], Schema], annotation: object = None) -> Schema | N
         return make()
     except DefinitionError:
         return None
+
+
+def _as_it_is(returns: object) -> object:
+    return returns

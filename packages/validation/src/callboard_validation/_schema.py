@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from pydantic.errors import PydanticInvalidForJsonSchema
 
@@ -14,10 +14,14 @@ from ._spread import VARIADIC, Parameter, as_function
 
 __all__ = ["json_schema", "spread_json_schema"]
 
+Mode: TypeAlias = Literal["validation", "serialization"]
 
-def json_schema(annotation: object) -> dict[str, Any]:
+
+def json_schema(annotation: object, *, mode: Mode = "validation") -> dict[str, Any]:
     """Describe the bodies of *annotation*; `{}`, which is anything, if that is open.
 
+    *mode*: what is received is described for validation, what is sent for serialization: with
+    computed fields, with defaults that are always there, as serialisers write it.
     Types with a name stand in `$defs` and are referred to as `#/$defs/Name`; the outermost model
     of pydantic stands by itself, the outermost Struct as a reference.
 
@@ -28,7 +32,7 @@ def json_schema(annotation: object) -> dict[str, Any]:
         return {}
     if holds_struct(annotation):
         return struct_schema(annotation)
-    return _described(annotation, describe(annotation))
+    return _described(annotation, describe(annotation), mode)
 
 
 def spread_json_schema(
@@ -49,8 +53,8 @@ def spread_json_schema(
     return {"title": title, **schema} if title else schema
 
 
-def _described(annotation: object, name: str) -> dict[str, Any]:
+def _described(annotation: object, name: str, mode: Mode = "validation") -> dict[str, Any]:
     try:
-        return adapter_of(annotation).json_schema()
+        return adapter_of(annotation).json_schema(mode=mode)
     except PydanticInvalidForJsonSchema as error:
         raise DefinitionError(f"{name} has no JSON Schema: {error.message}") from error

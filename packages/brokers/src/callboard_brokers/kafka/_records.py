@@ -136,8 +136,14 @@ class KafkaSource:
         )
 
     @property
+    def addresses(self) -> Sequence[str]:
+        """The topics, each once; a pattern is one."""
+        topics = self.topics or dict.fromkeys(topic for topic, _ in self.partitions)
+        return [self.pattern] if self.pattern else [*topics]
+
+    @property
     def address(self) -> str:
-        """What the log and the documents call it."""
+        """What the log calls it."""
         return self.pattern or ",".join(
             self.topics or [f"{topic}:{number}" for topic, number in self.partitions]
         )

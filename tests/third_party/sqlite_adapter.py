@@ -269,11 +269,10 @@ class SqliteSubscription:
     async def _send(self) -> None:
         with self._each.sending() as entries, CLIENT.translating("cannot settle"):
             for how, statement in SETTLE.items():
-                chosen = [each for each in entries if each.settlement is how]
-                due = [time.time() + (each.delay or 0.0) for each in chosen]
                 rows = [
-                    (at, self._name, each.delivery.token)
-                    for at, each in zip(due, chosen, strict=True)
+                    (time.time() + (delay or 0.0), self._name, delivery.token)
+                    for delivery, settlement, delay in entries
+                    if settlement is how
                 ]
                 await self._file.do(statement, rows)
 

@@ -26,7 +26,7 @@ def test_what_could_not_be_sent_comes_before_what_came_meanwhile() -> None:
         send_in_vain()
 
     with each.sending() as entries:
-        assert [entry.delivery.token for entry in entries] == [1, 2, 3]
+        assert [delivery.token for delivery, *_ in entries] == [1, 2, 3]
     assert len(each) == 0
 
 
@@ -34,7 +34,7 @@ def test_an_epoch_ends_for_what_was_not_sent() -> None:
     each = Each(lambda: None)
     Held[object](each.write, Journal()).deliver(Message(b"")).reject()
 
-    assert [entry.settlement for entry in each.forget()] == [Settlement.REJECT]
+    assert [settlement for _, settlement, _ in each.forget()] == [Settlement.REJECT]
     assert len(each) == 0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import TypeAlias
 
 from callboard_brokers._delivery import Delivery
 from callboard_brokers._settlement import Settlement
@@ -13,12 +13,8 @@ from callboard_brokers._tracker import Tracked, Tracker
 __all__ = ["Each", "Entry", "Prefix"]
 
 
-class Entry(NamedTuple):
-    """A settlement that the broker has not been told."""
-
-    delivery: Delivery
-    settlement: Settlement
-    delay: float | None
+Entry: TypeAlias = tuple[Delivery, Settlement, float | None]
+"""A settlement that the broker has not been told, and its delay."""
 
 
 class Each:
@@ -37,7 +33,7 @@ class Each:
 
     def write(self, delivery: Delivery, settlement: Settlement, delay: float | None) -> None:
         """Note it."""
-        self._entries.append(Entry(delivery, settlement, delay))
+        self._entries.append((delivery, settlement, delay))
         self._wake()
 
     @contextmanager

@@ -31,7 +31,7 @@ class Proxy:
     def __init__(self, host: str, port: int) -> None:
         self.delay = 0.0
         self.refuse = False
-        self.connections = 0
+        self.connections = self.refused = 0
         self._host, self._port = host, port
         self._scopes: set[CancelScope] = set()
         self._flowing = Event()
@@ -55,6 +55,7 @@ class Proxy:
         """Carry one connection until one side ends it."""
         async with near:
             if self.refuse:
+                self.refused += 1
                 return
             self.connections += 1
             with CancelScope() as scope:

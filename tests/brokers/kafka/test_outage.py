@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import AsyncGenerator, Mapping
 
@@ -97,6 +98,29 @@ async def test_silence_is_not_taken_for_a_topic_that_does_not_exist(
                 except ConnectionLost:
                     continue
                 break
+
+
+async def test_a_server_that_is_away_is_asked_seldom_and_told_of_seldom(
+    network: Proxy, through: str, topic: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    kafka = Kafka(through)
+    async with (
+        kafka.connect() as connection,
+        connection.subscribe(source(topic), 10),
+        create_task_group() as tasks,
+    ):
+        await connection.publish(Message(b"before"), KafkaTarget(topic))
+        network.refuse = True
+        network.cut()
+        caplog.clear()
+        with caplog.at_level(logging.INFO):
+            for _ in range(10):
+                tasks.start_soon(connection.publish, Message(b"after"), KafkaTarget(topic))
+            await sleep(3)
+        network.restore()
+
+    assert network.refused < 150
+    assert len({(each.pathname, each.lineno) for each in caplog.records}) == len(caplog.records)
 
 
 async def test_a_black_hole_is_left_in_time(network: Proxy, through: str, topic: str) -> None:

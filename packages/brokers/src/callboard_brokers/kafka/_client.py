@@ -22,7 +22,7 @@ import aiokafka.coordinator.assignors.sticky.sticky_assignor
 import aiokafka.protocol.group
 from anyio import fail_after
 
-from callboard_brokers.kafka._mending import survive_refusals
+from callboard_brokers.kafka._mending import pace, survive_refusals
 from callboard_brokers.kafka._message import Pair, Record
 from callboard_brokers.kafka._records import (
     KafkaOptions,
@@ -174,6 +174,7 @@ def make_producer(
         linger_ms=options.linger_ms,
         **partitioner,
     )
+    pace(made.client)
     if transactional_id is None and options.enable_idempotence:
         survive_refusals(made)
     return made
@@ -197,6 +198,7 @@ def make_consumer(
         or ("read_committed" if source.transactional else "read_uncommitted"),
         partition_assignment_strategy=[strategies[source.partition_assignment_strategy]],
     )
+    pace(made._client)  # noqa: SLF001 - as the producer's, which is public
     if source.partitions:
         made.assign([_client.TopicPartition(*each) for each in source.partitions])
     else:

@@ -23,7 +23,6 @@ from callboard_brokers.kafka._journal import Journal
 from callboard_brokers.kafka._member import Member
 from callboard_brokers.kafka._mending import stop
 from callboard_brokers.kafka._outgoing import Outgoing, confirmed, outgoing, send, send_all
-from callboard_brokers.kafka._quiet import quiet
 from callboard_brokers.kafka._records import KafkaOptions, KafkaSource, KafkaTarget, Topic
 from callboard_brokers.kafka._replies import Replies
 from callboard_brokers.kafka._servers import Servers
@@ -31,6 +30,7 @@ from callboard_brokers.kafka._subscription import KafkaSubscription
 from callboard_brokers.kafka._tasks import background
 from callboard_brokers.kafka._translate import brief
 from callboard_brokers.kafka._window import Window
+from callboard_brokers.kit import quiet
 
 __all__ = ["KafkaConnection", "connected"]
 
@@ -208,7 +208,8 @@ async def connected(
         ) from error
     servers = Servers(addresses, options, journal)
     producer = make_producer(addresses, options)
-    with quiet():
+    # By the root of its names: its very base has one logger, and each module one of its own.
+    with quiet("aiokafka"):
         try:
             await servers.start(producer)
             declare = partial(servers.ensure, producer, options.topics, declared=True)

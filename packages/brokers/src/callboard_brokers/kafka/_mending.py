@@ -1,4 +1,4 @@
-"""What the client does badly, done from its inside: to stop in time, and to survive a refusal.
+"""What the client does badly, done from its inside: to stop in time, to survive a refusal, to wait.
 
 And what it does not tell: which place it has in its group.
 
@@ -13,11 +13,16 @@ from collections.abc import Coroutine
 from itertools import chain
 from typing import Any, NamedTuple
 
-from anyio import CancelScope
+from anyio import CancelScope, current_time, sleep
 
 from callboard_brokers._errors import ConnectionClosed
 
-__all__ = ["Place", "abandon", "place_of", "stop", "survive_refusals"]
+__all__ = ["Place", "abandon", "pace", "place_of", "stop", "survive_refusals"]
+
+SHORTEST, LONGEST = 0.1, 1.0
+"""Seconds to wait after metadata that did not come; doubled every time."""
+HASTE = 5
+"""How often metadata may be asked for without a pause: a few topics that are new, but no spin."""
 
 
 class Place(NamedTuple):
@@ -112,3 +117,29 @@ def survive_refusals(producer: Any) -> None:
         return batch
 
     producer._message_accumulator._append_batch = watched
+
+
+def pace(client: Any) -> None:
+    """Let *client* pause between its questions for metadata, if they are of no use.
+
+    Its sender asks again at once while a partition has no leader. A server that is away refuses a
+    connection in no time, and one that is leaving answers as fast, so that it burns a core.
+    """
+    update = client._metadata_update
+    delay, ended, hurried = SHORTEST, 0.0, 0
+
+    async def paced(cluster: object, topics: object) -> bool:
+        nonlocal delay, ended, hurried
+        hurried = hurried + 1 if current_time() - ended < SHORTEST else 0
+        if hurried >= HASTE:
+            await sleep(SHORTEST)
+        updated: bool = await update(cluster, topics)
+        if updated:
+            delay = SHORTEST
+        else:
+            await sleep(delay)
+            delay = min(2 * delay, LONGEST)
+        ended = current_time()
+        return updated
+
+    client._metadata_update = paced

@@ -19,6 +19,8 @@ from callboard.kafka import (
 )
 from callboard_brokers import BatchMessage
 
+from ..brokers.kafka.cluster import client, cluster_at  # noqa: TID252 - the tests are no installed package
+
 pytestmark = [pytest.mark.anyio, pytest.mark.broker("kafka"), pytest.mark.slow]
 
 
@@ -67,6 +69,97 @@ async def test_a_pipeline_keeps_the_order_of_a_key_through_many_workers(
     for key in range(7):
         mine = [number for name, number in heard if name == str(key).encode()]
         assert mine == [2 * number for number in range(key, 200, 7)]
+
+
+@pytest.mark.parametrize("transactional", [False, True])
+async def test_a_message_creates_no_topic_by_asking_for_an_answer_there(
+    kafka: KafkaBroker, topic: str, transactional: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    heard, answered = Heard[int](3), Heard[int](1)
+
+    @kafka.subscriber(
+        topic, group_id=topic, auto_offset_reset="earliest", transactional=transactional
+    )
+    async def handle(number: int) -> int:
+        heard.hear(number)
+        return number
+
+    @kafka.subscriber(f"{topic}.answers", group_id=topic, auto_offset_reset="earliest")
+    async def hear(number: int) -> None:
+        answered.hear(number)
+
+    async with kafka:
+        await kafka.start()
+        await kafka.publish(1, topic, reply_to=f"{topic}.nowhere")
+        await kafka.publish(2, topic, reply_to="no topic\r\n")
+        await kafka.publish(3, topic, reply_to=f"{topic}.answers")
+        await answered.complete()
+        async with cluster_at(os.environ["CALLBOARD_KAFKA"]) as cluster:
+            assert f"{topic}.nowhere" not in await cluster.topics()
+
+    assert (heard, answered) == ([1, 2, 3], [3])
+    assert f"no answer goes to '{topic}.nowhere': Kafka has no topic" in caplog.text
+    assert r"no answer goes to 'no topic\r\n': " in caplog.text.replace("\\\\", "\\")
+
+
+async def test_a_partition_that_is_not_there_fails_a_message_of_a_transaction_once(
+    kafka: KafkaBroker, topic: str
+) -> None:
+    heard, buried = Heard[int](2), Heard[int](1)
+
+    @kafka.publisher(f"{topic}.out")
+    @kafka.subscriber(
+        topic,
+        group_id=topic,
+        auto_offset_reset="earliest",
+        transactional=True,
+        dead_letter=f"{topic}.dead",
+    )
+    async def handle(number: int) -> KafkaResponse:
+        heard.hear(number)
+        return KafkaResponse(number, partition=99 if number == 1 else None)
+
+    @kafka.subscriber(f"{topic}.dead", group_id=topic, auto_offset_reset="earliest")
+    async def bury(number: int) -> None:
+        buried.hear(number)
+
+    async with kafka:
+        await kafka.start()
+        for number in (1, 2):
+            await kafka.publish(number, topic)
+        await heard.complete()
+        await buried.complete()
+
+    assert (heard, buried) == ([1, 2], [1])
+
+
+async def test_a_dead_letter_is_the_record_with_all_its_headers_in_order(
+    kafka: KafkaBroker, topic: str
+) -> None:
+    buried = Heard[KafkaMessage](2)
+    headers = [("x", b"1"), ("null", None), ("raw", b"\xff"), ("x", b"2"), ("reply_to", b"me")]
+
+    @kafka.subscriber(
+        topic, group_id=topic, auto_offset_reset="earliest", dead_letter=f"{topic}.dead"
+    )
+    async def handle(message: KafkaMessage) -> None:
+        raise ValueError("no")
+
+    @kafka.subscriber(f"{topic}.dead", group_id=topic, auto_offset_reset="earliest")
+    async def bury(message: KafkaMessage) -> None:
+        buried.hear(message)
+
+    async with kafka, client.AIOKafkaProducer(bootstrap_servers=kafka.skin.url) as producer:
+        await kafka.start()
+        for value in (b"body", None):
+            await producer.send_and_wait(topic, value, key=b"k", headers=headers)
+        await buried.complete()
+
+    for message, value in zip(buried, (b"body", None), strict=True):
+        record = message.raw_message
+        assert (record.key, record.value) == (b"k", value)
+        assert [*record.headers][:4] == headers[:4]
+        assert message.headers["x-original-reply-to"] == "me"
 
 
 async def test_what_fails_goes_to_the_dead_letters_and_the_others_go_on(

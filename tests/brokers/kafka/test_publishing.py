@@ -12,6 +12,7 @@ from callboard_brokers import (
     DestinationError,
     Message,
     MessageTooLarge,
+    Reaching,
     Requesting,
     Unroutable,
 )
@@ -177,6 +178,27 @@ async def test_a_missing_topic_that_may_not_be_created_is_an_error(
                 pytest.fail("subscribed to a topic that is not there")
 
     assert topic not in await cluster.topics()
+
+
+async def test_a_target_that_is_not_to_be_created_is_not(
+    connection: KafkaConnection, cluster: Cluster, topic: str
+) -> None:
+    target = KafkaTarget(topic, create=False)
+    assert isinstance(connection, Reaching)
+    for _ in range(2):
+        with pytest.raises(Unroutable, match=topic):
+            await connection.reach(target)
+        with pytest.raises(Unroutable, match=topic):
+            await connection.publish(Message(b""), target)
+        with pytest.raises(Unroutable, match=topic):
+            await connection.publish_batch([Message(b"")], target)
+    assert topic not in await cluster.topics()
+
+    await cluster.create(topic)
+    await connection.reach(target)
+    await connection.publish(Message(b""), target)
+    with pytest.raises(DestinationError, match="no partition 7"):
+        await connection.reach(KafkaTarget(topic, partition=7))
 
 
 async def test_a_declared_topic_is_created_as_declared(

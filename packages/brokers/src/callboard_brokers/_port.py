@@ -23,6 +23,7 @@ __all__ = [
     "Features",
     "Flushing",
     "Lagging",
+    "Reaching",
     "Recalling",
     "Requesting",
     "Staging",
@@ -160,6 +161,20 @@ class BatchPublishing(Protocol[T_contra]):
 def can_batch(connection: Connection[S_contra, T]) -> TypeGuard[BatchPublishing[T]]:
     """Return whether *connection* is `BatchPublishing`."""
     return isinstance(connection, BatchPublishing)
+
+
+@runtime_checkable
+class Reaching(Protocol[T_contra]):
+    """A connection that knows whether a target can be published to, before anything is."""
+
+    async def reach(self, target: T_contra, /) -> None:
+        """Return if *target* can be published to; create what is missing only as `publish` would.
+
+        Raises:
+            DestinationError: It can't be: never, or, if it is `Unroutable`, now.
+            ConnectionLost: Nobody can say.
+        """
+        ...
 
 
 @runtime_checkable

@@ -152,10 +152,10 @@ class Assembly:
         await self._publish(delivery, outputs)
 
     @property
-    def _way(self) -> Callable[[str], Way] | None:
+    def _way(self) -> Callable[[str], Way | None] | None:
         """The way to whoever waits for an answer; None: nobody is answered."""
         options = self._declared.options
-        return None if options.no_reply or options.batch else self._broker.way
+        return None if options.no_reply or options.batch else self._broker.answer
 
     def _settles(self, error: Exception | None) -> Settlement | None:
         """Say what the policy does for *error*; None also for what only the actor can answer."""

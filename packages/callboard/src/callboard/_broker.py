@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -23,7 +24,7 @@ from ._envelope import envelope, identities
 from ._errors import DeclarationError, NotRunning, RequestFailed
 from ._host import Host
 from ._options import DEFAULT_SUPERVISION, Inherited, PublishOptions
-from ._outcome import FAILURE_HEADER, Way
+from ._outcome import FAILURE_HEADER, Answering, Way
 from ._pipeline import Middleware
 from ._reporter import Reporter
 from ._router import Router
@@ -55,6 +56,11 @@ class BrokerOptions(Inherited):
     graceful_timeout: float = 25.0
     """Seconds in which a stop has to be done; what is unfinished then is cancelled."""
     description: str | None = None
+    reply_to: str | Sequence[str] | None = None
+    """Where answers may go, whatever a message says: an address, or more, with `*` for any text.
+
+    None: anywhere that exists. No answer ever creates its destination.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,11 +70,13 @@ class Skin(Generic[T]):
     name: str
     """What the log and the supervision tree call it."""
     target: Callable[[str], T]
-    """Turns an address, of an answer or a dead letter, into a target."""
+    """Turns an address, as of a dead letter, into a target."""
     routing: Callable[[], Any]
     """The rules by which the broker in memory stands in for it under test."""
     partition: Callable[[Message[Any]], Hashable] | None = None
     """Tells the partition of a received message; None: the broker has none."""
+    answer: Callable[[str], T] | None = None
+    """Turns the address of an answer into a target, which is never created; None: as any other."""
     url: str = ""
     protocol: str = ""
 
@@ -94,6 +102,7 @@ class Broker(Router, Generic[T]):
         self.name = skin.name
         self.logger = options.logger or logging.getLogger(f"callboard.{skin.name}")
         self.events = Bus(self.logger)
+        self._answers = _allowing(options.reply_to)
         self._lost_at: float | None = None
         self.events.subscribe(self._heed)
         self.reporter = Reporter(self.logger, self.events)
@@ -216,8 +225,17 @@ class Broker(Router, Generic[T]):
         return Way(self, target)
 
     def way(self, address: str) -> Way:
-        """Return the way to *address*, for an answer or a dead letter."""
+        """Return the way to *address*, for a dead letter."""
         return self.to(self.skin.target(address))
+
+    def answer(self, reply_to: str) -> Way | None:
+        """Return the way to who waits for an answer at *reply_to*; None: none may go there."""
+        if not self._answers(reply_to):
+            self.reporter.unanswered(
+                reply_to, f"{self.name} was told reply_to={self.options.reply_to!r}"
+            )
+            return None
+        return Answering(self, (self.skin.answer or self.skin.target)(reply_to))
 
     def tree(self) -> Node:
         """Return the supervision tree as plain data."""
@@ -322,6 +340,26 @@ class Broker(Router, Generic[T]):
     def envelope(self, message: object, options: PublishOptions) -> Message[Any]:
         """Return the message that carries *message*, encoded."""
         return envelope(message, options, self.codec.encode, self.identify)
+
+
+def _allowing(patterns: str | Sequence[str] | None) -> Callable[[str], bool]:
+    """Return what tells whether an address is one of *patterns*.
+
+    Raises:
+        DeclarationError: They are no texts.
+    """
+    if patterns is None:
+        return lambda _: True
+    listed: Sequence[object] = [patterns] if isinstance(patterns, str) else patterns
+    parts: list[str] = []
+    for each in listed:
+        if not isinstance(each, str):
+            raise DeclarationError(
+                f"reply_to={patterns!r} of a broker: give addresses, with * for any text"
+            )
+        parts.append(".*".join(map(re.escape, each.split("*"))))
+    fullmatch = re.compile("|".join(parts), re.DOTALL).fullmatch
+    return lambda address: fullmatch(address) is not None
 
 
 class _Plain:

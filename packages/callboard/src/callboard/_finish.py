@@ -51,7 +51,8 @@ def staging(subscription: Staging[Any], broker: Broker[Any]) -> Publish:
         for output in outputs:
             if output.way.broker is not broker:
                 await output.way.publish(output.message)
-        ours = [each for each in outputs if each.way.broker is broker]
+        # A transaction that can't be finished would be tried for ever: what it would find is found now.
+        ours = [each for each in outputs if each.way.broker is broker and await each.way.reach()]
         # Nothing is awaited from here to the settlement: half of it would be handled again.
         subscription.stage(delivery, [(each.message, each.way.target) for each in ours])
 

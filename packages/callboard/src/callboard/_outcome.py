@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from callboard_actors import Rule, concerns_actor
-from callboard_brokers import Message, Settlement
+from callboard_brokers import DestinationError, Message, Reaching, Settlement
 
 from ._envelope import Response, Wrap
 from ._errors import NackMessage, words
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FAILURE_HEADER",
+    "Answering",
     "Conclude",
     "Outcome",
     "Output",
@@ -50,6 +51,49 @@ class Way:
         """Return when the broker has *message*, which is encoded already."""
         await self.broker.connection.publish(message, self.target)
 
+    async def reach(self) -> bool:
+        """Return whether it is worth while to publish; raise what `publish` would."""
+        connection: object = self.broker.connection
+        if isinstance(connection, Reaching):
+            await connection.reach(self.target)
+        return True
+
+    def aimed(self, target: Any) -> Way:
+        """Return the way to *target* instead, which is nearly the same."""
+        return Way(self.broker, target)
+
+
+class Answering(Way):
+    """The way to whoever has asked, at an address that he has chosen.
+
+    If it leads nowhere, that is no fault of the message, nor of its handler: it is told of, and
+    nothing is published.
+    """
+
+    __slots__ = ()
+
+    async def publish(self, message: Message[Any]) -> None:
+        """Return when the broker has *message*, or there is nobody to have it."""
+        try:
+            await super().publish(message)
+        except DestinationError as error:
+            self._tell(error)
+
+    async def reach(self) -> bool:
+        """Return whether there is somebody to answer."""
+        try:
+            return await super().reach()
+        except DestinationError as error:
+            self._tell(error)
+            return False
+
+    def aimed(self, target: Any) -> Way:
+        """Return the way to *target* instead."""
+        return Answering(self.broker, target)
+
+    def _tell(self, error: DestinationError) -> None:
+        self.broker.reporter.unanswered(self.target.address, str(error))
+
 
 class Output:
     """A message that is to be published before its cause is settled."""
@@ -57,7 +101,7 @@ class Output:
     __slots__ = ("message", "way")
 
     def __init__(self, way: Way, result: object, message: Message[Any]) -> None:
-        self.way = Way(way.broker, result.aim(way.target)) if isinstance(result, Response) else way
+        self.way = way.aimed(result.aim(way.target)) if isinstance(result, Response) else way
         self.message = message
 
 
@@ -86,11 +130,12 @@ Produce: TypeAlias = Callable[[object, Message[Any]], Sequence[Output]]
 def concluding(
     policy: AckPolicy,
     publishers: Sequence[Produce],
-    answer: tuple[Wrap, Callable[[str], Way]] | None,
+    answer: tuple[Wrap, Callable[[str], Way | None]] | None,
 ) -> Conclude:
     """Compose what follows a handler's return: first the answer, then each of *publishers*.
 
-    *answer* wraps the result and finds the way to a `reply_to`; None: nobody is answered.
+    *answer* wraps the result and finds the way to a `reply_to`, if answers may go there; None:
+    nobody is answered.
     """
     settlement = settlement_of(policy, None)
     plain = Outcome(settlement)
@@ -102,7 +147,8 @@ def concluding(
         outputs = [each for produce in publishers for each in produce(result, message)]
         if answer is not None and reply_to is not None:
             wrap, find = answer
-            outputs.insert(0, Output(find(reply_to), result, wrap(result, message)))
+            if (way := find(reply_to)) is not None:
+                outputs.insert(0, Output(way, result, wrap(result, message)))
         return Outcome(settlement, outputs)
 
     return conclude
@@ -110,7 +156,7 @@ def concluding(
 
 def deciding(
     policy: AckPolicy,
-    find: Callable[[str], Way] | None,
+    find: Callable[[str], Way | None] | None,
     report: Callable[[Message[Any], Exception, Settlement | None], None],
     rules: Sequence[Rule] = (),
 ) -> Callable[[Message[Any], Exception], Outcome]:
@@ -126,8 +172,10 @@ def deciding(
         report(message, error, settlement)
         outputs: list[Output] = []
         final = settlement in (Settlement.ACK, Settlement.REJECT)
-        if final and find is not None and message.reply_to is not None:
-            outputs.append(Output(find(message.reply_to), error, _failure(error, message)))
+        if final and find is not None and (reply_to := message.reply_to) is not None:
+            way = find(reply_to)
+            if way is not None:
+                outputs.append(Output(way, error, _failure(error, message)))
         return Outcome(settlement, outputs, error)
 
     return decide

@@ -12,6 +12,7 @@ from callboard_validation import ValidationError
 
 from ._bus import Bus
 from ._errors import ControlFlow, words
+from ._printable import printable
 
 __all__ = ["Reporter"]
 
@@ -134,6 +135,10 @@ class Reporter:
         )
         address = delivery.message.address
         self._bus(Event("message.unpublished", address, {"error": error, "address": address}))
+
+    def unanswered(self, address: str, reason: str) -> None:
+        """Say that whoever has asked gets no answer, since he has named a place that is none."""
+        self.logger.warning("no answer goes to %s: %s", printable(repr(address)), printable(reason))
 
     def unburied(self, delivery: Delivery[Any], error: Exception) -> None:
         """Say that a dead letter is not out yet."""

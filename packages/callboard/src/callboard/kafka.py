@@ -168,6 +168,7 @@ class KafkaBroker(Broker[KafkaTarget], KafkaRouter):
         skin = Skin(
             name="kafka",
             target=KafkaTarget,
+            answer=partial(KafkaTarget, create=False),
             routing=partial(KafkaRouting, speaking),
             partition=_partition,
             url=addresses[0],

@@ -114,7 +114,7 @@ class KafkaConnection:
             return
         limit = self._servers.options.max_request_size
         records = [outgoing(message, target, limit) for message in messages]
-        sent = await send_all(self._servers, self._producer, records)
+        sent = await send_all(self._servers, self._producer, records, create=target.create)
         failures = await confirmed(sent, records)
         if failures:
             first = next(iter(failures.values()))
@@ -129,6 +129,17 @@ class KafkaConnection:
         _, future = await self._send(message, target)
         future.add_done_callback(partial(self._look_at, target.topic))
         return future
+
+    async def reach(self, target: KafkaTarget, /) -> None:
+        """Return if *target* can be published to.
+
+        Raises:
+            ConnectionLost: No server can be asked.
+            DestinationError: The topic is missing and may not be created, or has no such partition.
+        """
+        self._check_open()
+        partitions = () if target.partition is None else (target.partition,)
+        await self._servers.find(self._producer, target.topic, partitions, create=target.create)
 
     async def flush(self) -> None:
         """Return when everything that was sent has arrived, or failed."""
@@ -188,7 +199,7 @@ class KafkaConnection:
     async def _send(self, message: Message, target: KafkaTarget) -> tuple[Outgoing, Future[object]]:
         self._check_open()
         record = outgoing(message, target)
-        return record, await send(self._servers, self._producer, record)
+        return record, await send(self._servers, self._producer, record, create=target.create)
 
     def _look_at(self, topic: str, sent: Future[object]) -> None:
         if not sent.cancelled() and (error := sent.exception()) is not None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
 from callboard_brokers._errors import Unpublishable
-from callboard_brokers._message import UNDECODED, Headers, Message, Metadata
+from callboard_brokers._message import UNDECODED, Message, Metadata
 
 __all__ = ["KafkaMessage", "Pair", "Record", "metadata_of", "wire_headers"]
 
@@ -97,16 +97,17 @@ def wire_headers(message: Message, address: str = "") -> list[Pair]:
         Unpublishable: One of them is neither text nor bytes, or text that is no UTF-8.
     """
     metadata = message.metadata
-    pairs = metadata.pairs
-    # What came by Kafka goes on as it came; only nobody may answer it, unless we say so.
-    wire: list[Pair] = [pair for pair in pairs if pair[0] != _REPLY] if pairs else []
-    there = {name for name, _ in wire}
+    wire, there = _kept(metadata.pairs)
+    binary: list[str] = []
     name, value = "", None
     try:
         for name, value in metadata.headers.items():
-            if name not in there:
-                name.encode()
-                wire.append((name, value if isinstance(value, bytes) else value.encode()))
+            if name in there:
+                continue
+            name.encode()
+            wire.append((name, value if isinstance(value, bytes) else value.encode()))
+            if isinstance(value, bytes) and isinstance(_text(value), str):
+                binary.append(name)
         for name, value in (
             (_TYPE, metadata.content_type),
             (_MESSAGE, metadata.message_id),
@@ -117,18 +118,17 @@ def wire_headers(message: Message, address: str = "") -> list[Pair]:
                 wire.append((name, value.encode()))
     except (AttributeError, UnicodeEncodeError) as error:
         raise _unpublishable(name, value, error, address) from error
-    binary = _looking_like_text(metadata.headers, there)
     if binary:
         wire.append((_BINARY, ",".join(binary).encode()))
     return wire
 
 
-def _looking_like_text(headers: Headers, there: Collection[str]) -> list[str]:
-    return [
-        name
-        for name, value in headers.items()
-        if isinstance(value, bytes) and name not in there and isinstance(_text(value), str)
-    ]
+def _kept(pairs: Sequence[Pair]) -> tuple[list[Pair], Collection[str]]:
+    """Return what came by Kafka as it came, and its names; nobody may answer it, unless we say so."""
+    if not pairs:
+        return [], ()
+    kept = [pair for pair in pairs if pair[0] != _REPLY]
+    return kept, {name for name, _ in kept}
 
 
 def _unpublishable(name: object, value: object, error: Exception, address: str) -> Unpublishable:

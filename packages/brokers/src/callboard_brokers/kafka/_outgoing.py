@@ -15,8 +15,12 @@ from callboard_brokers.kafka._translate import CLIENT_ERRORS, translated
 __all__ = ["Outgoing", "confirmed", "ignore", "outgoing", "send", "send_all"]
 
 
-async def send(servers: Servers, producer: Producer, record: Outgoing) -> Future[object]:
+async def send(
+    servers: Servers, producer: Producer, record: Outgoing, *, create: bool = True
+) -> Future[object]:
     """Hand *record* over to *producer*; the future is done when Kafka has it.
+
+    A missing topic is created if that is allowed; without *create*, never.
 
     Raises:
         ConnectionLost: No server can be asked.
@@ -24,7 +28,7 @@ async def send(servers: Servers, producer: Producer, record: Outgoing) -> Future
         PublishFailed: The client does not take it.
     """
     partitions = () if record.partition is None else (record.partition,)
-    await servers.find(producer, record.topic, partitions)
+    await servers.find(producer, record.topic, partitions, create=create)
     try:
         return await producer.send(*record)
     except errors.UnknownTopicOrPartitionError as error:
@@ -34,7 +38,7 @@ async def send(servers: Servers, producer: Producer, record: Outgoing) -> Future
 
 
 async def send_all(
-    servers: Servers, producer: Producer, records: Sequence[Outgoing]
+    servers: Servers, producer: Producer, records: Sequence[Outgoing], *, create: bool = True
 ) -> list[Future[object]]:
     """Hand over *records* of one topic as whole batches, at a quarter of what `send` costs.
 
@@ -48,7 +52,7 @@ async def send_all(
     """
     topic = records[0].topic
     partitions = {record.partition for record in records if record.partition is not None}
-    await servers.find(producer, topic, partitions)
+    await servers.find(producer, topic, partitions, create=create)
     try:
         await producer.partitions_for(topic)
         packer = _Packer(producer, topic)

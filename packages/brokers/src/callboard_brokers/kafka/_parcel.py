@@ -44,20 +44,24 @@ def outgoing(message: Message, target: KafkaTarget, limit: int | None = None) ->
     """Return *message* as a record for *target*.
 
     Raises:
-        DestinationError: It is a tombstone for no key, or for what can be no partition.
+        DestinationError: It is a tombstone for no key.
         MessageTooLarge: It has more than *limit* bytes.
         Unpublishable: It holds what Kafka can't carry.
     """
     key = message.key if target.key is None else target.key
     if target.tombstone and key is None:
         raise DestinationError(f"a tombstone for {target.topic!r} says no key to remove: give one")
+    topic, partition, time = target.topic, target.partition, target.timestamp_ms
+    body: object = message.body
+    if not isinstance(body, bytes):
+        raise Unpublishable(f"the body for {topic!r} is a {type(body).__name__}, not bytes")
     record = Outgoing(
-        target.topic,
-        None if target.tombstone else _body(message, target.topic),
-        _key(key, target.topic),
-        _partition(target),
-        _timestamp(target),
-        wire_headers(message, target.topic),
+        topic,
+        None if target.tombstone or message.tombstone else body,
+        key if key is None or isinstance(key, bytes) else _key(key, topic),
+        partition if partition is None else _partition(partition, topic),
+        time if time is None else _timestamp(time, topic),
+        wire_headers(message, topic),
     )
     if limit is not None and record.size > limit:
         raise too_large(record, f"max_request_size is {limit}: raise it in KafkaOptions")
@@ -69,16 +73,7 @@ def too_large(record: Outgoing, advice: str) -> MessageTooLarge:
     return MessageTooLarge(f"a record of {record.size} bytes for {record.topic!r}: {advice}")
 
 
-def _body(message: Message, topic: str) -> bytes | None:
-    body: object = message.body
-    if not isinstance(body, bytes):
-        raise Unpublishable(f"the body for {topic!r} is a {type(body).__name__}, not bytes")
-    return None if message.tombstone else body
-
-
-def _key(key: object, topic: str) -> bytes | None:
-    if key is None or isinstance(key, bytes):
-        return key
+def _key(key: object, topic: str) -> bytes:
     if not isinstance(key, str):
         raise Unpublishable(f"the key for {topic!r} is a {type(key).__name__}: give text or bytes")
     try:
@@ -87,21 +82,19 @@ def _key(key: object, topic: str) -> bytes | None:
         raise Unpublishable(f"the key for {topic!r} can't be written as UTF-8: {error}") from error
 
 
-def _partition(target: KafkaTarget) -> int | None:
-    number: object = target.partition
-    if number is None or (type(number) is int and number >= 0):
+def _partition(number: object, topic: str) -> int:
+    if type(number) is int and number >= 0:
         return number
-    raise DestinationError(
-        f"the topic {target.topic!r} has no partition {number!r}: give a whole number, at least 0"
+    raise Unpublishable(
+        f"the topic {topic!r} has no partition {number!r}: give a whole number, at least 0"
     )
 
 
-def _timestamp(target: KafkaTarget) -> int | None:
-    time: object = target.timestamp_ms
-    if time is None or (type(time) is int and 0 <= time <= _LAST_TIME):
+def _timestamp(time: object, topic: str) -> int:
+    if type(time) is int and 0 <= time <= _LAST_TIME:
         return time
     raise Unpublishable(
-        f"timestamp_ms={time!r} for {target.topic!r}: give milliseconds since 1970, a whole number"
+        f"timestamp_ms={time!r} for {topic!r}: give milliseconds since 1970, a whole number"
     )
 
 

@@ -155,7 +155,8 @@ class KafkaTarget:
 
     Without a *partition*, the key decides on it. A *tombstone* is a null in place of the body:
     compaction removes the key. With *no_confirm*, publishing does not wait until Kafka has the
-    record: `flush` does, and a failure is told as `publish.failed`.
+    record: `flush` does, and a failure is told as `publish.failed`. Without *create*, a missing
+    topic is never created, whatever the options of the connection allow.
     """
 
     topic: str
@@ -164,6 +165,7 @@ class KafkaTarget:
     timestamp_ms: int | None = field(default=None, kw_only=True)
     tombstone: bool = field(default=False, kw_only=True)
     no_confirm: bool = field(default=False, kw_only=True)
+    create: bool = field(default=True, kw_only=True)
 
     def prefixed(self, prefix: str, /) -> KafkaTarget:
         """Return it with *prefix* in front of the topic.

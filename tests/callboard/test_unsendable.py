@@ -94,6 +94,29 @@ async def test_of_a_batch(kafka: KafkaBroker) -> None:
     assert [each.body for each in buried] == [b"1"]
 
 
+async def test_of_one_message_in_a_batch(kafka: KafkaBroker) -> None:
+    buried, calls, heard = letters(kafka), list[list[int]](), list[int]()
+
+    @kafka.publisher("out", batch=True)
+    @kafka.subscriber("in", group_id="g", batch=True, batch_timeout_ms=100)
+    async def handle(numbers: list[int]) -> list[KafkaResponse]:
+        calls.append(numbers)
+        return [
+            KafkaResponse(each, headers=HEADER_OF_AN_INT if each == 2 else None) for each in numbers
+        ]
+
+    @kafka.subscriber("out")
+    async def hear(number: int) -> None:
+        heard.append(number)
+
+    async with TestKafkaBroker(kafka):
+        with pytest.raises(Unpublishable, match="the header 'n' for 'out' is a int"):
+            await kafka.publish_batch(1, 2, 3, topic="in")
+
+    assert (calls, heard) == ([[1, 2, 3]], [1, 3])
+    assert [each.body for each in buried] == [b"2"]
+
+
 async def test_of_an_answer(kafka: KafkaBroker) -> None:
     buried, calls = letters(kafka), list[int]()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from callboard_brokers import BrokerError, Delivery, Settlement, Staging
+from callboard_brokers import BatchDelivery, BrokerError, Delivery, Settlement, Staging
 
 from ._batch import parts_of
 from ._outcome import Outcome, Output
@@ -29,6 +29,9 @@ Publish: TypeAlias = Callable[[Delivery[Any], Sequence[Output]], Awaitable[None]
 """Publishes what came of a delivery."""
 Bury: TypeAlias = Callable[[Delivery[Any], Exception | None], Awaitable[None]]
 """Brings a rejected delivery to where the subscription's dead letters go, and settles it."""
+
+Settle: TypeAlias = Callable[..., Awaitable[None]]
+"""Settles a delivery, given the settlement, why, and after which delay."""
 
 
 async def publish_at_once(delivery: Delivery[Any], outputs: Sequence[Output]) -> None:
@@ -69,28 +72,71 @@ def finishing(
 
     Outputs that can't be published now are no fault of the message: it is delivered again (nack),
     never rejected. Those that never can be are a failure of the handler that made them, which
-    *settles* decides upon. If cancelled, the delivery is left unsettled.
+    *settles* decides upon: for the message of a batch that they came of, and if that can't be told,
+    for all of it. If cancelled, the delivery is left unsettled.
     """
+    settle = _settling(bury, reporter)
 
     async def finish(delivery: Delivery[Any], outcome: Outcome) -> None:
         settlement, cause = outcome.settlement, outcome.error
-        if outcome.outputs:
-            try:
-                await publish(delivery, outcome.outputs)
-            except Exception as error:  # noqa: BLE001 - whatever the broker says, the outputs are not out
-                settlement = settles(error) if is_hopeless(error) else Settlement.NACK
-                cause = error
-                reporter.unpublished(delivery, error, settlement)
+        for outputs in _portions(delivery, outcome.outputs):
+            error = await _failure_of(publish(delivery, outputs))
+            if error is None:
+                continue
+            hopeless = is_hopeless(error)
+            decided = settles(error) if hopeless else Settlement.NACK
+            culprit = _source_of(outputs, delivery) if hopeless else None
+            reporter.unpublished(culprit or delivery, error, decided)
+            if culprit is None:
+                settlement, cause = decided, error
+                break
+            await settle(culprit, decided, error)
+        await settle(delivery, settlement, cause, outcome.delay)
+
+    return finish
+
+
+def _settling(bury: Bury, reporter: Reporter) -> Settle:
+    """Compose the settlement that follows; nothing, if the handler has settled by itself."""
+
+    async def settle(
+        delivery: Delivery[Any],
+        settlement: Settlement | None,
+        cause: Exception | None,
+        delay: float | None = None,
+    ) -> None:
         if delivery.settlement is not None:
             return  # by the handler, or before it ran
         if settlement is Settlement.REJECT:
             await _bury_parts(bury, delivery, cause)
         elif settlement is not None:
-            delivery.settle(settlement, outcome.delay)
+            delivery.settle(settlement, delay)
         else:
             reporter.left(delivery)
 
-    return finish
+    return settle
+
+
+def _portions(delivery: Delivery[Any], outputs: Sequence[Output]) -> Sequence[Sequence[Output]]:
+    """Return *outputs* as they are published: those of a batch one by one, to tell whose has failed."""
+    if not outputs:
+        return ()
+    return [[each] for each in outputs] if isinstance(delivery, BatchDelivery) else [outputs]
+
+
+def _source_of(outputs: Sequence[Output], delivery: Delivery[Any]) -> Delivery[Any] | None:
+    """Return the delivery of a batch that *outputs* came of; None: all of it, or it is no batch."""
+    if not isinstance(delivery, BatchDelivery):
+        return None
+    return next((part for part in delivery.parts if part.message is outputs[0].cause), None)
+
+
+async def _failure_of(publishing: Awaitable[None]) -> Exception | None:
+    try:
+        await publishing
+    except Exception as error:  # noqa: BLE001 - whatever the broker says, the outputs are not out
+        return error
+    return None
 
 
 def is_hopeless(error: Exception) -> bool:

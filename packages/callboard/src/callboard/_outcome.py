@@ -96,11 +96,17 @@ class Answering(Way):
 
 
 class Output:
-    """A message that is to be published before its cause is settled."""
+    """A message that is to be published before its cause is settled.
 
-    __slots__ = ("message", "way")
+    *cause* is the message of a batch that it came of; None where that goes without saying.
+    """
 
-    def __init__(self, way: Way, result: object, message: Message[Any]) -> None:
+    __slots__ = ("cause", "message", "way")
+
+    def __init__(
+        self, way: Way, result: object, message: Message[Any], cause: Message[Any] | None = None
+    ) -> None:
+        self.cause = cause
         self.way = way.aimed(result.aim(way.target)) if isinstance(result, Response) else way
         self.message = message
 

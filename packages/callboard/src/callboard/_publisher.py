@@ -192,7 +192,8 @@ def _one_by_one(wrap: Wrap, way: Way) -> Produce:
         if len(causes) != len(elements):
             causes = [cause] * len(elements)
         return [
-            Output(way, each, wrap(each, its)) for each, its in zip(elements, causes, strict=True)
+            Output(way, each, wrap(each, its), its)
+            for each, its in zip(elements, causes, strict=True)
         ]
 
     return produce

@@ -19,7 +19,7 @@ from callboard_brokers._errors import ConnectionClosed
 
 __all__ = ["Place", "abandon", "pace", "place_of", "stop", "survive_refusals"]
 
-SHORTEST, LONGEST = 0.1, 1.0
+SHORTEST, LONGEST = 0.1, 0.5
 """Seconds to wait after metadata that did not come; doubled every time."""
 HASTE = 5
 """How often metadata may be asked for without a pause: a few topics that are new, but no spin."""

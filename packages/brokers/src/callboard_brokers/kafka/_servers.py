@@ -175,8 +175,10 @@ class Servers:
             return
         names = ", ".join(repr(each.name) for each in missing)
         if not allowed:
+            advice = "; create it, or allow it: allow_auto_create_topics=True"
             raise Unroutable(
-                f"Kafka has no topic {names}; create it, or allow it: allow_auto_create_topics=True"
+                f"Kafka has no topic {names}"
+                + ("" if self.options.allow_auto_create_topics else advice)
             )
         failed = await create_topics(self.addresses, self.options, missing)
         if failed:

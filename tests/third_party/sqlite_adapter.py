@@ -20,6 +20,7 @@ from uuid import uuid4
 from anyio import CancelScope, sleep, to_thread
 
 from callboard_brokers import (
+    BrokerError,
     ConnectionClosed,
     ConnectionLost,
     Delivery,
@@ -237,7 +238,7 @@ class SqliteSubscription:
             self.inflow.close()
             await self._flush.leave(5.0)
             self._held.end_epoch()
-            with CancelScope(shield=True):
+            with CancelScope(shield=True), CLIENT.translating(f"cannot leave {group}"):
                 # What a cancelled fetch has taken is among it.
                 await self._file.do(RELEASE_ALL, [(self._name,)])
                 if self._source.group is None:
@@ -257,8 +258,8 @@ class SqliteSubscription:
                     self.inflow.put([self._deliver(Row(*row)) for row in sorted(rows)])
                 else:
                     await sleep(POLL)
-        except ConnectionClosed:
-            pass
+        except BrokerError as error:
+            self.inflow.fail(error)  # whoever receives raises it; once the source is left, nobody
 
     def _deliver(self, row: Row) -> Delivery[Row]:
         message = Message(

@@ -125,7 +125,8 @@ class Inflow(Generic[R]):
     def end_epoch(self) -> list[Delivery[R]]:
         """Have the reader give back what it has not begun, then take out everything.
 
-        For what the broker delivers again: to us by another connection, or to somebody else.
+        For what the broker delivers again: to us by another connection, or to somebody else. After
+        a loss, end the epoch of the ledger before: what is given back cannot be told any more.
         """
         self.recall()
         return self.drain()

@@ -38,7 +38,10 @@ class Each:
 
     @contextmanager
     def sending(self) -> Generator[list[Entry]]:
-        """Take everything, to be sent in the body; if that fails, keep what is left in the list."""
+        """Take everything, to be sent in the body; if that fails, keep what is left in the list.
+
+        What went out in vain, or half, is sent again: take out of the list what must not be.
+        """
         entries, self._entries = self._entries, []
         try:
             yield entries

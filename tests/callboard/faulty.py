@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from math import inf
 from typing import Any
@@ -32,6 +32,8 @@ class Faulty:
         self.features = features or inner.features
         self.faults: Counter[str] = Counter()
         self.attempts: Counter[str] = Counter()
+        self.recall: Callable[[], None] = lambda: None
+        """Has the reader give back what it has not begun."""
         self.limit: float = inf
         """How many bytes a message may have, its headers included."""
 
@@ -88,6 +90,9 @@ class FaultySubscription:
         if self._adapter.attempt("receive"):
             raise ConnectionLost("the line is dead")
         return await self._inner.receive(limit, max_bytes)
+
+    def on_recall(self, give_back: Callable[[], None]) -> None:
+        self._adapter.recall = give_back
 
 
 class FaultyBroker(MemoryBroker):

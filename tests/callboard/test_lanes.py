@@ -356,6 +356,35 @@ async def test_a_message_that_is_nacked_while_the_broker_stops_is_given_back_wit
         assert broker.unread("jobs") == 2
 
 
+@pytest.mark.parametrize("batch", [False, True])
+@pytest.mark.parametrize("in_hand", [False, True])
+async def test_what_is_recalled_is_given_back_whether_it_waits_or_is_nacked_only_then(
+    in_hand: bool, batch: bool
+) -> None:
+    broker, gate, tried = FaultyBroker(), Event(), list[float]()
+
+    async def work(message: Message) -> None:
+        tried.append(current_time() - began)
+        await gate.wait()
+        if len(tried) == 1:
+            raise NackMessage(delay=1000)
+
+    broker.subscriber("jobs", batch=batch)(work)
+    async with broker:
+        await broker.start()
+        began = current_time()
+        await broker.publish(b"", "jobs", key="k")
+        if not in_hand:
+            gate.set()
+        await wait_all_tasks_blocked()
+        broker.faulty.recall()
+        gate.set()
+        await sleep(1)
+
+    assert len(tried) == 2
+    assert tried[1] < 1
+
+
 async def test_a_handler_that_nacks_and_then_crashes_leaves_its_message_to_the_next_worker(
     broker: MemoryBroker,
 ) -> None:
@@ -377,6 +406,29 @@ async def test_a_handler_that_nacks_and_then_crashes_leaves_its_message_to_the_n
         assert memory.stats().unsettled == 0
 
     assert tried == [0, 0, 1]
+
+
+@pytest.mark.parametrize("policy", [AckPolicy.ACK_FIRST, AckPolicy.MANUAL])
+@pytest.mark.parametrize("max_workers", [1, 2])
+async def test_a_message_that_was_settled_before_the_crash_is_not_handled_again(
+    broker: MemoryBroker, policy: AckPolicy, max_workers: int
+) -> None:
+    tried: list[int] = []
+
+    @broker.subscriber("jobs", ack_policy=policy, max_workers=max_workers)
+    async def work(number: int, message: Message) -> None:
+        tried.append(number)
+        await message.ack()
+        if number == 0:
+            raise ActorCrash
+
+    async with broker:
+        await broker.start()
+        for number in range(3):
+            await broker.publish(number, "jobs", key="k")
+        await sleep(1)
+
+    assert tried == [0, 1, 2]
 
 
 async def test_a_failure_that_the_actor_survives_keeps_the_place_of_its_message(

@@ -16,7 +16,7 @@ from callboard_actors import Child, ChildSpec, Mailbox, Reader, Supervisor, life
 from callboard_brokers import Counting, Delivery, Recalling, Staging, Subscription
 
 from ._assembly import Assembly
-from ._batch import Batcher, size_of
+from ._batch import Batcher, parts_of, size_of
 from ._lanes import Lane, LaneKeeper, lane_of, release_parked, shard_of, usual_delay
 from ._options import DEFAULT_SUPERVISION, resolve
 from ._pump import Meter, pump, pump_batches, size
@@ -160,6 +160,12 @@ class Running:
             )
         finally:
             keeper.forget()
+            self._drop_settled(self._readers[number].returned)
+
+    def _drop_settled(self, delivery: Delivery[Any] | None) -> None:
+        """Take out what was put back by a crash, if there is nothing left to do about it."""
+        if delivery is not None and all(part.settled for part in parts_of(delivery)):
+            self._mailbox.purge(lambda each: each is delivery)
 
     def _keeper(self, reader: Reader[Delivery[Any]]) -> LaneKeeper:
         source, parked = self.subscription, self._runtime.broker.reporter.parked

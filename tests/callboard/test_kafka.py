@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,8 @@ from callboard.kafka import (
     TopicPartition,
 )
 from callboard.specification import AsyncAPI
-from callboard_brokers import BatchMessage
+from callboard_brokers import BatchMessage, Message
+from callboard_brokers.kafka import KafkaTarget
 
 pytestmark = pytest.mark.anyio
 
@@ -223,3 +225,42 @@ async def test_a_publisher_of_batches_needs_a_list(kafka: KafkaBroker) -> None:
     async with TestKafkaBroker(kafka):
         with pytest.raises(TypeError, match="publishes the elements of a list, not 'text'"):
             await kafka.publish(1, "in")
+
+
+async def test_none_travels_as_a_tombstone_and_is_none_again(kafka: KafkaBroker) -> None:
+    seen: list[object] = []
+
+    @kafka.publisher("out")
+    @kafka.subscriber("in")
+    async def forget(number: int) -> None:
+        del number
+
+    @kafka.subscriber("out", group_id="raw")
+    async def raw(message: KafkaMessage) -> None:
+        seen.append((message.tombstone, message.key, await message.decode()))
+
+    @kafka.subscriber("out", group_id="typed")
+    async def typed(body: bytes | None) -> None:
+        seen.append(body)
+
+    async with TestKafkaBroker(kafka):
+        await kafka.publish(1, "in", key="k")
+
+    assert sorted(seen, key=str) == [(True, b"k", None), None]
+
+
+async def test_the_tombstone_of_another_client_is_none(kafka: KafkaBroker) -> None:
+    seen: list[object] = []
+
+    @kafka.subscriber("in", group_id="a")
+    async def untyped(body: Any) -> None:
+        seen.append(body)
+
+    @kafka.subscriber("in", group_id="b", batch=True)
+    async def batch(bodies: list[str | None]) -> None:
+        seen.append(bodies)
+
+    async with TestKafkaBroker(kafka) as broker:
+        await broker.connection.publish(Message(None, key=b"k"), KafkaTarget("in"))
+
+    assert sorted(seen, key=str) == [None, [None]]

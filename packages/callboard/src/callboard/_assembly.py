@@ -20,7 +20,7 @@ from callboard_validation import DefinitionError
 
 from ._batch import BatchWorker, is_batch, parts_of
 from ._dead_letter import burying
-from ._envelope import result_encoder, wrapping
+from ._envelope import content_type_of, result_encoder, wrapping
 from ._errors import DeclarationError, Quarantined
 from ._finish import Finish, Publish, finishing, publish_at_once, staging
 from ._handler import publishers_of, where
@@ -135,7 +135,7 @@ class Assembly:
         """Return the plain value of a body; of a batch, a list of them."""
         if is_batch(message):
             return [self.decode(part) for part in message.parts]
-        return self._scope.codec.decode(message.body, message.content_type)
+        return self._scope.codec.decode(message.body, content_type_of(message))
 
     async def reject(self, message: Message[Any], /) -> None:
         """Bury what a handler rejects by hand."""

@@ -20,7 +20,7 @@ from callboard_validation import Codec
 
 from ._bus import Bus
 from ._context import ContextRepo
-from ._envelope import envelope, identities
+from ._envelope import content_type_of, envelope, identities
 from ._errors import DeclarationError, NotRunning, RequestFailed
 from ._host import Host
 from ._options import DEFAULT_SUPERVISION, Inherited, PublishOptions
@@ -369,7 +369,7 @@ class _Plain:
         self._codec = codec
 
     def decode(self, message: Message[Any], /) -> object:
-        return self._codec.decode(message.body, message.content_type)
+        return self._codec.decode(message.body, content_type_of(message))
 
     async def reject(self, message: Message[Any], /) -> None:
         """Do nothing: an answer is nobody's to settle."""

@@ -8,11 +8,20 @@ from secrets import token_hex
 from typing import Any, TypeAlias, get_args
 
 from callboard_brokers import Headers, Message
-from callboard_validation import Codec, Encoded, encoder
+from callboard_validation import JSON, Codec, Encoded, encoder
 
 from ._options import PublishOptions
 
-__all__ = ["Encode", "Response", "Wrap", "envelope", "identities", "result_encoder", "wrapping"]
+__all__ = [
+    "Encode",
+    "Response",
+    "Wrap",
+    "content_type_of",
+    "envelope",
+    "identities",
+    "result_encoder",
+    "wrapping",
+]
 
 Encode: TypeAlias = Callable[[object], Encoded]
 Wrap: TypeAlias = Callable[[object, Message[Any]], Message[Any]]
@@ -65,13 +74,18 @@ def envelope(
     body, content_type = encode(value, options.content_type)
     message_id = options.message_id or identify()
     return Message(
-        body,
+        None if value is None else body,
         headers=options.headers,
         content_type=content_type,
         message_id=message_id,
         correlation_id=options.correlation_id or message_id,
         reply_to=options.reply_to,
     )
+
+
+def content_type_of(message: Message[Any]) -> str | None:
+    """Return how the body of *message* is decoded: what has no body at all, as None is encoded."""
+    return JSON if message.tombstone else message.content_type
 
 
 def result_encoder(annotation: object, codec: Codec) -> Encode:
@@ -110,7 +124,7 @@ def wrapping(
             result = result.body
         body, content_type = encode(result)
         return Message(
-            body,
+            None if result is None else body,
             key=key,
             headers=headers,
             content_type=content_type,

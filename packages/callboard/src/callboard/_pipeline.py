@@ -12,6 +12,7 @@ from anyio import CapacityLimiter
 from callboard_brokers import BatchMessage, Message
 from callboard_di import BodyParameter, Callee, Overrides, Plan, PlanError, Resolver, plan
 from callboard_validation import (
+    JSON,
     Codec,
     DefinitionError,
     Parameter,
@@ -21,6 +22,7 @@ from callboard_validation import (
 )
 
 from ._batch import InvalidParts, element_of
+from ._envelope import content_type_of
 from ._errors import DeclarationError, RejectMessage
 from ._handler import where
 from ._outcome import Conclude
@@ -105,7 +107,8 @@ def body_of(planned: Plan[Any], scope: Scope) -> Read | None:
         ) from error
 
     def read_body(message: Message[Any]) -> Any:
-        return decode(message.body, message.content_type)
+        # As `content_type_of`, without a call: this is the path of every message.
+        return decode(message.body, JSON if message.tombstone else message.content_type)
 
     return read_body
 
@@ -119,7 +122,7 @@ def _batch_reader(decode: Callable[[bytes, str | None], Any]) -> Read:
         failures: dict[int, Exception] = {}
         for place, part in enumerate(batch.parts):
             try:
-                values.append(decode(part.body, part.content_type))
+                values.append(decode(part.body, content_type_of(part)))
             except Exception as error:  # noqa: BLE001 - a validator of the user's may raise anything
                 failures[place] = error
         if failures:

@@ -10,6 +10,7 @@ from callboard_actors import Child, Mailbox, MailboxClosed
 from callboard_brokers import Delivery, Message, Recalling, Subscription
 
 from ._dead_letter import burying
+from ._envelope import content_type_of
 from ._errors import NotRunning
 from ._finish import publish_at_once
 from ._options import resolve
@@ -81,7 +82,7 @@ class Reading:
 
     def decode(self, message: Message[Any], /) -> object:
         """Return the plain value of a body."""
-        return self._codec.decode(message.body, message.content_type)
+        return self._codec.decode(message.body, content_type_of(message))
 
     async def reject(self, message: Message[Any], /) -> None:
         """Bury *message*."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ._codec import Codec, Encoded
+from ._codec import JSON, Codec, Encoded
 from ._decoder import Caster, Decoder, caster, decoder
 from ._encoder import Encoder, encoder
 from ._errors import (
@@ -17,6 +17,7 @@ from ._schema import json_schema, spread_json_schema
 from ._spread import Parameter, SpreadDecoder, spread_decoder
 
 __all__ = [
+    "JSON",
     "Caster",
     "Codec",
     "DecodeError",

@@ -8,6 +8,7 @@ from math import inf
 from typing import Any
 
 from callboard._broker import Broker
+from callboard._envelope import content_type_of
 from callboard._outcome import FAILURE_HEADER
 from callboard_brokers import (
     Counting,
@@ -82,7 +83,7 @@ class WatchedConnection:
             if publisher.recorder is None or publisher.target.address != target.address:
                 continue
             try:
-                body = self._broker.codec.decode(message.body, message.content_type)
+                body = self._broker.codec.decode(message.body, content_type_of(message))
             except ValidationError:
                 body = message.body
             publisher.recorder.record(body)

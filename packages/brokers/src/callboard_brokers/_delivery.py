@@ -14,6 +14,9 @@ __all__ = ["BatchDelivery", "Delivery", "Ledger"]
 
 R_co = TypeVar("R_co", covariant=True, default=object)
 
+_NACK: Final = Settlement.NACK
+"""Looked up once: a member of an enumeration costs more than the settlement of most messages."""
+
 
 class Ledger(Protocol):
     """Where a subscription's settlements are written down; it flushes them by itself.
@@ -78,7 +81,7 @@ class Delivery(Generic[R_co]):
         # A message and its delivery hold each other. Parted here, they are freed as soon as
         # nobody needs them; else their bodies would wait for the collector of cycles.
         self.message.delivery = _SETTLED
-        if settlement is not Settlement.NACK or not self._is_kept(delay):
+        if settlement is not _NACK or not self._is_kept(delay):
             self._ledger.settle(self, settlement, delay)
         return True
 

@@ -8,7 +8,7 @@ finishes it; the steps are composed when the subscription starts (`_pipeline.py`
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from callboard_brokers import Binding, Delivery, Message, Settlement
 
@@ -16,6 +16,7 @@ from ._outcome import Outcome
 
 __all__ = ["Handle", "Keeper", "Worker"]
 
+_ACK: Final = Settlement.ACK
 Handle: TypeAlias = Callable[[Message[Any]], Awaitable[object]]
 
 
@@ -62,7 +63,7 @@ class Worker:
         except Exception as error:  # noqa: BLE001 - whatever a handler raises is decided upon here
             outcome = self._decide(message, error)
         if outcome.is_plain and delivery.settlement is None:
-            delivery.settle(Settlement.ACK)  # as `finish` would, without a coroutine
+            delivery.settle(_ACK)  # as `finish` would, without a coroutine
         else:
             await self._finish(delivery, outcome)
             if self._keeper.kept:  # a nack: later messages of its lane wait

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from functools import partial
@@ -26,6 +27,7 @@ from callboard import (
     StopApplication,
     Supervision,
 )
+from callboard_actors.testing import virtual_backend
 from callboard_brokers import ConnectionLost
 
 from .faulty import FaultyBroker
@@ -234,6 +236,7 @@ async def test_exit_during_a_start_hook_ends_the_start(app: App, calls: list[str
     assert calls == ["lifespan begins", "on_startup", "lifespan ends"]
 
 
+@pytest.mark.parametrize("anyio_backend", [virtual_backend("asyncio")])  # trio shuffles its tasks
 async def test_a_stop_that_comes_before_the_first_step_of_a_start_is_no_failure(
     calls: list[str],
 ) -> None:
@@ -796,3 +799,40 @@ async def test_a_worker_thread_may_end_the_application(
     await app.run()
 
     assert calls[-1] == "lifespan ends"
+
+
+async def test_any_thread_may_end_the_application(app: App, calls: list[str]) -> None:
+    thread = threading.Thread(target=app.exit)
+
+    @app.after_startup
+    async def leave() -> None:
+        thread.start()
+
+    await app.run()
+    thread.join()
+
+    assert calls[-1] == "lifespan ends"
+
+
+async def test_a_signal_handler_may_end_the_application(app: App, calls: list[str]) -> None:
+    before = signal.signal(signal.SIGUSR1, lambda number, frame: app.exit())
+    try:
+        app.after_startup(_raise_signal)
+        await app.run()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+    assert calls[-1] == "lifespan ends"
+
+
+async def _raise_signal() -> None:
+    signal.raise_signal(signal.SIGUSR1)
+
+
+async def test_an_exit_after_the_end_does_nothing(app: App) -> None:
+    await app.start()
+    host = app._host
+    await app.stop()
+    assert host is not None
+
+    host.ask_soon(1)

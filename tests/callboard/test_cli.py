@@ -114,6 +114,26 @@ def test_an_application_that_fails_to_start_is_one_line_and_status_1(
     assert caplog.records[-1].exc_info is not None
 
 
+def test_a_hook_that_a_client_library_cancels_is_one_line_and_status_1(service: Path) -> None:
+    add(
+        service,
+        """
+import asyncio
+
+@app.on_startup
+async def connect():
+    future = asyncio.get_running_loop().create_future()
+    future.cancel()
+    await future
+""",
+    )
+
+    result = run(service)
+
+    assert result.exit_code == 1
+    assert "the hook 'connect' (service.py:16) was cancelled, but by no cancel" in result.stderr
+
+
 def test_a_declaration_that_cannot_work_is_one_line_and_status_1(service: Path) -> None:
     add(
         service,

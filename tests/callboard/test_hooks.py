@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
+from functools import partial
 from typing import Annotated
 
 import anyio
@@ -13,6 +15,8 @@ import pytest
 from anyio import create_task_group
 
 from callboard import App, Context, ContextRepo, DeclarationError, Depends, Logger, MemoryBroker
+from callboard_actors import ForeignCancellation
+from callboard_actors.testing import virtual_backend
 
 pytestmark = pytest.mark.anyio
 
@@ -20,6 +24,11 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 def app() -> App:
     return App()
+
+
+@pytest.fixture
+def calls() -> list[str]:
+    return []
 
 
 async def test_a_decorated_hook_stays_the_function_that_it_was(app: App) -> None:
@@ -243,3 +252,147 @@ async def test_a_failing_shutdown_hook_is_logged(
 
 def _line(function: object) -> int:
     return function.__code__.co_firstlineno  # type: ignore[attr-defined, no-any-return] # a function
+
+
+async def start_and_stop(app: App) -> None:
+    await app.start()
+    await app.stop()
+
+
+async def lose_a_connection() -> None:
+    """Do as client libraries do: cancel a future, and whoever waits for it."""
+    future = asyncio.get_running_loop().create_future()
+    future.cancel()
+    await future
+
+
+@pytest.mark.parametrize("anyio_backend", [virtual_backend("asyncio")])
+@pytest.mark.parametrize("moment", ["on_startup", "after_startup", "on_shutdown", "after_shutdown"])
+@pytest.mark.parametrize("natively", [True, False])
+async def test_a_hook_that_no_scope_has_cancelled_fails_and_is_named(
+    app: App, moment: str, natively: bool
+) -> None:
+    ended: list[str] = []
+
+    @asynccontextmanager
+    async def lifespan() -> AsyncGenerator[None]:
+        try:
+            yield
+        finally:
+            ended.append("lifespan")
+
+    async def hook() -> None:
+        if natively:
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+            await anyio.sleep_forever()
+        await lose_a_connection()
+
+    async def last() -> None:
+        ended.append("after_shutdown")
+
+    app = App(MemoryBroker(), lifespan=lifespan)
+    getattr(app, moment)(hook)
+    app.after_shutdown(last)
+    with pytest.raises(
+        ForeignCancellation, match=r"hook 'hook' \(test_hooks.py:\d+\) was cancelled"
+    ):
+        await start_and_stop(app)
+
+    assert not app.running
+    assert ended[-1] == "lifespan"
+    assert ("after_shutdown" in ended) is (moment != "on_startup")
+
+
+@pytest.mark.parametrize("anyio_backend", [virtual_backend("asyncio")])
+@pytest.mark.parametrize("late", [True, False])
+async def test_a_lifespan_that_no_scope_has_cancelled_fails_and_is_named(late: bool) -> None:
+    @asynccontextmanager
+    async def lifespan() -> AsyncGenerator[None]:
+        if not late:
+            await lose_a_connection()
+        yield
+        await lose_a_connection()
+
+    app = App(lifespan=lifespan)
+    with pytest.raises(ForeignCancellation, match=r"the lifespan 'lifespan' .* was cancelled"):
+        await start_and_stop(app)
+
+    assert not app.running
+
+
+@pytest.mark.parametrize("anyio_backend", [virtual_backend("asyncio")])
+async def test_an_application_whose_task_is_cancelled_natively_ends_in_good_order_and_fails(
+    calls: list[str],
+) -> None:
+    app = App(MemoryBroker(), on_shutdown=[anyio.sleep_forever], graceful_timeout=3)
+    victims: list[asyncio.Task[object]] = []
+
+    @app.after_startup
+    async def remember() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        victims.append(task)
+
+    @app.after_shutdown
+    async def last() -> None:
+        calls.append("after_shutdown")
+
+    await app.start()
+    victims[0].cancel()
+    await anyio.sleep(10)
+    with pytest.raises(ForeignCancellation, match="the application was cancelled"):
+        await app.stop()
+
+    assert calls == ["after_shutdown"]
+
+
+@pytest.mark.parametrize("anyio_backend", [virtual_backend("asyncio")])
+@pytest.mark.parametrize("kind", ["on_start", "on_stop"])
+async def test_a_hook_of_an_actor_that_no_scope_has_cancelled_is_told(
+    app: App, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    broker = MemoryBroker()
+    app.add_broker(broker)
+
+    @broker.subscriber("orders")
+    class Clerk:
+        async def on_start(self) -> None:
+            if kind == "on_start":
+                await lose_a_connection()
+
+        async def receive(self, order: str) -> None: ...
+
+        async def on_stop(self, reason: object) -> None:
+            if kind == "on_stop":
+                await lose_a_connection()
+
+    expected = pytest.raises(ForeignCancellation) if kind == "on_start" else nullcontext()
+    with expected:
+        await app.start()
+    await app.stop()
+
+    assert kind == "on_start" or "on_stop was cancelled" in caplog.text
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()])
+async def test_who_leaves_the_process_in_a_shutdown_hook_skips_nothing(
+    app: App, error: BaseException, calls: list[str]
+) -> None:
+    async def leave() -> None:
+        raise error
+
+    async def note(name: str) -> None:
+        calls.append(name)
+
+    app = App(
+        MemoryBroker(),
+        on_shutdown=[leave, partial(note, "on_shutdown")],
+        after_shutdown=[leave, partial(note, "after_shutdown")],
+    )
+    await app.start()
+    with pytest.raises(type(error)):
+        await app.stop()
+
+    assert calls == ["on_shutdown", "after_shutdown"]

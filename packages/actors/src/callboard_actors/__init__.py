@@ -26,7 +26,7 @@ from callboard_actors._errors import (
     UnknownActor,
 )
 from callboard_actors._events import Event, Notify
-from callboard_actors._exits import ExitKind, ExitReason
+from callboard_actors._exits import ExitKind, ExitReason, guarded
 from callboard_actors._factory import Factory, actor
 from callboard_actors._mailbox import Mailbox, MailboxStats, Overflow
 from callboard_actors._policy import AutoShutdown, Strategy
@@ -97,6 +97,7 @@ __all__ = [
     "concerns_actor",
     "consistent_hash",
     "decision",
+    "guarded",
     "lifecycle",
     "round_robin",
     "serve",

@@ -24,7 +24,7 @@ import anyio
 from callboard_actors._child import Child
 from callboard_actors._decisions import Decision, Rule, decision
 from callboard_actors._errors import MailboxClosed
-from callboard_actors._exits import ExitReason, as_exit, describe, is_foreign
+from callboard_actors._exits import ExitReason, as_exit, describe, guarded, is_foreign
 from callboard_actors._reader import Reader
 
 __all__ = ["Actor", "Failed", "Quarantine", "lifecycle", "serve"]
@@ -240,5 +240,5 @@ async def lifecycle(actor: object, child: Child) -> AsyncGenerator[None]:
     finally:
         if isinstance(actor, _Stopping):
             # A little less than the supervisor waits, which would call it unkillable.
-            with anyio.move_on_after(0.9 * child.cancel_grace, shield=True):
+            with anyio.move_on_after(0.9 * child.cancel_grace, shield=True), guarded("on_stop"):
                 await actor.on_stop(reason)

@@ -6,6 +6,8 @@ Reasons are text: a stored exception would keep its frames, and with them the me
 from __future__ import annotations
 
 import math
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from traceback import TracebackException
 from typing import Literal, TypeAlias
@@ -14,7 +16,15 @@ import anyio
 
 from callboard_actors._errors import ForeignCancellation, GaveUp, StopActor
 
-__all__ = ["ExitKind", "ExitReason", "as_exit", "cancelled_from_outside", "describe", "is_foreign"]
+__all__ = [
+    "ExitKind",
+    "ExitReason",
+    "as_exit",
+    "cancelled_from_outside",
+    "describe",
+    "guarded",
+    "is_foreign",
+]
 
 ExitKind: TypeAlias = Literal[
     "normal", "shutdown", "failed", "foreign_cancel", "killed", "unkillable", "gave_up"
@@ -77,6 +87,21 @@ def as_exit(error: BaseException, who: str) -> BaseException:
     failure = ForeignCancellation(f"{who} was cancelled, but by no cancel scope around it")
     failure.__cause__ = error
     return failure
+
+
+@contextmanager
+def guarded(who: str) -> Generator[None]:
+    """Let a cancellation that no cancel scope has asked for leave the block as an error.
+
+    Raises:
+        ForeignCancellation: *who* was cancelled natively, or has awaited what was.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if is_foreign(error):
+            raise as_exit(error, who) from error
+        raise
 
 
 def is_foreign(error: BaseException) -> bool:

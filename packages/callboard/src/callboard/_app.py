@@ -220,10 +220,10 @@ class App:
     def exit(self) -> None:
         """Begin to stop in good order, and return. Called before `run`, it lets that only start.
 
-        It may be called from a worker thread too.
+        It may be called from any thread, and from a signal handler.
         """
-        if self._host is not None:
-            self._host.ask(self.graceful_timeout)
+        if (host := self._host) is not None:
+            host.ask_soon(self.graceful_timeout)
         else:
             self._exits_at_once = True
 

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import anyio
 from anyio.lowlevel import checkpoint
 
+from callboard_actors import guarded
 from callboard_di import Callee, Overrides, PlanError, plan
 from callboard_validation import caster
 
@@ -38,7 +39,8 @@ class Hooks:
         """Call *hooks* in order; the first that fails ends it."""
         for hook in hooks:
             await checkpoint()  # where a stop that came meanwhile ends it
-            await self._bound(hook)(None)
+            with guarded(f"the hook {hook.title}"):
+                await self._bound(hook)(None)
 
     async def call_all(self, hooks: Sequence[Callee], failures: list[BaseException]) -> None:
         """Call *hooks* in order, whatever fails; add to *failures* what they raised.
@@ -47,15 +49,19 @@ class Hooks:
         """
         for hook in hooks:
             try:
-                await self._bound(hook)(None)
-            except Exception as error:
-                self._logger.exception("the shutdown hook %s failed", hook.title)
-                failures.append(error)
+                with guarded(f"the shutdown hook {hook.title}"):
+                    await self._bound(hook)(None)
+            except GeneratorExit:  # the event loop is gone
+                raise
             except anyio.get_cancelled_exc_class():
                 late = TimeoutError(f"the shutdown hook {hook.title} did not end in time")
                 self._logger.error("%s", late)  # noqa: TRY400 - where it was cancelled says little
                 failures.append(late)
                 raise
+            # Even the wish to leave the process: it is raised when all else is shut down.
+            except BaseException as error:
+                self._logger.exception("the shutdown hook %s failed", hook.title)
+                failures.append(error)
 
     def check(self, hooks: Iterable[Callee]) -> None:
         """See that *hooks* can be called.
@@ -68,14 +74,21 @@ class Hooks:
 
     @asynccontextmanager
     async def around(self, lifespan: Callee | None) -> AsyncGenerator[None]:
-        """Enter the context manager that *lifespan* makes, if there is one."""
+        """Enter the context manager that *lifespan* makes, if there is one.
+
+        Raises:
+            ForeignCancellation: By no cancel scope was it cancelled, or what is done in the block.
+        """
         if lifespan is None:
-            yield
+            with guarded("the application"):
+                yield
             return
         # Inline: making a context manager does no work that would be worth a thread.
         manager: Any = await self._bound(lifespan, sync_to_thread=False)(None)
-        async with manager:
-            yield
+        with guarded(f"the lifespan {lifespan.title}"):
+            async with manager:
+                with guarded("the application"):
+                    yield
 
     def _bound(
         self, hook: Callee, *, sync_to_thread: bool = True

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio  # noqa: TID251 - a task without a task group has to be asked of the backend
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from contextvars import Context
 from functools import partial
 from math import inf
@@ -18,7 +18,7 @@ from typing import Any, Final, TypeAlias
 import anyio
 from anyio.lowlevel import current_token
 
-from callboard_actors import Child, Node, Run
+from callboard_actors import Child, Node, Run, guarded
 
 from ._errors import StopTimedOut
 
@@ -76,6 +76,7 @@ class Host:
         self._child = Child(changed=self._changed.set)
         self._child.on_stop(self._ending.set)
         self.failure: BaseException | None = None
+        self._loop = current_token().native_token
         self._task: object = None
         self._claims = Claims()
 
@@ -115,7 +116,7 @@ class Host:
             Exception: Whatever kept the tree from starting; the same for all who wait for it.
         """
         if self._task is None:
-            self._task = _spawn(self._main)
+            self._task = _spawn(self._loop, self._main)
         async with self._claims.claim(partial(self.stop, inf), self._cut):
             await self._changed.wait()
             if self.failure is not None:
@@ -125,12 +126,19 @@ class Host:
     def ask(self, timeout: float) -> None:
         """Ask the tree to stop within *timeout* seconds, and return; the earliest deadline holds.
 
-        At the deadline what still runs is cancelled. It may be called from a worker thread too.
+        At the deadline what still runs is cancelled.
         """
-        try:
-            self._child.stop(anyio.current_time() + timeout)
-        except anyio.NoEventLoopError:
-            anyio.from_thread.run_sync(self.ask, timeout)
+        self._child.stop(anyio.current_time() + timeout)
+
+    def ask_soon(self, timeout: float) -> None:
+        """Ask it the next time that the event loop turns; from any thread, or a signal handler."""
+
+        async def ask() -> None:
+            self.ask(timeout)
+
+        with suppress(RuntimeError):  # the event loop has ended, and the tree with it
+            # In a task: outside of one nobody can tell the time.
+            _soon(self._loop, partial(_spawn, self._loop, ask))
 
     async def stop(self, timeout: float) -> None:  # noqa: ASYNC109 - the tree's deadline, not a scope's
         """Stop the tree in good order within *timeout* seconds, if it was started.
@@ -186,10 +194,11 @@ class Host:
 
     async def _main(self) -> None:
         try:
-            await self._run(self._child)
+            with guarded("what runs"):
+                await self._run(self._child)
         except GeneratorExit:  # the event loop is gone
             raise
-        except anyio.get_cancelled_exc_class():  # the event loop ends, and did not wait for a stop
+        except anyio.get_cancelled_exc_class():  # trio ends, and did not wait for a stop
             raise
         except BaseException as error:  # noqa: BLE001 - it is raised again where somebody waits
             self.failure = error
@@ -207,9 +216,19 @@ def _alive(node: Node, above: str = "") -> Iterator[str]:
         yield path
 
 
-def _spawn(function: Callable[[], Coroutine[Any, Any, None]]) -> object:
+def _soon(loop: object, function: Callable[[], object]) -> None:
+    """Call *function* in *loop*, and wake that: neither its queue nor its sleep minds threads."""
+    if isinstance(loop, asyncio.AbstractEventLoop):
+        loop.call_soon_threadsafe(function)
+        return
+    from trio.lowlevel import TrioToken  # noqa: PLC0415, TID251 - needed only by those who run on it
+
+    if isinstance(loop, TrioToken):
+        loop.run_sync_soon(function)
+
+
+def _spawn(loop: object, function: Callable[[], Coroutine[Any, Any, None]]) -> object:
     """Run *function* in a task without a parent, in a clean context; keep what this returns."""
-    loop = current_token().native_token
     if isinstance(loop, asyncio.AbstractEventLoop):
         return loop.create_task(function(), context=Context())
     import trio  # noqa: PLC0415, TID251 - needed only by those who run on it

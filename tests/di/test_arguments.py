@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 import pytest
 from pydantic import BaseModel, Field
 
-from callboard_di import Context, Depends, Header, Overrides, plan
+from callboard_di import Context, Depends, Header, Overrides, PlanError, plan
 
 from .toy import Toy, body, caster
 
@@ -88,6 +88,50 @@ async def test_a_header_that_is_absent_is_left_out_of_what_a_class_gets() -> Non
     assert (absent.trace, absent.count, absent.level) == ("made", 3, "given")
     assert absent.model_fields_set == {"level"}
     assert (present.trace, present.count) == ("made", 5)
+
+
+class Line(BaseModel):
+    body: int
+    number: int = 3
+
+
+@dataclass(kw_only=True)
+class LineRecord:
+    number: int = 3
+    body: int
+
+
+class LineStruct(msgspec.Struct):
+    body: int
+    number: int = 3
+
+
+class LineTuple(NamedTuple):
+    body: int
+    number: int = 3
+
+
+class Lines(BaseModel):
+    line: Annotated[LineRecord, Depends(LineRecord)]
+    body: int
+    number: int = 3
+
+
+@pytest.mark.parametrize("kind", [Line, LineRecord, LineStruct, LineTuple, Lines])
+async def test_the_fields_of_a_class_are_parameters_like_any(kind: Any) -> None:
+    async def handle(body: int, line: Any = Depends(kind)) -> Any:
+        return line
+
+    line: Any = await plan(handle, resolver=Toy(), caster=caster).bind(body)({"body": 5})
+    assert type(line) is kind
+    assert (line.body, line.number) == (5, 3)
+
+
+def test_a_field_without_a_source_is_named_with_its_class() -> None:
+    async def handle(line: Any = Depends(Line)) -> None: ...
+
+    with pytest.raises(PlanError, match="parameter 'body' of 'Line' has no source"):
+        plan(handle, resolver=Toy())
 
 
 async def test_what_follows_one_that_is_left_out_is_passed_by_name() -> None:

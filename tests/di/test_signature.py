@@ -2,15 +2,18 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import pytest
+from typing_extensions import TypeAliasType
 
 from callboard_di import Callee, Depends, PlanError, plan, read
 
 from .toy import Toy, body
 
 pytestmark = pytest.mark.anyio
+
+T = TypeVar("T")
 
 
 def declare_and_return() -> Callee:
@@ -120,3 +123,18 @@ async def test_an_object_that_stands_for_a_function_is_read_as_the_function() ->
 
     assert await plan(handle, resolver=Toy()).bind(lambda _: order)({}) is order
     assert "load' (test_signature.py" in read(load).title
+
+
+Named = TypeAliasType("Named", Annotated[int, Depends(lambda: 1)])
+Renamed = TypeAliasType("Renamed", Named)
+Several = TypeAliasType("Several", list[T], type_params=(T,))
+
+
+def test_an_alias_is_read_as_what_it_stands_for() -> None:
+    def handle(marked: Any, plain: Any) -> None: ...
+
+    handle.__annotations__ = {"marked": Renamed, "plain": Several[int]}
+    marked, plain = read(handle).parameters
+
+    assert marked.marker is not None
+    assert plain.annotation == list[int]

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Any, TypeGuard, get_args, get_origin
+from typing import Any, TypeGuard
 
 from callboard_brokers import BatchDelivery, BatchMessage, Delivery, Message, Settlement
-from callboard_di import EMPTY, Plan
 
-from ._errors import BatchError, BatchUnclear, CallboardError, ControlFlow, DeclarationError
-from ._handler import where
+from ._errors import BatchError, BatchUnclear, CallboardError, ControlFlow
 from ._outcome import Outcome
 from ._worker import Worker
 
@@ -19,7 +17,6 @@ __all__ = [
     "BatchWorker",
     "Batcher",
     "InvalidParts",
-    "element_of",
     "is_batch",
     "parts_of",
     "size_of",
@@ -199,24 +196,6 @@ def is_batch(message: Message[Any]) -> TypeGuard[BatchMessage[Any]]:
 def parts_of(delivery: Delivery[Any]) -> Sequence[Delivery[Any]]:
     """Return the deliveries that *delivery* is made of."""
     return delivery.parts if isinstance(delivery, BatchDelivery) else [delivery]
-
-
-def element_of(planned: Plan[Any]) -> Any:
-    """Return the type of one message of a batch.
-
-    Raises:
-        DeclarationError: The handler does not take a list.
-    """
-    body = planned.body
-    annotation = body[0].annotation if body else Any
-    if annotation in (Any, EMPTY, list, Sequence):
-        return Any
-    if planned.spread or get_origin(annotation) not in (list, Sequence):
-        raise DeclarationError(
-            f"{where(planned.call)} handles batches, so that it takes one list of messages, such as"
-            f" list[int], not {', '.join(str(each.annotation) for each in body)}"
-        )
-    return get_args(annotation)[0]
 
 
 def named_by(error: BatchError, count: int) -> Mapping[int, Exception]:

@@ -21,7 +21,8 @@ from callboard_validation import (
     spread_decoder,
 )
 
-from ._batch import InvalidParts, element_of
+from ._batch import InvalidParts
+from ._elements import Elements, elements_of
 from ._envelope import content_type_of
 from ._errors import DeclarationError, RejectMessage
 from ._handler import where
@@ -94,7 +95,7 @@ def body_of(planned: Plan[Any], scope: Scope) -> Read | None:
     codec = scope.codec
     try:
         if scope.batch:
-            return _batch_reader(decoder(element_of(planned), codec))
+            return _batch_reader(elements_of(planned), codec)
         decode: Callable[[bytes, str | None], Any] = (
             spread_decoder([_parameter(each) for each in planned.body], codec)
             if planned.spread
@@ -113,8 +114,9 @@ def body_of(planned: Plan[Any], scope: Scope) -> Read | None:
     return read_body
 
 
-def _batch_reader(decode: Callable[[bytes, str | None], Any]) -> Read:
+def _batch_reader(elements: Elements, codec: Codec) -> Read:
     """Read all bodies, or find all that can't be: nobody else is to fail for them."""
+    decode, gather = decoder(elements.annotation, codec), elements.gather
 
     def read_bodies(message: Any) -> Any:
         batch: BatchMessage[Any] = message
@@ -127,7 +129,7 @@ def _batch_reader(decode: Callable[[bytes, str | None], Any]) -> Read:
                 failures[place] = error
         if failures:
             raise InvalidParts(failures)
-        return values
+        return values if gather is None else gather(values)
 
     return read_bodies
 

@@ -15,7 +15,7 @@ from anyio import move_on_after
 from callboard_brokers import Message
 from callboard_di import Callee, Identity, PlanError, plan
 
-from ._batch import element_of
+from ._elements import elements_of
 from ._errors import DeclarationError, NotRunning
 from ._handler import Handler, handler_of, receive_of, signature_of, where
 from ._options import RouterOptions, SubscriberOptions, prefixed
@@ -238,7 +238,7 @@ class Subscriber:
             if call.constructor is not None:
                 plan(call.constructor, resolver=AnyResolver()).bind_scope()
             if self.options.batch:
-                element_of(planned)
+                elements_of(planned)
         except PlanError as error:
             raise DeclarationError(str(error)) from error
         return call

@@ -24,8 +24,8 @@ from callboard_di import EMPTY, plan
 from callboard_validation import DefinitionError, Parameter, json_schema, spread_json_schema
 
 from ._app import App
-from ._batch import element_of
 from ._broker import Broker
+from ._elements import elements_of
 from ._handler import publishers_of
 from ._publisher import Publisher, result_element
 from ._resolver import AnyResolver
@@ -198,7 +198,7 @@ def _body_schema(call: Call, *, batch: bool) -> Schema | None:
     if planned.spread:
         parameters = [Parameter(b.name, b.annotation, b.default, b.kind) for b in planned.body]
         return _schema(lambda: spread_json_schema(parameters, title=f"{call.name}:Payload"))
-    annotation = element_of(planned) if batch else planned.body[0].annotation
+    annotation = elements_of(planned).annotation if batch else planned.body[0].annotation
     return _schema(lambda: json_schema(annotation), annotation)
 
 

@@ -11,7 +11,7 @@ from ._markers import EMPTY, Context, Depends, Header, NoCast, Path
 from ._overrides import Overrides
 from ._plan import Body, Plan, plan
 from ._resolver import Caster, Getter, Resolver
-from ._signature import BodyParameter, Callee, Identity, read
+from ._signature import BodyParameter, Callee, Identity, read, unaliased
 
 __all__ = [
     "EMPTY",
@@ -36,4 +36,5 @@ __all__ = [
     "UnknownName",
     "plan",
     "read",
+    "unaliased",
 ]

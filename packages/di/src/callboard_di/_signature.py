@@ -6,6 +6,7 @@ such as a test's own `class Order`. The running enclosing functions are found on
 
 from __future__ import annotations
 
+import builtins
 import functools
 import inspect
 import sys
@@ -13,12 +14,21 @@ from collections.abc import Callable, Container
 from dataclasses import dataclass
 from pathlib import Path
 from types import BuiltinMethodType, MethodType, MethodWrapperType
-from typing import Annotated, Any, Literal, TypeAlias, get_type_hints
+from typing import Annotated, Any, Literal, TypeAlias, get_args, get_origin, get_type_hints
 
 from ._errors import PlanError
 from ._markers import EMPTY, ContextValue, Dependency, NoCast
 
-__all__ = ["POSITIONAL", "BodyParameter", "Callee", "Identity", "Style", "read", "refuse_circle"]
+__all__ = [
+    "POSITIONAL",
+    "BodyParameter",
+    "Callee",
+    "Identity",
+    "Style",
+    "read",
+    "refuse_circle",
+    "unaliased",
+]
 
 Call: TypeAlias = Callable[..., Any]
 Marker: TypeAlias = Dependency | ContextValue
@@ -119,6 +129,17 @@ class Identity:
         return hash(self._key)
 
 
+def unaliased(annotation: Any) -> Any:
+    """Return what `type Session = Annotated[...]` (PEP 695) is a name for, or *annotation* itself."""
+    while hasattr(alias := get_origin(annotation) or annotation, "__value__") and hasattr(
+        alias, "__type_params__"
+    ):
+        # Of `type Several[T] = list[T]`, `Several[int]` is `list[int]`.
+        arguments = get_args(annotation) if alias is not annotation else ()
+        annotation = alias.__value__[arguments] if arguments else alias.__value__
+    return annotation
+
+
 def refuse_circle(call: Call, chain: tuple[Call, ...]) -> None:
     """Raise the error if *call* is needed by one in *chain*, which needs it."""
     if Identity(call) in map(Identity, chain):
@@ -203,9 +224,7 @@ def _resolve(annotation: Any, names: Names) -> Any:
     def holder() -> None: ...
 
     holder.__annotations__ = {"it": annotation}
-    resolved = get_type_hints(holder, *names, include_extras=True)["it"]
-    # `type Session = Annotated[...]` (PEP 695) is a name for its value.
-    return getattr(resolved, "__value__", resolved)
+    return unaliased(get_type_hints(holder, *names, include_extras=True)["it"])
 
 
 def _names(call: Call) -> Names:
@@ -221,7 +240,8 @@ def _names(call: Call) -> Names:
         if function.__qualname__.startswith(outer) and frame.f_globals is around:
             local = {**frame.f_locals, **local}  # the nearest wins
         frame = frame.f_back
-    return (vars(module) if module else {}) | around, local
+    # The constructor of a NamedTuple has globals of its own, without builtins.
+    return (vars(module) if module else {}) | around | {"__builtins__": vars(builtins)}, local
 
 
 def _style(call: Call) -> Style:
@@ -260,5 +280,8 @@ def _title(call: Call) -> str:
     called, function = _bare(call), _unwrap(call)
     named = called if isinstance(called, type) else function
     code = getattr(function, "__code__", None)
+    if named is not function:  # its constructor may be inherited, or generated
+        module = sys.modules.get(named.__module__)
+        code = code if code and code.co_filename == getattr(module, "__file__", None) else None
     place = f" ({Path(code.co_filename).name}:{code.co_firstlineno})" if code else ""
     return repr(named.__qualname__.rpartition("<locals>.")[2]) + place

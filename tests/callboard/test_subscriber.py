@@ -291,3 +291,65 @@ def test_the_same_method_is_refused_a_second_time(broker: MemoryBroker) -> None:
 
     with pytest.raises(DeclarationError, match="is subscribed to"):
         broker.subscriber("orders")(clerk.take)
+
+
+def test_a_method_is_refused_in_the_body_of_its_class(broker: MemoryBroker) -> None:
+    def declare() -> object:
+        class Desk:
+            @broker.subscriber("orders")
+            async def take(self, order: int) -> None: ...
+
+        return Desk
+
+    with pytest.raises(
+        DeclarationError, match=r"Desk.take' .* nobody gives it 'self': .*\(instance.take\)"
+    ):
+        declare()
+
+
+def test_so_is_a_class_method_and_a_function_of_a_class(broker: MemoryBroker) -> None:
+    class Desk:
+        async def take(self, order: int) -> None: ...
+
+    def declare() -> object:
+        class Till:
+            @classmethod
+            @broker.subscriber("orders")
+            async def take(cls, order: int) -> None: ...
+
+        return Till
+
+    with pytest.raises(DeclarationError, match="nobody gives it 'self'"):
+        broker.subscriber("orders")(Desk.take)
+    with pytest.raises(DeclarationError, match="nobody gives it 'cls'"):
+        declare()
+
+
+async def test_static_class_and_bound_methods_are_handlers(broker: MemoryBroker) -> None:
+    handled: list[str] = []
+
+    class Desk:
+        @staticmethod
+        @broker.subscriber("inner")
+        async def inner(order: str) -> None:
+            handled.append(f"inner {order}")
+
+        @broker.subscriber("outer")
+        @staticmethod
+        async def outer(order: str) -> None:
+            handled.append(f"outer {order}")
+
+        @classmethod
+        async def of_class(cls, order: str) -> None:
+            handled.append(f"class {order}")
+
+        async def bound(self, order: str) -> None:
+            handled.append(f"bound {order}")
+
+    broker.subscriber("class")(Desk.of_class)
+    broker.subscriber("bound")(Desk().bound)
+
+    async with TestBroker(broker):
+        for address in ("inner", "outer", "class", "bound"):
+            await broker.publish("1", address)
+    assert handled == ["inner 1", "outer 1", "class 1", "bound 1"]

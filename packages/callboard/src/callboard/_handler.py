@@ -26,6 +26,7 @@ __all__ = [
     "handler_of",
     "publishers_of",
     "receive_of",
+    "refuse_unbound",
     "signature_of",
     "where",
 ]
@@ -152,6 +153,25 @@ def signature_of(function: Callable[..., Any]) -> Callee:
         return read(function)
     except PlanError as error:
         raise DeclarationError(str(error)) from error
+
+
+def refuse_unbound(handler: Handler[..., Any]) -> None:
+    """Refuse a method that was decorated in the body of its class: nobody would give its `self`.
+
+    It is known by the name of its parameter, as everywhere: whether a decorator above this one
+    makes something else of the function, such as a `staticmethod`, can't be seen from here.
+
+    Raises:
+        DeclarationError: It is one.
+    """
+    owner, first = handler.__qualname__.rpartition(".")[0], handler.callee.parameters[:1]
+    in_a_class = owner and not owner.endswith("<locals>")
+    if in_a_class and first and first[0].name in ("self", "cls"):
+        raise DeclarationError(
+            f"{where(handler.function)} is a method, and nobody gives it {first[0].name!r}: subscribe"
+            f" the method of an instance, `subscriber(...)(instance.{handler.__name__})`, or decorate"
+            " the class, with `async def receive(self, message)` in it, or make it a @staticmethod"
+        )
 
 
 def receive_of(actor: type) -> Callee:

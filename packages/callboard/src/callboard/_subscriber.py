@@ -17,7 +17,7 @@ from callboard_di import Callee, Identity, PlanError, plan
 
 from ._elements import elements_of
 from ._errors import DeclarationError, NotRunning
-from ._handler import Handler, handler_of, receive_of, signature_of, where
+from ._handler import Handler, handler_of, receive_of, refuse_unbound, signature_of, where
 from ._options import RouterOptions, SubscriberOptions, prefixed
 from ._reading import Reading
 from ._resolver import AnyResolver
@@ -270,5 +270,6 @@ def _read(target: Any, condition: Filter | None) -> Call:
     if callable(target):
         function: Callable[..., Any] = target
         handler = handler_of(function)
+        refuse_unbound(handler)
         return Call(handler, handler.callee, None, condition)
     raise DeclarationError(f"a subscriber decorates a function or an actor class, not {target!r}")

@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from math import inf
 from typing import Any
 
+from anyio import sleep_forever
+
 from callboard import MemoryBroker, Message
 from callboard.memory import MemorySource, MemoryTarget
 from callboard_brokers import (
@@ -34,6 +36,8 @@ class Faulty:
         self.attempts: Counter[str] = Counter()
         self.recall: Callable[[], None] = lambda: None
         """Has the reader give back what it has not begun."""
+        self.silent: set[str] = set()
+        """For what it waits for ever: "connect" or "subscribe"."""
         self.limit: float = inf
         """How many bytes a message may have, its headers included."""
 
@@ -47,6 +51,8 @@ class Faulty:
 
     @asynccontextmanager
     async def connect(self) -> AsyncGenerator[FaultyConnection]:
+        if "connect" in self.silent:
+            await sleep_forever()
         if self.attempt("connect"):
             raise ConnectionLost("nobody answers")
         async with self.inner.connect() as connection:
@@ -64,6 +70,8 @@ class FaultyConnection:
     async def subscribe(
         self, source: MemorySource, capacity: int
     ) -> AsyncGenerator[FaultySubscription]:
+        if "subscribe" in self._adapter.silent:
+            await sleep_forever()
         async with self._inner.subscribe(source, capacity) as subscription:
             yield FaultySubscription(subscription, self._adapter)
 

@@ -753,6 +753,26 @@ async def test_a_signal_ends_the_run_in_good_order(
     assert app.hard_stop is None
 
 
+@pytest.mark.parametrize("silent", ["connect", "subscribe"])
+async def test_a_stop_while_a_server_is_waited_for_ends_at_once(silent: str) -> None:
+    broker = FaultyBroker()
+    broker.faulty.silent.add(silent)
+    broker.subscriber("orders")(anyio.sleep)
+    ends: list[float] = []
+
+    async def run() -> None:
+        await App(MemoryBroker(), broker).run()
+        ends.append(anyio.current_time() - began)
+
+    async with create_task_group() as tasks:
+        tasks.start_soon(run)
+        await wait_all_tasks_blocked()
+        began = anyio.current_time()
+        signal.raise_signal(signal.SIGTERM)
+
+    assert ends == [0]
+
+
 async def test_a_signal_during_the_start_ends_it(app: App, calls: list[str]) -> None:
     async def wait_for_a_database() -> None:
         signal.raise_signal(signal.SIGTERM)

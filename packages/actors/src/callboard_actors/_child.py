@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeAlias, get_args
 
@@ -90,6 +91,13 @@ class Child:
         self.survivor, self.failure = survivor, failure
         if self._changed is not None:
             self._changed()
+
+    @contextmanager
+    def unless_stopped(self) -> Generator[None]:
+        """Leave the block if the child is asked to stop before it is ready: nothing is in hand."""
+        with anyio.CancelScope() as scope:
+            self.on_stop(lambda: None if self.started else scope.cancel())
+            yield
 
     async def stopping(self) -> None:
         """Wait until the child is asked to stop."""

@@ -44,25 +44,29 @@ class Reading:
 
     async def run(self, child: Child) -> None:
         """Be a child of the broker's supervisor."""
-        source, capacity = self._declared.source, self._declared.options.mailbox
         if self._mailbox.closed:
             self._open_mailbox()
         self._failure = None
         try:
-            async with self._runtime.connection.subscribe(source, capacity) as subscription:
-                self.subscription = subscription
-                if isinstance(subscription, Recalling):
-                    subscription.on_recall(self._give_back)
-                child.ready()
-                with anyio.CancelScope() as intake:
-                    child.on_stop(intake.cancel)
-                    await self._fill(subscription)
-                self._give_back()
+            with child.unless_stopped():
+                await self._read(child)
         except Exception as error:
             self._failure = error
             raise
         finally:
             self._mailbox.close()
+
+    async def _read(self, child: Child) -> None:
+        source, capacity = self._declared.source, self._declared.options.mailbox
+        async with self._runtime.connection.subscribe(source, capacity) as subscription:
+            self.subscription = subscription
+            if isinstance(subscription, Recalling):
+                subscription.on_recall(self._give_back)
+            child.ready()
+            with anyio.CancelScope() as intake:
+                child.on_stop(intake.cancel)
+                await self._fill(subscription)
+            self._give_back()
 
     async def take(self) -> Message[Any]:
         """Wait for the next message.

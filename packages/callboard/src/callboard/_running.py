@@ -110,6 +110,10 @@ class Running:
         )
 
     async def _read(self, child: Child) -> None:
+        with child.unless_stopped():
+            await self._hold(child)
+
+    async def _hold(self, child: Child) -> None:
         """Hold the subscription open; give back what nobody has handled by the end."""
         options = self._options
         in_hand = options.batch_size if options.batch else 1

@@ -105,6 +105,10 @@ class Runtime:
                 await connection.publish(message, target)
 
     async def _connect(self, child: Child) -> None:
+        with child.unless_stopped():
+            await self._hold(child)
+
+    async def _hold(self, child: Child) -> None:
         async with self.adapter.connect() as connection:
             self._connection = connection
             try:

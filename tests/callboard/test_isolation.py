@@ -160,3 +160,50 @@ async def test_a_batch_finds_nothing_of_the_one_before(broker: MemoryBroker) -> 
     await publish_twice(broker)
 
     assert found == [None, None]
+
+
+async def test_the_halves_of_a_batch_find_nothing_of_the_calls_before(
+    broker: MemoryBroker,
+) -> None:
+    calls: list[tuple[int, object]] = []
+
+    @broker.subscriber(
+        "words", group="g", batch=True, max_records=2, batch_timeout_ms=1000, on_batch_error="split"
+    )
+    async def handle(bodies: list[str]) -> None:
+        calls.append((len(bodies), span.get()))
+        span.set(bodies[0])
+        raise ValueError(bodies)
+
+    async with broker:
+        await broker.start()
+        await broker.publish("one", "words")
+        await broker.publish("two", "words")
+        await sleep(2)
+
+    assert calls == [(2, None), (1, None), (1, None)]
+
+
+async def test_the_valid_messages_of_a_batch_find_nothing_of_the_call_before() -> None:
+    found: list[object] = []
+
+    def tracing(handle: Handle) -> Handle:
+        async def traced(message: Message[Any]) -> object:
+            found.append(span.get())
+            span.set("set")
+            return await handle(message)
+
+        return traced
+
+    broker = MemoryBroker(middlewares=[tracing])
+
+    @broker.subscriber("numbers", group="g", batch=True, max_records=2, batch_timeout_ms=1000)
+    async def handle(bodies: list[int]) -> None: ...
+
+    async with broker:
+        await broker.start()
+        await broker.publish(1, "numbers")
+        await broker.publish("no number", "numbers")
+        await sleep(2)
+
+    assert found == [None, None]

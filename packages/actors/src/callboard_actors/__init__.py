@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from callboard_actors._actor import Actor, Failed, Quarantine, lifecycle, serve
+from callboard_actors._actor import Actor, Failed, Quarantine, isolated, lifecycle, serve
 from callboard_actors._child import Child, ChildSpec, Run
 from callboard_actors._context import ActorContext
 from callboard_actors._decisions import Decision, Rule, concerns_actor, decision
@@ -98,6 +98,7 @@ __all__ = [
     "consistent_hash",
     "decision",
     "guarded",
+    "isolated",
     "lifecycle",
     "round_robin",
     "serve",

@@ -27,7 +27,7 @@ from callboard_actors._errors import MailboxClosed
 from callboard_actors._exits import ExitReason, as_exit, describe, guarded, is_foreign
 from callboard_actors._reader import Reader
 
-__all__ = ["Actor", "Failed", "Quarantine", "lifecycle", "serve"]
+__all__ = ["Actor", "Failed", "Quarantine", "isolated", "lifecycle", "serve"]
 
 T = TypeVar("T")
 M_contra = TypeVar("M_contra", contravariant=True)
@@ -90,7 +90,7 @@ async def serve(
     Raises:
         ForeignCancellation: *receive* was cancelled by something that is no cancel scope.
     """
-    await _isolated(_serve(receive, reader, quarantine, decide, failed))
+    await isolated(_serve(receive, reader, quarantine, decide, failed))
 
 
 async def _serve(  # noqa: C901 - the loop is one piece: what it does for each item must stay in sight
@@ -130,7 +130,7 @@ async def _serve(  # noqa: C901 - the loop is one piece: what it does for each i
 
 
 @coroutine
-def _isolated(work: Coroutine[Any, Any, None]) -> Generator[Any, Any, None]:
+def isolated(work: Coroutine[Any, Any, T]) -> Generator[Any, Any, T]:
     """Await *work* in a copy of the running context: what it sets ends with it."""
     clean = copy_context()
     run, step, sent = clean.copy().run, work.send, None
@@ -138,8 +138,9 @@ def _isolated(work: Coroutine[Any, Any, None]) -> Generator[Any, Any, None]:
         while True:
             try:
                 awaited = run(step, sent)
-            except StopIteration:
-                return
+            except StopIteration as end:
+                result: T = end.value
+                return result
             step, sent = work.send, None
             if awaited is _FORGET:
                 run = clean.copy().run
@@ -154,7 +155,7 @@ def _isolated(work: Coroutine[Any, Any, None]) -> Generator[Any, Any, None]:
 
 @coroutine
 def _forget() -> Generator[object, None, None]:
-    """Let the `_isolated` work that awaits this itself go on in a new copy. No checkpoint."""
+    """Let the `isolated` work that awaits this itself go on in a new copy. No checkpoint."""
     yield _FORGET
 
 

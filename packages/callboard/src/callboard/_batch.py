@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, TypeGuard
 
+from callboard_actors import isolated
 from callboard_brokers import BatchDelivery, BatchMessage, Delivery, Message, Settlement
 
 from ._errors import BatchError, BatchUnclear, CallboardError, ControlFlow
@@ -120,6 +121,14 @@ class BatchWorker(Worker):
             self._keeper.park()
 
     async def _try(self, parts: Sequence[Delivery[Any]]) -> None:
+        """Handle *parts*, and what of them is to be tried again: that finds nothing of this call."""
+        for again in await isolated(self._attempt(parts)):
+            left = [part for part in again if not part.settled]
+            if left:
+                await self._try(left)
+
+    async def _attempt(self, parts: Sequence[Delivery[Any]]) -> Sequence[Sequence[Delivery[Any]]]:
+        """Handle *parts* once; return those that are to be tried again, by calls."""
         message = BatchDelivery(parts).message
         for each in (message, *message.parts):
             each.binding = self._keeper
@@ -127,13 +136,11 @@ class BatchWorker(Worker):
             outcome, failures = await self._call(message)
         except InvalidParts as error:
             await self._finish_parts(parts, error.failures, None)
-            valid = [part for n, part in enumerate(parts) if n not in error.failures]
-            if valid:
-                await self._try(valid)
+            return [[part for n, part in enumerate(parts) if n not in error.failures]]
         except Exception as error:  # noqa: BLE001 - whatever a handler raises is decided upon here
-            await self._divide(parts, error)
-        else:
-            await self._finish_parts(parts, failures, outcome)
+            return await self._divide(parts, error)
+        await self._finish_parts(parts, failures, outcome)
+        return []
 
     async def _call(self, message: BatchMessage[Any]) -> tuple[Outcome, Mapping[int, Exception]]:
         """Call the handler; return what follows, and which messages it says have failed."""
@@ -151,17 +158,16 @@ class BatchWorker(Worker):
             message = BatchMessage(kept) if kept else message
         return self._conclude(message, result), failures
 
-    async def _divide(self, parts: Sequence[Delivery[Any]], error: Exception) -> None:
-        """Fail *parts*; or try the halves of them, if that is asked for and can make a difference."""
+    async def _divide(
+        self, parts: Sequence[Delivery[Any]], error: Exception
+    ) -> Sequence[Sequence[Delivery[Any]]]:
+        """Fail *parts*; or return halves, if that is asked for and can make a difference."""
         middle = len(parts) // 2
         alike = isinstance(error, ControlFlow) or self._settles(error) in (None, Settlement.ACK)
         if not self._splits or not middle or alike:
             await self._fail(parts, error)
-            return
-        for half in (parts[:middle], parts[middle:]):
-            left = [part for part in half if not part.settled]
-            if left:
-                await self._try(left)
+            return []
+        return [parts[:middle], parts[middle:]]
 
     async def _fail(self, parts: Sequence[Delivery[Any]], error: Exception) -> None:
         """Decide once, for all of *parts* together."""

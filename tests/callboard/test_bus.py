@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 
 import pytest
-from anyio import wait_all_tasks_blocked
+from anyio import sleep, wait_all_tasks_blocked
 
-from callboard import Event, MemoryBroker
+from callboard import ActorCrash, Event, MemoryBroker
 
 pytestmark = pytest.mark.anyio
 
@@ -22,7 +22,7 @@ async def test_sinks_get_events_in_the_order_of_their_subscription(broker: Memor
     assert seen == [("first", "tea.ready"), ("second", "tea.ready")]
 
 
-async def test_a_subscription_can_be_ended_and_ends_once(broker: MemoryBroker) -> None:
+async def test_a_subscription_can_be_ended_and_ends_no_other(broker: MemoryBroker) -> None:
     seen: list[Event] = []
     end = broker.events.subscribe(seen.append)
     broker.events.subscribe(seen.append)
@@ -34,25 +34,55 @@ async def test_a_subscription_can_be_ended_and_ends_once(broker: MemoryBroker) -
     end()
     end()
     broker.events(Event("tea.cold", "kitchen"))
-    assert len(seen) == 1
+    assert len(seen) == 2
 
 
-async def test_a_sink_that_raises_is_detached_and_stops_no_other(
+async def test_a_sink_that_raises_is_kept_and_stops_no_other(broker: MemoryBroker) -> None:
+    seen: list[str] = []
+
+    def fail(event: Event) -> None:
+        seen.append("failing")
+        raise LookupError("no disk")
+
+    broker.events.subscribe(fail)
+    broker.events.subscribe(lambda event: seen.append(event.name))
+    broker.events(Event("tea.ready", "kitchen"))
+    broker.events(Event("tea.cold", "kitchen"))
+
+    assert seen == ["failing", "tea.ready", "failing", "tea.cold"]
+
+
+async def test_of_a_sink_that_always_raises_a_line_tells_once_in_a_while(
     broker: MemoryBroker, caplog: pytest.LogCaptureFixture
 ) -> None:
-    seen: list[Event] = []
-
     def fail(event: Event) -> None:
         raise LookupError("no disk")
 
     broker.events.subscribe(fail)
-    broker.events.subscribe(seen.append)
-    broker.events(Event("tea.ready", "kitchen"))
-    broker.events(Event("tea.cold", "kitchen"))
+    for _ in range(121):
+        broker.events(Event("tea.ready", "kitchen"))
+        await sleep(1)
 
-    assert [event.name for event in seen] == ["tea.ready", "tea.cold"]
-    assert [record.levelno for record in caplog.records] == [logging.ERROR]
-    assert "is detached" in caplog.text
+    lines = [record.getMessage() for record in caplog.records]
+    assert [record.levelno for record in caplog.records] == [logging.ERROR] * 3
+    assert "has raised on tea.ready, for the 61. time; it is kept" in lines[1]
+
+
+async def test_an_event_without_a_particular_silences_no_log(
+    broker: MemoryBroker, caplog: pytest.LogCaptureFixture
+) -> None:
+    @broker.subscriber("orders")
+    async def handle(order: str) -> None:
+        raise ActorCrash("boom")
+
+    async with broker:
+        await broker.start()
+        broker.events(Event("connection.lost", "memory", {"address": "x"}))
+        await broker.publish("order", "orders")
+        await wait_all_tasks_blocked()
+
+    assert "memory can't reach x, and tries again until it can: ?" in caplog.text
+    assert "worker-0 crashed" in caplog.text
 
 
 async def test_a_sink_may_unsubscribe_while_it_is_called(broker: MemoryBroker) -> None:

@@ -15,7 +15,8 @@ import anyio
 import pytest
 
 from callboard import App, DeclarationError, MemoryBroker
-from callboard._inspect import LookError, View, look
+from callboard._inspect import LookError, look
+from callboard._view import View
 
 pytestmark = pytest.mark.anyio
 
@@ -213,8 +214,8 @@ async def test_whoever_says_nothing_sensible_does_not_disturb_the_others(path: P
         b"[]\n",
         b'{"tree": {}, "samples": {}}\n',
         b'{"callboard": 2, "error": "no"}\n',
-        b'{"callboard": 1, "now": 1, "samples": {}, "tree": {"id": "app", "children": 7}}\n',
-        b'{"callboard": 1, "now": 1, "sam',
+        b'{"callboard": 1, "view": {"now": 1, "tree": {"id": "app", "children": 7}}}\n',
+        b'{"callboard": 1, "view": {"now": 1, "tr',
     ],
 )
 async def test_whatever_else_answers_is_told_from_an_application(path: Path, answer: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 
 import anyio
@@ -10,7 +11,7 @@ import pytest
 from callboard import App, DeclarationError, MemoryBroker
 from callboard._observer import Observer, walk
 from callboard._watchdog import Culprit
-from callboard_actors import Child, Event, Node
+from callboard_actors import Event, Node
 
 pytestmark = pytest.mark.anyio
 
@@ -52,7 +53,9 @@ def events() -> list[Event]:
 
 @pytest.fixture
 def observer(stage: Stage, events: list[Event]) -> Observer:
-    return Observer(stage.tree, {"app/memory": events.append}, slow=1.0)
+    return Observer(
+        stage.tree, {"app/memory": events.append}, logger=logging.getLogger("app"), slow=1.0
+    )
 
 
 async def test_a_rate_is_by_the_time_that_has_really_passed(
@@ -133,19 +136,17 @@ async def test_a_slow_message_is_reported_once_with_the_path_in_the_tree(
 
 
 async def test_a_lag_names_who_kept_the_loop(observer: Observer, events: list[Event]) -> None:
-    observer.beat(0.05, Culprit(WORKER, "shop.py:1 in pack"))
-    observer.beat(0.4, Culprit(WORKER, "shop.py:2 in pack"))
+    observer.lag(0.4, Culprit(WORKER, "shop.py:2 in pack"))
 
     (event,) = events
     assert (event.name, event.path) == ("loop.lag", WORKER)
     assert event.attributes == {"seconds": 0.4, "where": "shop.py:2 in pack"}
 
 
-@pytest.mark.parametrize("culprit", [None, Culprit("", "shop.py:1 in hook")])
 async def test_a_lag_that_is_no_actor_s_is_the_application_s(
-    observer: Observer, events: list[Event], culprit: Culprit | None
+    observer: Observer, events: list[Event]
 ) -> None:
-    observer.beat(0.4, culprit)
+    observer.lag(0.4, Culprit("", "shop.py:1 in hook"))
 
     assert [event.path for event in events] == ["app"]
 
@@ -193,24 +194,13 @@ async def test_every_path_of_an_event_of_the_tree_is_a_path_in_the_tree(
 
 
 async def observed(app: App, broker: MemoryBroker, seconds: float) -> set[str]:
-    """Publish a message to *app*, observe it for a while, and return the paths in its tree."""
+    """Publish a message, let *app* observe itself for a while; return the paths in its tree."""
     await app.start()
-    # Beside the application rather than inside, where a socket would want real time.
-    buses = {f"app/{name}": each.events for name, each in names(app).items()}
-    observer, child = Observer(app.tree, buses, slow=app.slow), Child()
-    async with anyio.create_task_group() as group:
-        group.start_soon(observer.run, child)
-        await broker.publish(1, "orders")
-        await anyio.sleep(seconds)
-        child.stop()
+    await broker.publish(1, "orders")
+    await anyio.sleep(seconds)
     paths = {"app", *(path for path, _ in walk(app.tree(), "app"))}
     await app.stop()
     return paths
-
-
-def names(app: App) -> dict[str, MemoryBroker]:
-    brokers = [broker for broker in app.brokers if isinstance(broker, MemoryBroker)]
-    return {node.id: broker for node, broker in zip(app.tree().children, brokers, strict=True)}
 
 
 async def test_a_tree_shows_what_waits_and_what_is_in_hand(broker: MemoryBroker) -> None:
@@ -246,17 +236,14 @@ async def test_the_figures_of_a_live_application_fit_what_it_does(
         await anyio.sleep(0.75)
 
     await app.start()
-    observer, child = Observer(app.tree, {}), Child()
-    async with anyio.create_task_group() as group:
-        group.start_soon(observer.run, child)
-        for number in range(20):
-            await broker.publish(number, "orders")
-            await anyio.sleep(1)
-        child.stop()
+    for number in range(20):
+        await broker.publish(number, "orders")
+        await anyio.sleep(1)
+    samples = app.view().samples
     await app.stop()
 
-    assert observer.samples[SUBSCRIPTION].rate == pytest.approx(1, abs=0.1)
-    assert observer.samples[WORKER].workload == pytest.approx(75, abs=3)
+    assert samples[SUBSCRIPTION].rate == pytest.approx(1, abs=0.1)
+    assert samples[WORKER].workload == pytest.approx(75, abs=3)
 
 
 async def test_every_message_has_a_token_of_its_own(broker: MemoryBroker) -> None:

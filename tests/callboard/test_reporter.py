@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 
+import anyio
 import pytest
-from anyio import wait_all_tasks_blocked
+from anyio import sleep, wait_all_tasks_blocked
 from pydantic import BaseModel
 
 from callboard import (
@@ -19,6 +20,7 @@ from callboard import (
     Supervision,
     TestBroker,
 )
+from callboard._reporter import _LIFE  # pyright: ignore[reportPrivateUsage] - the whole table
 
 from .faulty import FaultyBroker
 
@@ -112,9 +114,9 @@ async def test_a_crash_is_told_once_and_not_at_every_level_of_the_tree(
 
     (record,) = log.records
     assert record.getMessage().startswith(
-        "memory/subscriptions/Broken(orders)/workers/worker-0 crashed: Traceback"
+        "memory/subscriptions/Broken(orders)/workers/worker-0 crashed:\n  Traceback"
     )
-    assert record.getMessage().endswith("LookupError: no shelf\n")
+    assert record.getMessage().endswith("LookupError: no shelf")
 
 
 async def test_crash_restart_and_quarantine_are_told(
@@ -129,7 +131,7 @@ async def test_crash_restart_and_quarantine_are_told(
         with pytest.raises(Quarantined):
             await broker.publish(1, "orders", message_id="m1")
 
-    told = [(record.levelname, record.getMessage().partition(": ")[0]) for record in log.records]
+    told = [(record.levelname, record.getMessage().partition(":")[0]) for record in log.records]
     worker = "test/memory-1/subscriptions/Clerk(orders)/workers/worker-0"
     assert told[:2] == [
         ("ERROR", f"{worker} crashed"),
@@ -211,3 +213,83 @@ async def test_the_lines_of_a_broker_go_to_the_logger_that_it_was_given(
     await deliver(broker, 1)
 
     assert [record.name for record in caplog.records] == ["shop"]
+
+
+NASTY = "id\x1b]0;title\x07\x1b[2J\r\nCRITICAL root: logged in"
+
+
+def written(log: pytest.LogCaptureFixture) -> list[str]:
+    """Return the lines as a handler writes them, without the first letters of each record."""
+    formatter = logging.Formatter("%(message)s")
+    return [line for each in log.records for line in formatter.format(each).split("\n")]
+
+
+async def test_what_a_message_or_an_exception_says_can_forge_no_line_and_no_escape(
+    broker: MemoryBroker, log: pytest.LogCaptureFixture
+) -> None:
+    @broker.subscriber("orders")
+    class Clerk:
+        async def receive(self, order: str) -> None:
+            raise LookupError(NASTY) if order == "fail" else ActorCrash(NASTY)
+
+    async with broker:
+        await broker.start()
+        for order in ("fail", "crash"):
+            await broker.publish(order, "orders", message_id=NASTY)
+        await sleep(1)
+
+    lines = written(log)
+    assert any("LookupError" in line for line in lines)
+    assert any("crashed" in line for line in lines)
+    assert all(line.isprintable() and not line.startswith("CRITICAL") for line in lines)
+
+
+async def test_an_exception_of_twenty_megabytes_is_clipped(
+    broker: MemoryBroker, log: pytest.LogCaptureFixture
+) -> None:
+    @broker.subscriber("orders")
+    async def handle(order: int) -> None:
+        raise LookupError("x" * 20_000_000)
+
+    await deliver(broker, 1)
+
+    assert sum(map(len, written(log))) < 12_000
+
+
+async def test_an_exception_that_cannot_be_shown_is_told_all_the_same(
+    broker: MemoryBroker, log: pytest.LogCaptureFixture
+) -> None:
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise LookupError
+
+    @broker.subscriber("orders")
+    async def handle(order: int) -> None:
+        raise Mute
+
+    await deliver(broker, 1)
+
+    assert "Mute: (its text can't be read)" in written(log)[0]
+
+
+@pytest.mark.parametrize("name", sorted(_LIFE))
+def test_every_line_is_written_whatever_its_event_says(
+    broker: MemoryBroker, log: pytest.LogCaptureFixture, name: str
+) -> None:
+    log.set_level(logging.DEBUG, "callboard")
+
+    class Odd:
+        def __str__(self) -> str:
+            raise LookupError
+
+    async def tell() -> None:
+        broker.events(Event(name, "memory"))
+        broker.events(Event(name, "memory", {"error": Odd(), "delay": "soon", "seconds": None}))
+        broker.events(Event(name, "", {"error": NASTY, "address": NASTY, "path": NASTY}))
+
+    anyio.run(tell)
+
+    lines = written(log)
+    assert len([line for line in lines if not line.startswith("  ")]) == 3
+    assert all(line.isprintable() for line in lines)
+    assert "raised" not in log.text

@@ -414,7 +414,7 @@ async def test_a_subscription_that_was_down_goes_on_where_it_was(
 
         assert broker.unread("bad") == 0
     assert told == ["subscription.down", "subscription.up"]
-    assert "Bad(bad) is down; it is tried again in 30 s: " in caplog.text
+    assert "Bad(bad) is down; it is tried again in 30.0 s: " in caplog.text
     assert "Bad(bad) is up again" in caplog.text
 
 

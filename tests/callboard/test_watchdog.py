@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from time import perf_counter
 
 import anyio
@@ -31,53 +30,98 @@ async def grind(child: Child, seconds: float) -> None:
     spin(seconds)
 
 
-async def test_whoever_runs_while_the_loop_is_late_is_seen() -> None:
-    watchdog = Watchdog(0.01)
-    with watchdog.watching():
-        watchdog.beat()
-        await grind(Child("app/mill"), 0.15)
-        culprit = watchdog.beat()
+class Kennel:
+    """What a watchdog has told, and barked meanwhile."""
 
-    assert culprit is not None
+    def __init__(self) -> None:
+        self.barks: list[tuple[float, Culprit]] = []
+        self._told = anyio.Event()
+        self.watchdog = Watchdog(self._hear, lambda *bark: self.barks.append(bark), long=0.04)
+
+    def _hear(self, seconds: float, culprit: Culprit) -> None:
+        self.seconds, self.culprit = seconds, culprit
+        self._told.set()
+
+    async def told(self) -> Culprit:
+        with anyio.fail_after(5):
+            await self._told.wait()
+        return self.culprit
+
+
+async def test_whoever_runs_while_the_loop_is_late_is_told() -> None:
+    kennel = Kennel()
+    with kennel.watchdog.watching():
+        await grind(Child("app/mill"), 0.4)
+        culprit = await kennel.told()
+
     assert culprit.path == "app/mill"
     assert culprit.where.startswith("test_watchdog.py:")
     assert culprit.where.endswith("in spin")
+    assert 0.2 < kennel.seconds < 1
 
 
 async def test_who_runs_longest_is_the_culprit() -> None:
-    watchdog = Watchdog(0.01)
-    with watchdog.watching():
-        watchdog.beat()
-        await grind(Child("app/short"), 0.07)
-        await grind(Child("app/long"), 0.15)
-        culprit = watchdog.beat()
+    kennel = Kennel()
+    with kennel.watchdog.watching():
+        await grind(Child("app/short"), 0.15)
+        await grind(Child("app/long"), 0.5)
+        culprit = await kennel.told()
 
-    assert culprit is not None
     assert culprit.path == "app/long"
 
 
 async def test_code_outside_of_the_tree_has_no_path() -> None:
-    watchdog = Watchdog(0.01)
-    with watchdog.watching():
-        watchdog.beat()
-        spin(0.15)
-        culprit = watchdog.beat()
+    kennel = Kennel()
+    with kennel.watchdog.watching():
+        spin(0.4)
+        culprit = await kennel.told()
 
-    assert isinstance(culprit, Culprit)
     assert culprit.path == ""
 
 
 async def test_nobody_is_seen_while_the_loop_turns() -> None:
-    watchdog = Watchdog(1.0)
-    with watchdog.watching():
-        spin(0.1)
+    kennel = Kennel()
+    with kennel.watchdog.watching(), pytest.raises(TimeoutError), anyio.fail_after(0.5):
+        await kennel.told()
 
-        assert watchdog.beat() is None
+
+async def test_who_blocks_the_loop_is_named_while_it_lasts_and_ever_more_rarely() -> None:
+    kennel = Kennel()
+    with kennel.watchdog.watching():
+        await grind(Child("app/mill"), 0.7)
+        seconds = [at for at, _ in kennel.barks]
+
+    assert len(seconds) == 2  # at 0.04 and 0.2 s; the next would be at 1 s
+    assert {culprit.path for _, culprit in kennel.barks} == {"app/mill"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("whole", [True, False], ids=["application", "broker"])
+async def test_the_log_names_the_handler_that_has_kept_the_event_loop(
+    broker: MemoryBroker, caplog: pytest.LogCaptureFixture, whole: bool
+) -> None:
+    lag = anyio.Event()
+
+    @broker.subscriber("parcels")
+    async def mill(parcel: int) -> None:
+        spin(1.4)
+
+    broker.events.subscribe(lambda event: lag.set() if event.name == "loop.lag" else None)
+    runs: App | MemoryBroker = App(broker) if whole else broker
+    await runs.start()
+    await broker.publish(1, "parcels")
+    with anyio.fail_after(5):
+        await lag.wait()
+    await runs.stop()
+
+    (line,) = [each.getMessage() for each in caplog.records if "event loop" in each.getMessage()]
+    assert "memory/subscriptions/mill(parcels)/workers/worker-0 has kept the event loop" in line
+    assert line.endswith("in spin")
 
 
 @pytest.mark.slow
 async def test_the_culprit_is_named_and_not_who_waits_for_something(
-    broker: MemoryBroker, tmp_path: Path
+    broker: MemoryBroker,
 ) -> None:
     lag, told = anyio.Event(), list[Event]()
 
@@ -95,7 +139,7 @@ async def test_the_culprit_is_named_and_not_who_waits_for_something(
             lag.set()
 
     broker.events.subscribe(hear)
-    app = App(broker, inspect=tmp_path / "s")
+    app = App(broker)
     await app.start()
     await broker.publish(1, "letters")
     await anyio.sleep(0.1)

@@ -8,7 +8,7 @@ from typing import TypeVar
 import pytest
 from anyio import Event, create_task_group, fail_after, sleep
 
-from callboard import AckPolicy, Header, NackMessage, RequestFailed, SkipMessage
+from callboard import AckPolicy, App, Header, NackMessage, RequestFailed, SkipMessage
 from callboard import Event as CallboardEvent
 from callboard.kafka import (
     KafkaBroker,
@@ -20,6 +20,7 @@ from callboard.kafka import (
 from callboard_brokers import BatchMessage
 
 from ..brokers.kafka.cluster import client, cluster_at  # noqa: TID252 - the tests are no installed package
+from ..proxy import proxy  # noqa: TID252 - the tests are no installed package
 
 pytestmark = [pytest.mark.anyio, pytest.mark.broker("kafka"), pytest.mark.slow]
 
@@ -355,6 +356,45 @@ async def test_a_broker_that_cannot_be_reached_is_waited_for_with_one_line_in_th
     assert len(ours) == 1
     assert "can't reach 127.0.0.1:1, and tries again" in ours[0].getMessage()
     assert all(each.exc_info is None for each in lines)
+
+
+async def until(ready: bool, app: App) -> None:
+    """Wait until *app* is ready, or is not."""
+    with fail_after(25):
+        while app.ready is not ready:  # noqa: ASYNC110 - of a server
+            await sleep(0.1)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("how", ["refused", "swallowed"])
+async def test_an_application_is_not_ready_while_kafka_is_away(topic: str, how: str) -> None:
+    through = os.environ["CALLBOARD_KAFKA_PROXY"]
+    async with proxy(through, os.environ["CALLBOARD_KAFKA_PROXIED"]) as network:
+        kafka, heard = KafkaBroker(through), Heard[str](1)
+
+        @kafka.subscriber(topic, group_id=topic, auto_offset_reset="earliest")
+        async def handle(word: str) -> None:
+            heard.hear(word)
+
+        app = App(kafka, graceful_timeout=5)
+        await app.start()
+        assert app.unready == []
+
+        if how == "swallowed":
+            network.swallow()
+        else:
+            network.refuse = True
+            network.cut()
+        await until(False, app)
+        (reason,) = app.unready
+        assert reason.startswith(f"app/kafka has not reached {through} for ")
+
+        network.restore()
+        await until(True, app)
+        await kafka.publish("back", topic)
+        await heard.complete()
+        await app.stop()
 
 
 async def test_outputs_and_positions_are_committed_together(kafka: KafkaBroker, topic: str) -> None:

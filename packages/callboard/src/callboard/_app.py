@@ -7,11 +7,13 @@ import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, NoReturn, TypeVar
 
 import anyio
 from anyio.abc import TaskStatus
+from anyio.lowlevel import EventLoopToken, current_token
 
 from callboard_actors import ChildSpec, Event, Node, Notify, Supervision
 from callboard_di import Overrides
@@ -24,7 +26,8 @@ from ._hooks import Hook, Hooks, Lifespan
 from ._host import Host
 from ._inspect import Inspection
 from ._life import Life, Plot
-from ._observer import SLOW, Observer
+from ._observer import OFTEN, SELDOM, SLOW, Observer
+from ._view import View, seen_from, unready
 
 __all__ = ["App", "abandon"]
 
@@ -59,8 +62,7 @@ class App:
         version: Of the application.
         description: Of the application; may be Markdown.
         inspect: The Unix socket at which `callboard tree` and `callboard top` may look at it.
-        slow: Seconds after which a message in hand is reported as `handler.slow`; only while it
-            can be looked at.
+        slow: Seconds after which a message in hand is reported as `handler.slow`.
 
     Raises:
         DeclarationError: An option makes no sense, or a broker is there twice.
@@ -115,6 +117,8 @@ class App:
         )
         self._life: Life | None = None
         self._host: Host | None = None
+        self._loop: EventLoopToken | None = None
+        self._observer: Observer | None = None
         self._exits_at_once = False
         for broker in brokers:
             self.add_broker(broker)
@@ -143,13 +147,34 @@ class App:
 
     @property
     def ready(self) -> bool:
-        """Whether all of its brokers are, so that it may be sent traffic.
+        """Whether it may be sent traffic: nothing is `unready`. To be asked from any thread."""
+        return not self.unready
 
-        Not while it starts, nor while it stops.
+    @property
+    def unready(self) -> list[str]:
+        """Why it is not ready, a line for each reason; to be asked from any thread.
+
+        It starts or stops, or one of its brokers is not ready. If others run the brokers and not
+        it, that alone counts.
         """
-        if self._host is not None and (self._host.stopping or not self._host.running):
-            return False
-        return bool(self.brokers) and all(broker.ready for broker in self.brokers)
+        if not self.brokers:
+            return ["the application has no broker"]
+        if self._host is None:
+            return [reason for broker in self.brokers for reason in broker.unready]
+        try:
+            return unready(self.view())
+        except NotRunning:
+            return ["the application is not running"]
+
+    def view(self) -> View:
+        """Return what there is to see of it, asked from any thread.
+
+        Raises:
+            NotRunning: It was not started, or has stopped.
+        """
+        if self._loop is None or self._host is None:
+            raise NotRunning("the application is not running, so that there is nothing to see")
+        return seen_from(self._loop, self._look)
 
     def on_startup(self, hook: H) -> H:
         """Call *hook* before the brokers start."""
@@ -192,6 +217,7 @@ class App:
         hooks = Hooks(self.context, self.provider, self.logger)
         self._life = Life(self._plot, hooks, self.brokers, self.graceful_timeout, self._beside)
         host = self._host = Host(self._life.run)
+        self._loop, self._observer = current_token(), None
         try:
             await host.start()
         except BaseException:
@@ -252,6 +278,28 @@ class App:
         if failure is not None:
             raise failure
 
+    def _look(self) -> View:
+        samples = self._observer.samples if self._observer is not None else {}
+        return View(tree=self._whole(), now=anyio.current_time(), samples=samples)
+
+    def _whole(self) -> Node:
+        """Return the tree with the brokers that others run."""
+        host, life = self._host, self._life
+        node = life.tree() if life is not None else None
+        if host is None or life is None or node is None:
+            return Node("app", "supervisor", "starting")
+        elsewhere = [
+            broker.runtime.scope.tree()
+            for broker in self.brokers
+            if broker.runtime is not None and not life.runs(broker.runtime)
+        ]
+        state = node.state
+        if state == "running" and not host.running:
+            state = "starting"
+        if state == "running" and host.stopping:
+            state = "stopping"
+        return replace(node, state=state, children=(*node.children, *elsewhere))
+
     def tree(self) -> Node:
         """Return the supervision tree as plain data.
 
@@ -264,13 +312,13 @@ class App:
         return node
 
     def _beside(self, buses: Mapping[str, Notify]) -> Sequence[ChildSpec]:
-        if self.inspect is None:
-            return ()
-        observer = Observer(self.tree, buses, slow=self.slow)
-        return [
-            ChildSpec("observer", observer.run),
-            ChildSpec("inspection", Inspection(Path(self.inspect), observer).run),
-        ]
+        every = OFTEN if self.inspect is not None else min(SELDOM, self.slow / 8)
+        self._observer = Observer(self.tree, buses, logger=self.logger, slow=self.slow, every=every)
+        beside = [ChildSpec("observer", self._observer.run)]
+        if self.inspect is not None:
+            inspection = Inspection(Path(self.inspect), self._look)
+            beside.append(ChildSpec("inspection", inspection.run))
+        return beside
 
     async def _run(self) -> None:
         await self.start()

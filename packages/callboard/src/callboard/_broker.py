@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from types import TracebackType
-from typing import Any, Final, Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
-from anyio import current_time
-
-from callboard_actors import Event, Node
+from callboard_actors import Child, Event, Node
 from callboard_brokers import Adapter, Connection, Message, can_request
 from callboard_di import Overrides
 from callboard_validation import Codec
@@ -23,19 +22,18 @@ from ._context import ContextRepo
 from ._envelope import content_type_of, envelope, identities
 from ._errors import DeclarationError, NotRunning, RequestFailed
 from ._host import Host
+from ._observer import Observer
 from ._options import DEFAULT_SUPERVISION, Inherited, PublishOptions
 from ._outcome import FAILURE_HEADER, Answering, Way
 from ._pipeline import Middleware
 from ._reporter import Reporter
 from ._router import Router
 from ._runtime import Runtime
+from ._view import View, unready
 
 __all__ = ["Broker", "BrokerOptions", "Skin"]
 
 T = TypeVar("T")
-
-PATIENCE: Final = 10.0
-"""Seconds for which a lost connection does not count as unready."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +101,8 @@ class Broker(Router, Generic[T]):
         self.logger = options.logger or logging.getLogger(f"callboard.{skin.name}")
         self.events = Bus(self.logger)
         self._answers = _allowing(options.reply_to)
-        self._lost_at: float | None = None
+        self.loss: Mapping[str, object] = {}
+        """Since when its server is away, where that is, and why; empty while it is there."""
         self.events.subscribe(self._heed)
         self.reporter = Reporter(self.logger, self.events)
         self.provider = Overrides()
@@ -129,10 +128,28 @@ class Broker(Router, Generic[T]):
 
     @property
     def ready(self) -> bool:
-        """Whether it is connected, and has not been looking for its server for over 10 seconds."""
-        if self.runtime is None or not self.runtime.connected:
-            return False
-        return self._lost_at is None or current_time() - self._lost_at <= PATIENCE
+        """Whether it may be sent traffic: nothing is `unready`. To be asked from any thread."""
+        return not self.unready
+
+    @property
+    def unready(self) -> list[str]:
+        """Why it is not ready, a line for each reason; to be asked from any thread.
+
+        It has not started or is stopping; its server has been away for over 10 seconds; a
+        subscription is down, or crashes again and again.
+        """
+        try:
+            return unready(self.view())
+        except NotRunning:
+            return [f"{self.name} is not running"]
+
+    def view(self) -> View:
+        """Return what there is to see of it, asked from any thread.
+
+        Raises:
+            NotRunning: The broker was not started, or is stopped.
+        """
+        return self.started.view()
 
     @property
     def connection(self) -> Connection[Any, T]:
@@ -270,6 +287,7 @@ class Broker(Router, Generic[T]):
     def detach(self) -> None:
         """Take the runtime away, once it has ended."""
         self.runtime = None
+        self.loss = {}
 
     async def __aenter__(self) -> Self:
         await self.connect()
@@ -309,14 +327,21 @@ class Broker(Router, Generic[T]):
             raise NotRunning(f"{self.name} is being stopped; start it again when that has returned")
         if self.runtime is None:
             runtime = self.attach(self.adapter, listening=listening)
-            self._host = Host(runtime.scope.run)
+            self._host = Host(partial(self._watched, runtime))
         return self._host
 
     def _heed(self, event: Event) -> None:
         if event.name == "connection.lost":
-            self._lost_at = event.at
+            self.loss = {"lost_at": event.at, **event.attributes}
         elif event.name == "connection.restored":
-            self._lost_at = None
+            self.loss = {}
+
+    async def _watched(self, runtime: Runtime, child: Child) -> None:
+        """Run, and see meanwhile who keeps the event loop from turning."""
+        buses = {self.name: self.events}
+        observer = Observer(runtime.scope.tree, buses, logger=self.logger)
+        with observer.watchdog().watching():
+            await runtime.scope.run(child)
 
     def _forget(self, host: Host) -> None:
         if self._host is host:

@@ -24,9 +24,10 @@ from rich.live import Live
 
 from ._app import App, abandon
 from ._host import GRACE
-from ._inspect import LookError, View, look
+from ._inspect import LookError, look
 from ._locate import LocateError, explain, locate
 from ._top import screen
+from ._view import View
 from .specification import AsyncAPI
 from .tree import render
 

@@ -17,6 +17,7 @@ from callboard_validation import caster
 from ._context import ContextRepo
 from ._errors import DeclarationError
 from ._resolver import HookResolver
+from ._say import say
 
 __all__ = ["Hook", "Hooks", "Lifespan"]
 
@@ -59,8 +60,9 @@ class Hooks:
                 failures.append(late)
                 raise
             # Even the wish to leave the process: it is raised when all else is shut down.
-            except BaseException as error:
-                self._logger.exception("the shutdown hook %s failed", hook.title)
+            except BaseException as error:  # noqa: BLE001 - told, and raised at the end
+                line = "the shutdown hook %s failed"
+                say(self._logger, logging.ERROR, line, hook.title, error=error)
                 failures.append(error)
 
     def check(self, hooks: Iterable[Callee]) -> None:

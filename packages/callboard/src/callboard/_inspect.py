@@ -11,7 +11,7 @@ import fcntl
 import json
 import os
 import socket
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,13 +22,13 @@ import anyio
 from anyio.abc import SocketListener, SocketStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 
-from callboard_actors import Child, Node
+from callboard_actors import Child
 from callboard_validation import ValidationError, decoder
 
 from ._errors import CallboardError, DeclarationError
-from ._observer import Observer, Sample
+from ._view import View
 
-__all__ = ["Inspection", "LookError", "View", "look"]
+__all__ = ["Inspection", "LookError", "look"]
 
 _PROTOCOL: Final = 1
 _LONGEST_QUESTION: Final = 4096
@@ -51,19 +51,10 @@ class Question:
 
 
 @dataclass(kw_only=True)
-class View:
-    """What an application answers.
+class Answer:
+    """What an application answers, with the version of the protocol."""
 
-    Attributes:
-        tree: Of the whole application.
-        samples: What was seen of its nodes lately, by path.
-        now: The time that its nodes go by.
-        callboard: The version of the protocol.
-    """
-
-    tree: Node
-    samples: dict[str, Sample]
-    now: float
+    view: View
     callboard: Literal[1] = _PROTOCOL
 
 
@@ -78,9 +69,9 @@ class Refusal:
 class Inspection:
     """Serves at *path*, which only the owner of the process may open."""
 
-    def __init__(self, path: Path, observer: Observer) -> None:
+    def __init__(self, path: Path, view: Callable[[], View]) -> None:
         self._path = path
-        self._observer = observer
+        self._view = view
         self._question = decoder(Question)
 
     async def run(self, child: Child) -> None:
@@ -122,13 +113,12 @@ class Inspection:
         ):
             return  # whoever asked has gone, or does not speak the protocol
 
-    def _reply(self, line: bytes) -> View | Refusal:
+    def _reply(self, line: bytes) -> Answer | Refusal:
         try:
             self._question(line, "application/json")
         except ValidationError:
             return Refusal(error='ask {"show": "tree"}')
-        observer = self._observer
-        return View(tree=observer.tree(), samples=observer.samples, now=anyio.current_time())
+        return Answer(view=self._view())
 
 
 def look(path: Path) -> View:
@@ -139,14 +129,14 @@ def look(path: Path) -> View:
     """
     line = _ask(path)
     try:
-        answer: View | Refusal = decoder(View | Refusal)(line, "application/json")
+        answer: Answer | Refusal = decoder(Answer | Refusal)(line, "application/json")
     except ValidationError as error:
         raise LookError(
             f"what listens at {path} is no Callboard application, or one of another version"
         ) from error
     if isinstance(answer, Refusal):
         raise LookError(f"the application at {path} refuses: {answer.error}")
-    return answer
+    return answer.view
 
 
 def _ask(path: Path) -> bytes:

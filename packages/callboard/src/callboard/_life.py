@@ -73,6 +73,10 @@ class Life:
         """Return the supervision tree of the brokers as plain data; None: they have not begun."""
         return self._tree.tree() if self._tree is not None else None
 
+    def runs(self, runtime: Runtime) -> bool:
+        """Whether *runtime* is part of the tree, and not left to whoever started it."""
+        return any(attached is runtime for _, attached in self._attached)
+
     async def run(self, child: Child) -> None:
         """Live, until the tree ends or *child* is asked to stop.
 

@@ -6,6 +6,7 @@ message they have in hand.
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,17 +16,16 @@ import anyio
 
 from callboard_actors import Child, Event, Node, Notify
 
+from ._say import say
 from ._watchdog import Culprit, Watchdog
 
-__all__ = ["SLOW", "Observer", "Sample", "is_worker", "walk"]
+__all__ = ["OFTEN", "SELDOM", "SLOW", "Observer", "Sample", "is_worker", "walk"]
 
 WINDOW: Final = 5.0
 """Seconds that rates and workloads are about."""
-BEAT: Final = 0.05
-BEATS: Final = 10
-"""How many of them there are to a look."""
-LAG: Final = 0.1
-"""Seconds by which the loop may be late before that is reported."""
+OFTEN: Final = 0.5
+SELDOM: Final = 2.0
+"""Seconds between two looks at the tree: where somebody may look at it, and where nobody can."""
 SLOW: Final = 10.0
 """Seconds after which a message is slow, if nothing else is said."""
 
@@ -112,14 +112,25 @@ class _Watched:
 
 
 class Observer:
-    """Samples *tree*. Its events go to the bus of the broker, by path, that they are about."""
+    """Samples *tree*. Its events go to the bus of the broker, by path, that they are about.
+
+    What blocks the event loop for long is written to *logger* while it does: nobody else can.
+    """
 
     def __init__(
-        self, tree: Callable[[], Node], buses: Mapping[str, Notify], *, slow: float = SLOW
+        self,
+        tree: Callable[[], Node],
+        buses: Mapping[str, Notify],
+        *,
+        logger: logging.Logger,
+        slow: float = SLOW,
+        every: float = OFTEN,
     ) -> None:
         self.tree = tree
         self._buses = buses
+        self._logger = logger
         self._slow = slow
+        self._every = every
         self._watched: dict[str, _Watched] = {}
 
     @property
@@ -130,15 +141,15 @@ class Observer:
     async def run(self, child: Child) -> None:
         """Be a child of the application's supervisor."""
         child.ready()
-        watchdog = Watchdog(BEAT)
-        with watchdog.watching(), anyio.CancelScope() as scope:
+        with self.watchdog().watching(), anyio.CancelScope() as scope:
             child.on_stop(scope.cancel)
             while True:
                 self.look()
-                for _ in range(BEATS):
-                    due = anyio.current_time() + BEAT
-                    await anyio.sleep_until(due)
-                    self.beat(anyio.current_time() - due, watchdog.beat())
+                await anyio.sleep(self._every)
+
+    def watchdog(self) -> Watchdog:
+        """Return what sees who keeps the event loop from turning."""
+        return Watchdog(self.lag, self._bark)
 
     def look(self) -> None:
         """Look at every subscription and worker once."""
@@ -153,12 +164,15 @@ class Observer:
                 watched.watch(node, now)
                 self._judge(path, watched.sample, node.details)
 
-    def beat(self, lag: float, culprit: Culprit | None) -> None:
-        """Be told that the loop was *lag* seconds late, and who was seen running meanwhile."""
-        if lag <= LAG:
-            return
-        path, where = culprit or ("", "")
-        self._tell("loop.lag", path or self.tree().id, {"seconds": lag, "where": where})
+    def lag(self, seconds: float, culprit: Culprit) -> None:
+        """Be told who has kept the loop from turning, and for how long."""
+        path = culprit.path or self.tree().id
+        self._tell("loop.lag", path, {"seconds": seconds, "where": culprit.where})
+
+    def _bark(self, seconds: float, culprit: Culprit) -> None:
+        line = "%s has blocked the event loop for %.0f s, at %s: nothing else runs meanwhile"
+        path = culprit.path or "something outside of the tree"
+        say(self._logger, logging.ERROR, line, path, seconds, culprit.where)
 
     def _judge(self, path: str, sample: Sample, details: Mapping[str, object]) -> None:
         if sample.elapsed <= self._slow or sample.slow:

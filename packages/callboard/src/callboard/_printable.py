@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["LINE", "TRACE", "last_words", "printable"]
+__all__ = ["LINE", "TRACE", "last_words", "printable", "text_of"]
 
 LINE: Final = 1024
 """How many characters of a text go into a line."""
@@ -36,6 +36,15 @@ def printable(text: str, limit: int = LINE, *, lines: bool = False) -> str:
             each if each.isprintable() or each in kept else ascii(each)[1:-1] for each in text
         )
     return _clipped(text, limit)
+
+
+def text_of(value: object, limit: int = LINE) -> str:
+    """Return any *value* as text that is fit to be seen, whatever it does when it is asked."""
+    try:
+        text = str(value)
+    except Exception:  # noqa: BLE001 - it is somebody else's object
+        text = f"(a {type(value).__name__} that can't be shown)"
+    return printable(text, limit)
 
 
 def last_words(trace: str) -> str:

@@ -10,6 +10,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
+from anyio.lowlevel import current_token
 
 from callboard_actors import Child, ChildSpec, Decision, GaveUp, Supervisor
 from callboard_brokers import Adapter, Connection, Message, can_batch
@@ -17,6 +18,7 @@ from callboard_brokers import Adapter, Connection, Message, can_batch
 from ._errors import NotRunning
 from ._pipeline import Middleware
 from ._subscriptions import Subscriptions
+from ._view import View, seen_from
 
 if TYPE_CHECKING:
     from ._broker import Broker
@@ -48,6 +50,7 @@ class Runtime:
         self.broker = broker
         self.adapter = adapter
         self._connection: Connection[Any, Any] | None = None
+        self._loop = current_token()
         total = broker.options.graceful_timeout if graceful_timeout is None else graceful_timeout
         self.drain = HANDLERS * total
         """Seconds that handlers have to finish when they are stopped."""
@@ -86,10 +89,13 @@ class Runtime:
             raise NotRunning(f"{self.broker.name} is not connected at the moment")
         return self._connection
 
-    @property
-    def connected(self) -> bool:
-        """Whether there is a connection at the moment."""
-        return self._connection is not None
+    def view(self) -> View:
+        """Return what there is to see of it, called from any thread.
+
+        Raises:
+            NotRunning: Its event loop has ended.
+        """
+        return seen_from(self._loop, lambda: View(tree=self.scope.tree(), now=anyio.current_time()))
 
     async def publish(self, message: Message[Any], target: Any) -> None:
         """Publish of one's own accord, not as the result of a handler."""
@@ -105,6 +111,7 @@ class Runtime:
                 await connection.publish(message, target)
 
     async def _connect(self, child: Child) -> None:
+        child.details = lambda: self.broker.loss
         with child.unless_stopped():
             await self._hold(child)
 

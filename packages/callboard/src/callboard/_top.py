@@ -12,9 +12,9 @@ from rich.text import Text
 
 from callboard_actors import Node, State
 
-from ._inspect import View
 from ._observer import Sample, is_worker, walk
 from ._printable import last_words
+from ._view import View, unready
 from .tree import STYLES
 
 __all__ = ["screen"]
@@ -35,7 +35,7 @@ _LEVELS: Final = frozenset({"subscriptions", "workers"})
 
 
 def screen(view: View) -> Group:
-    """Draw a row for each subscription, then the messages that take long, then the last crashes.
+    """Draw why it is not ready, a row for each subscription, slow messages, and the last crashes.
 
     The name is what gets shorter where the terminal is narrow.
     """
@@ -48,7 +48,8 @@ def screen(view: View) -> Group:
     for path, node in nodes:
         if "queued" in node.details:
             table.add_row(*_row(path, node, view))
-    parts: list[RenderableType] = [table]
+    reasons = [Text(f"not ready: {each}", "bold red") for each in unready(view)]
+    parts: list[RenderableType] = [*reasons, table]
     for lines in ([*_slow(nodes, view)], [*islice(_crashes(nodes, view.now), _LAST)]):
         parts += [Text(), *lines] if lines else []
     return Group(*parts)

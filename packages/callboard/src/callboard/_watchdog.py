@@ -1,7 +1,8 @@
 """A thread that sees which actor keeps the event loop from turning.
 
-Afterwards it is too late to ask: the loop wakes up in another task. So a thread looks at the stack
-of the loop's thread while the loop is late, and finds there the `Child` of whoever runs.
+Afterwards it is too late to ask: the loop wakes up in another task, or never. So a thread looks at
+the stack of the loop's thread while the loop is late, finds there the `Child` of whoever runs, and
+says so while it lasts.
 """
 
 from __future__ import annotations
@@ -9,18 +10,27 @@ from __future__ import annotations
 import sys
 import threading
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import PurePath
 from time import perf_counter
 from types import FrameType
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from anyio import from_thread
+from anyio.lowlevel import current_token
 
 from callboard_actors import Child
 
 __all__ = ["Culprit", "Watchdog"]
 
+_PERIOD: Final = 0.1
+"""Seconds between two questions."""
 _TICK: Final = 0.02
+LAG: Final = 0.1
+"""Seconds for which the loop may not turn before that is told."""
+LONG: Final = 5.0
+"""Seconds after which it is said that the loop is blocked; again after five times as long."""
 _NAME: Final = "child"
 """What every part of the tree calls the `Child` that it is handed."""
 
@@ -37,14 +47,29 @@ class Culprit(NamedTuple):
     where: str
 
 
-class Watchdog:
-    """Watches the thread in which it was made, whose loop is to `beat` every *period* seconds."""
+Tell: TypeAlias = Callable[[float, Culprit], object]
 
-    def __init__(self, period: float) -> None:
+
+class Watchdog:
+    """Asks the event loop in which it is made, again and again, whether it turns.
+
+    From a thread, in real time: nothing runs in the loop but the answers.
+
+    Args:
+        tell: Called in the loop when it turns again after more than `LAG` seconds: with the time
+            that has passed, and who is to blame.
+        bark: Called likewise, but in the thread, while it does not turn. Neither may raise.
+        long: Seconds after which that is called; then after five times as long, and so on.
+    """
+
+    def __init__(self, tell: Tell, bark: Tell, long: float = LONG) -> None:
         self._thread = threading.get_ident()
-        self._period = period
-        self._due = perf_counter() + period
-        self._seen: list[Culprit] = []
+        self._loop = current_token()
+        native: Any = self._loop.native_token
+        self._soon: Callable[[Callable[[], object]], object] = (
+            getattr(native, "call_soon_threadsafe", None) or native.run_sync_soon
+        )
+        self._tell, self._bark, self._long = tell, bark, long
 
     @contextmanager
     def watching(self) -> Generator[None]:
@@ -56,19 +81,31 @@ class Watchdog:
         finally:
             over.set()
 
-    def beat(self) -> Culprit | None:
-        """Say that the loop turns; return who kept it from that for longest, None if nobody did."""
-        seen, self._seen = self._seen, []
-        self._due = perf_counter() + self._period
-        return Counter(seen).most_common(1)[0][0] if seen else None
-
     def _watch(self, over: threading.Event) -> None:
-        while not over.wait(_TICK):
-            if perf_counter() > self._due + _TICK:
-                # The only way to see the stack of another thread; there is no public one.
-                frame = sys._current_frames().get(self._thread)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - see above
-                if frame is not None:
-                    self._seen.append(_culprit(frame))
+        try:
+            while not over.wait(_PERIOD):
+                late, culprit = self._ask(over)
+                if culprit is not None and late > LAG and not over.is_set():
+                    from_thread.run_sync(self._tell, late, culprit, token=self._loop)
+        except RuntimeError:  # the loop has ended, and nobody is left to be told
+            return
+
+    def _ask(self, over: threading.Event) -> tuple[float, Culprit | None]:
+        """Wait until the loop turns; return how long that took, and who was seen meanwhile."""
+        turned, asked, limit = threading.Event(), perf_counter(), self._long
+        seen = Counter[Culprit]()
+        self._soon(turned.set)
+        while not turned.wait(_TICK) and not over.is_set():
+            # The only way to see the stack of another thread; there is no public one.
+            frame = sys._current_frames().get(self._thread)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - see above
+            if frame is None:
+                continue
+            culprit, late = _culprit(frame), perf_counter() - asked
+            seen[culprit] += 1
+            if late > limit:
+                limit *= 5
+                self._bark(late, culprit)
+        return perf_counter() - asked, seen.most_common(1)[0][0] if seen else None
 
 
 def _culprit(innermost: FrameType) -> Culprit:

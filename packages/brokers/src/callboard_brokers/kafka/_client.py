@@ -1,4 +1,4 @@
-"""The client, as far as we use it; no other module imports it.
+"""The client, as far as we use it; no other module imports it, but for `_names.py`, its reader.
 
 aiokafka has no type information, so what we call is written down as Protocols, and everything
 beyond this module is typed.
@@ -24,6 +24,7 @@ from anyio import fail_after
 
 from callboard_brokers.kafka._mending import pace, survive_refusals
 from callboard_brokers.kafka._message import Pair, Record
+from callboard_brokers.kafka._names import Records
 from callboard_brokers.kafka._records import (
     KafkaOptions,
     KafkaSource,
@@ -53,6 +54,8 @@ __all__ = [
 
 _client: Any = aiokafka
 errors: Final = _client.errors
+# Its fetcher makes one of these of whatever it gets; there is no other place to say so.
+_client.consumer.fetcher.MemoryRecords = Records
 
 _SPEAKING: Final = (
     "client_id",

@@ -95,3 +95,42 @@ async def test_it_is_quarantined_and_told_of_before_the_next_one(hostile: Memory
 
     assert heard == [1]
     assert [letter.headers["x-exception-type"] for letter in letters] == ["Quarantined"]
+
+
+class Untellable(Exception):
+    """An error that fails when it is asked what it says."""
+
+    def __str__(self) -> str:
+        raise LookupError("no words")
+
+
+async def test_an_error_without_words_is_told_of_buried_and_survived(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    broker = MemoryBroker(dead_letter="dead")
+    crashed, letters, heard = crashes(broker), list[MemoryMessage](), list[int]()
+
+    def order(message: MemoryMessage) -> int:
+        raise Untellable
+
+    @broker.subscriber("in", group="g", max_workers=2, ordered_by=order)
+    async def handle(number: int) -> None:
+        heard.append(number)
+        if number == 0:
+            raise Untellable
+
+    @broker.subscriber("dead")
+    async def bury(message: MemoryMessage) -> None:
+        letters.append(message)
+
+    async with broker:
+        await broker.start()
+        await broker.publish(b"0", "in")
+        await broker.publish(b"1", "in")
+        await wait_all_tasks_blocked()
+
+    assert (sorted(heard), crashed) == ([0, 1], [])
+    assert [letter.headers["x-exception-message"] for letter in letters] == [
+        "(its text can't be read)"
+    ]
+    assert "ordered_by= of handle(in) fails" in caplog.text

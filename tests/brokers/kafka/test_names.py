@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import struct
 from typing import Any
 
@@ -88,8 +87,8 @@ async def test_one_such_record_does_not_stop_its_subscription(
     accumulator = client.producer.message_accumulator.MessageBatch
     as_it_is = accumulator.get_data_buffer
 
-    def with_the_name(batch: Any) -> io.BytesIO:
-        return io.BytesIO(renamed(as_it_is(batch).getvalue()))
+    def with_the_name(batch: Any) -> bytearray:
+        return bytearray(renamed(bytes(as_it_is(batch))))
 
     # No producer of this client would send it: those of other languages do.
     monkeypatch.setattr(accumulator, "get_data_buffer", with_the_name)

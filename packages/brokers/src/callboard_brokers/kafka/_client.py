@@ -1,4 +1,4 @@
-"""The client, as far as we use it; no other module imports it, but for `_names.py`, its reader.
+"""The client, as far as we use it; no other module imports it.
 
 aiokafka has no type information, so what we call is written down as Protocols, and everything
 beyond this module is typed.
@@ -11,6 +11,7 @@ from __future__ import annotations
 import ssl
 from asyncio import Future
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from random import sample
 from typing import Any, Final, Protocol
 
@@ -55,7 +56,11 @@ __all__ = [
 _client: Any = aiokafka
 errors: Final = _client.errors
 # Its fetcher makes one of these of whatever it gets; there is no other place to say so.
-_client.consumer.fetcher.MemoryRecords = Records
+_client.consumer.fetcher.MemoryRecords = partial(
+    Records,
+    reader=_client.record.memory_records.MemoryRecords,
+    again=_client.record.default_records._DefaultRecordBatchPy,  # noqa: SLF001 - see `_names.py`
+)
 
 _SPEAKING: Final = (
     "client_id",

@@ -7,30 +7,27 @@ stumbles is read once more by its own reader in Python, from octets that are len
 Found with aiokafka 0.14; its parts are private, and untyped.
 """
 # ruff: noqa: SLF001 - see above
-# pyright: reportMissingTypeStubs=false
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Final, SupportsIndex
-
-import aiokafka.record.default_records as batches
-import aiokafka.record.memory_records as memory
+from collections.abc import Callable, Iterator
+from typing import Any, SupportsIndex
 
 __all__ = ["Records"]
 
-_batches: Final[Any] = batches
-_memory: Final[Any] = memory
 _LENGTH, _HEAD = slice(8, 12), 12
 """Where a batch says how long it is, without what comes before that."""
 
 
 class Records:
-    """The batches of a fetch, in the place of the client's own."""
+    """The batches of a fetch, by the client's reader of them, and *again* by that in Python."""
 
-    def __init__(self, fetched: bytes) -> None:
+    def __init__(
+        self, fetched: bytes, *, reader: Callable[[bytes], Any], again: Callable[[memoryview], Any]
+    ) -> None:
         self._fetched = memoryview(fetched)
-        self._records = _memory.MemoryRecords(fetched)
+        self._records = reader(fetched)
+        self._again = again
         self.size_in_bytes = self._records.size_in_bytes
         self.has_next = self._records.has_next
 
@@ -38,13 +35,13 @@ class Records:
         """Return the next batch, and its octets, should they be wanted again."""
         end = _HEAD + int.from_bytes(self._fetched[_LENGTH], "big")
         octets, self._fetched = self._fetched[:end], self._fetched[end:]
-        return _Batch(self._records.next_batch(), octets)
+        return _Batch(self._records.next_batch(), lambda: self._again(octets))
 
 
 class _Batch:
-    def __init__(self, batch: Any, octets: memoryview) -> None:
+    def __init__(self, batch: Any, again: Callable[[], Any]) -> None:
         self._batch = batch
-        self._octets = octets
+        self._again = again
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._batch, name)
@@ -57,11 +54,10 @@ class _Batch:
             yield from self._batch
         except UnicodeDecodeError:
             # From its beginning: the fetcher passes over the records that it has seen.
-            yield from _leniently(self._octets)
+            yield from _leniently(self._again())
 
 
-def _leniently(octets: memoryview) -> Iterator[Any]:
-    batch = _batches._DefaultRecordBatchPy(octets)
+def _leniently(batch: Any) -> Iterator[Any]:
     batch._maybe_uncompress()
     batch._buffer = _Lenient(batch._buffer)
     return iter(batch)

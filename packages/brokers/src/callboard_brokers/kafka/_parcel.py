@@ -52,12 +52,9 @@ def outgoing(message: Message, target: KafkaTarget, limit: int | None = None) ->
     if target.tombstone and key is None:
         raise DestinationError(f"a tombstone for {target.topic!r} says no key to remove: give one")
     topic, partition, time = target.topic, target.partition, target.timestamp_ms
-    body: object = message.body
-    if not isinstance(body, bytes):
-        raise Unpublishable(f"the body for {topic!r} is a {type(body).__name__}, not bytes")
     record = Outgoing(
         topic,
-        None if target.tombstone or message.tombstone else body,
+        None if target.tombstone or message.tombstone else _body(message.body, topic),
         key if key is None or isinstance(key, bytes) else _key(key, topic),
         partition if partition is None else _partition(partition, topic),
         time if time is None else _timestamp(time, topic),
@@ -71,6 +68,12 @@ def outgoing(message: Message, target: KafkaTarget, limit: int | None = None) ->
 def too_large(record: Outgoing, advice: str) -> MessageTooLarge:
     """Return the error for a *record* that is beyond a limit."""
     return MessageTooLarge(f"a record of {record.size} bytes for {record.topic!r}: {advice}")
+
+
+def _body(body: object, topic: str) -> bytes:
+    if isinstance(body, bytes):
+        return body
+    raise Unpublishable(f"the body for {topic!r} is a {type(body).__name__}, not bytes")
 
 
 def _key(key: object, topic: str) -> bytes:

@@ -150,8 +150,8 @@ class Servers:
         """Have *topics*: create those that are missing, if they were *declared* or may be.
 
         Raises:
-            DestinationError: One can't be created, or has an impossible name.
-            Unroutable: One is missing, and is not to be created.
+            DestinationError: One has an impossible name.
+            Unroutable: One is missing, and is not to be created, or can't be at the moment.
             ConnectionLost: The servers cannot be asked.
         """
         async with self._looking:
@@ -182,7 +182,8 @@ class Servers:
             )
         failed = await create_topics(self.addresses, self.options, missing)
         if failed:
-            raise DestinationError(f"Kafka does not create the topic {names}: {failed}")
+            # For now: a server may be down that the replicas need, or a limit be raised.
+            raise Unroutable(f"Kafka does not create the topic {names}: {failed}")
 
     def _lose(self, error: str) -> None:
         """Tell that no server answers, once."""

@@ -13,6 +13,7 @@ from callboard.kafka import (
     KafkaMessage,
     KafkaPublishMessage,
     KafkaResponse,
+    KafkaRouter,
     TestKafkaBroker,
     TopicPartition,
 )
@@ -100,6 +101,34 @@ async def test_a_request_is_answered(kafka: KafkaBroker) -> None:
         answer = await kafka.request(4, "double")
 
     assert await answer.decode() == 8
+
+
+def test_a_group_can_not_share_partitions_out_and_have_explicit_ones(kafka: KafkaBroker) -> None:
+    kafka.subscriber("orders", group_id="billing")
+    kafka.subscriber(partitions=[TopicPartition("parcels", 0)], group_id="shipping")
+    kafka.subscriber(partitions=[TopicPartition("parcels", 0)])
+
+    with pytest.raises(DeclarationError, match="the group 'billing' reads the explicit partitions"):
+        kafka.subscriber(partitions=[TopicPartition("parcels", 0)], group_id="billing")
+    with pytest.raises(DeclarationError, match=r"shares out 'parcels'.*another group_id"):
+        kafka.subscriber("parcels", group_id="shipping")
+
+
+@pytest.mark.anyio
+async def test_a_router_can_not_bring_explicit_partitions_of_a_group_either(
+    kafka: KafkaBroker,
+) -> None:
+    router = KafkaRouter()
+
+    @router.subscriber(partitions=[TopicPartition("parcels", 0)], group_id="billing")
+    @kafka.subscriber("orders", group_id="billing")
+    async def handle(body: str) -> None: ...
+
+    kafka.include_router(router)
+
+    with pytest.raises(DeclarationError, match="the group 'billing'"):
+        async with TestKafkaBroker(kafka):
+            pytest.fail("it has started")
 
 
 def test_the_signature_shows_topics_and_options(kafka: KafkaBroker) -> None:

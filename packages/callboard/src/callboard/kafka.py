@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from callboard_actors import Event
 from callboard_brokers import DestinationError, Flushing, Message
@@ -36,6 +36,9 @@ from ._router import Router
 from ._subscriber import Subscriber
 from ._takes import part, sends, takes, takes_names
 from .testing import TestApp, TestBroker
+
+if TYPE_CHECKING:
+    from ._runtime import Runtime
 
 __all__ = [
     "KafkaBroker",
@@ -150,6 +153,15 @@ class KafkaRouter(Router):
             )
         return self.add_subscriber(_checked(part, subscription, KafkaSource), subscription)
 
+    def add_subscriber(self, source: Any, options: SubscriberOptions) -> Subscriber:
+        """Declare that *source* is subscribed to; the result decorates the handlers.
+
+        Raises:
+            DeclarationError: Its group has subscribers here that it can't be together with.
+        """
+        _check_groups([*(each.source for each in self.subscribers), source])
+        return super().add_subscriber(source, options)
+
     @takes(KafkaPublication)
     def publisher(self, publication: KafkaPublication) -> Publisher[KafkaTarget]:
         """Publish to a topic what the function or actor class below returns."""
@@ -226,12 +238,34 @@ class KafkaBroker(Broker[KafkaTarget], KafkaRouter):
         """
         return await self.ask(message, options, options, options.timeout)
 
+    def install(self, runtime: Runtime) -> Runtime:
+        """Act through *runtime* from now on; see `Broker.install`."""
+        _check_groups([each.source for each in self.subscribers])  # those of its routers too
+        return super().install(runtime)
+
     def _report(self, name: str, attributes: Mapping[str, object]) -> None:
         self.events(Event(name, self.name, attributes))
 
 
 def _partition(message: Message[Record]) -> TopicPartition:
     return TopicPartition(message.raw_message.topic, message.raw_message.partition)
+
+
+def _check_groups(sources: Sequence[KafkaSource]) -> None:
+    """Refuse a group that shares partitions out and has explicit ones too.
+
+    Kafka takes positions from its members alone as long as it has any, so what is read of explicit
+    partitions could never be committed, and would be read again after every restart.
+    """
+    shared = {each.group_id: each for each in sources if not each.partitions}
+    for each in sources:
+        other = shared.get(each.group_id)
+        if each.partitions and each.group_id is not None and other is not None:
+            raise DeclarationError(
+                f"the group {each.group_id!r} reads the explicit partitions {each.address!r} and"
+                f" shares out {other.address!r}, so Kafka lets it commit nothing of the former:"
+                " give one of the two subscribers another group_id"
+            )
 
 
 def _checked(make: Callable[..., T], *arguments: Any) -> T:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from anyio import (
     create_task_group,
+    current_time,
     fail_after,
     move_on_after,
     open_process,
@@ -327,3 +328,24 @@ async def transformer(address: str, topic: str, commit: int, end: str) -> int:
     """Run a process that transforms; return what it ended with."""
     command = [*COMMAND, address, topic, str(commit), end]
     return (await run_process(command, check=False, stderr=None)).returncode
+
+
+async def test_a_stop_ends_in_time_though_kafka_hangs(topic: str) -> None:
+    through = os.environ["CALLBOARD_KAFKA_PROXY"]
+    async with proxy(through, os.environ["CALLBOARD_KAFKA_PROXIED"]) as network:
+        began = current_time()
+        try:
+            async with Kafka(through).connect() as connection:
+                await fill(connection, topic, 1)
+                reading = inputs(topic, commit_interval_ms=60_000)
+                async with connection.subscribe(reading, 10) as subscription:
+                    [delivery] = await take(subscription, 1)
+                    subscription.stage(delivery, [(Message(b"out"), KafkaTarget(f"{topic}.out"))])
+                    delivery.ack()
+                    network.swallow()
+                    began = current_time()
+                left = current_time() - began
+        finally:
+            network.restore()
+
+    assert left < 10

@@ -34,8 +34,8 @@ __all__ = ["Member"]
 
 FAILURES: Final[tuple[type[Exception], ...]] = (TimeoutError, BrokerError, *CLIENT_ERRORS)
 
-COMMIT, RETRY, CLOSE = 10.0, 1.0, 5.0
-"""Seconds for a commit, after which the next one covers what it was for; before that; to leave."""
+COMMIT, RETRY = 10.0, 1.0
+"""Seconds for a commit, after which the next one covers what it was for; before that."""
 
 
 class Member:
@@ -191,11 +191,11 @@ class Member:
             event, self._source.address, group=self._source.group_id, **attributes
         )
 
-    async def close(self) -> None:
-        """Leave the group, give up a commit that hangs."""
+    async def close(self, patience: float) -> None:
+        """Leave the group, within *patience* seconds; give up a commit that hangs."""
         self._servers.pulse.discard(self._place)
         await self._let_go()
-        await stop(self.consumer, CLOSE)
+        await stop(self.consumer, patience)
         if self._sent is not None and not self._sent.done():
             # Its request has failed with the connection: now it only sleeps before it tries again.
             await checkpoint()
@@ -213,8 +213,8 @@ class Member:
             Fenced: One of the partitions is somebody else's.
             TimeoutError: It takes too long.
         """
-        # Who leaves meanwhile waits for that long: what is cut off has to be found out about.
-        with fail_after(COMMIT, shield=True):
+        # No shield: what is cut off is found out about by the last commit, if there is time.
+        with fail_after(COMMIT):
             outcomes = await together(
                 [
                     partial(self._write_one, partition, position)

@@ -12,6 +12,7 @@ from anyio import (
     CancelScope,
     Event,
     current_effective_deadline,
+    current_time,
     get_cancelled_exc_class,
     move_on_after,
     sleep,
@@ -35,8 +36,8 @@ POLL_MS = 200
 
 Fetched: TypeAlias = Mapping[TopicPartition, Sequence[Record]]
 
-FLUSH = 5.0
-"""Seconds for the last commit."""
+LEAVE, FLUSH, SHORTEST = 8.0, 5.0, 1.0
+"""Seconds to leave in good order; of these, for the last commit; and for the rest at least."""
 
 
 class KafkaSubscription:
@@ -171,10 +172,12 @@ class KafkaSubscription:
     async def leave(self) -> None:
         """Commit what is settled, give back the rest, and close; not to be interrupted."""
         self.close()
+        # Nothing in here may outlive it, since whoever stops us has a deadline of his own.
+        deadline = current_time() + LEAVE
         with move_on_after(FLUSH, shield=True):
             await self._member.commit()
         self._window.end_epoch()
-        await self._member.close()
+        await self._member.close(max(SHORTEST, deadline - current_time()))
 
     async def _turn(self) -> None:
         """Take one step; what passes by itself is no reason to end."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from anyio import create_task_group, fail_after
+from anyio import CancelScope, create_task_group, fail_after
 
 from callboard_brokers import (
     BatchFailed,
@@ -110,10 +110,37 @@ async def test_a_record_that_was_refused_does_not_stand_in_the_way_of_the_next(
 
 
 async def test_a_flush_waits_for_what_was_sent(connection: KafkaConnection, topic: str) -> None:
-    sent = [await connection.send(Message(b"%d" % n), KafkaTarget(topic)) for n in range(100)]
+    outcomes: list[object] = []
+    for n in range(100):
+        (await connection.send(Message(b"%d" % n), KafkaTarget(topic))).then(outcomes.append)
     await connection.flush()
 
-    assert all(future.done() and future.exception() is None for future in sent)
+    assert outcomes == [None] * 100
+
+
+async def test_a_confirmation_says_why_a_record_was_refused(
+    connection: KafkaConnection, cluster: Cluster, topic: str
+) -> None:
+    await cluster.create(topic, 1, {"max.message.bytes": "1000"})
+    sent = await connection.send(Message(b"x" * 2000), KafkaTarget(topic))
+    with pytest.raises(MessageTooLarge) as waited:
+        await sent.wait()
+    told: list[object] = []
+    sent.then(told.append)
+
+    assert [str(error) for error in told] == [str(waited.value)]
+
+
+async def test_who_is_cancelled_while_he_waits_cancels_no_record(
+    connection: KafkaConnection, topic: str
+) -> None:
+    sent = await connection.send(Message(b"on its way"), KafkaTarget(topic))
+    with CancelScope() as scope:
+        scope.cancel()
+        await sent.wait()
+    await sent.wait()
+
+    assert scope.cancelled_caught
 
 
 async def test_a_record_beyond_the_limit_is_refused(
@@ -130,7 +157,7 @@ async def test_a_record_beyond_the_servers_limit_is_refused(address: str, topic:
         big = Message(b"x" * 2_000_000)
         with pytest.raises(MessageTooLarge, match=rf"2000\d+ bytes.*{topic}.*max.message.bytes"):
             await connection.publish(big, KafkaTarget(topic))
-        await connection.send(big, KafkaTarget(topic))
+        await connection.publish(big, KafkaTarget(topic, no_confirm=True))
         await connection.flush()
         await connection.publish(Message(b"small"), KafkaTarget(topic))
 

@@ -26,6 +26,7 @@ from callboard_brokers._message import (
 from callboard_brokers._port import (
     Adapter,
     BatchPublishing,
+    Confirmation,
     Connection,
     Counting,
     Features,
@@ -34,10 +35,12 @@ from callboard_brokers._port import (
     Reaching,
     Recalling,
     Requesting,
+    Sending,
     Staging,
     Subscription,
     can_batch,
     can_request,
+    can_send,
 )
 from callboard_brokers._settlement import Settlement, Settles
 from callboard_brokers._tracker import Tracked, Tracker
@@ -58,6 +61,7 @@ __all__ = [
     "BatchPublishing",
     "Binding",
     "BrokerError",
+    "Confirmation",
     "Connection",
     "ConnectionClosed",
     "ConnectionLost",
@@ -85,6 +89,7 @@ __all__ = [
     "Recalling",
     "RequestTimeout",
     "Requesting",
+    "Sending",
     "Settlement",
     "Settles",
     "Staging",
@@ -95,5 +100,6 @@ __all__ = [
     "Unroutable",
     "can_batch",
     "can_request",
+    "can_send",
     "forwarding",
 ]

@@ -13,11 +13,13 @@ from math import inf
 from typing import Protocol, TypeGuard, TypeVar, runtime_checkable
 
 from callboard_brokers._delivery import Delivery
+from callboard_brokers._errors import BrokerError
 from callboard_brokers._message import Message
 
 __all__ = [
     "Adapter",
     "BatchPublishing",
+    "Confirmation",
     "Connection",
     "Counting",
     "Features",
@@ -26,10 +28,12 @@ __all__ = [
     "Reaching",
     "Recalling",
     "Requesting",
+    "Sending",
     "Staging",
     "Subscription",
     "can_batch",
     "can_request",
+    "can_send",
 ]
 
 S_contra = TypeVar("S_contra", contravariant=True)
@@ -161,6 +165,35 @@ class BatchPublishing(Protocol[T_contra]):
 def can_batch(connection: Connection[S_contra, T]) -> TypeGuard[BatchPublishing[T]]:
     """Return whether *connection* is `BatchPublishing`."""
     return isinstance(connection, BatchPublishing)
+
+
+class Confirmation(Protocol):
+    """What becomes of one message that was sent."""
+
+    async def wait(self) -> object:
+        """Return the receipt, or raise as `publish` does. If cancelled, the sending goes on."""
+        ...
+
+    def then(self, call: Callable[[BrokerError | None], None], /) -> None:
+        """Call once with the failure, or None; at once if it is known. *call* may not raise."""
+        ...
+
+
+@runtime_checkable
+class Sending(Protocol[T_contra]):
+    """A connection that takes more messages while the broker has not confirmed the last ones."""
+
+    async def send(self, message: Message, target: T_contra, /) -> Confirmation:
+        """Hand *message* over, in order; wait only while the client has no room for it.
+
+        What is known at once is raised, as by `publish`; the rest is for the confirmation.
+        """
+        ...
+
+
+def can_send(connection: Connection[S_contra, T]) -> TypeGuard[Sending[T]]:
+    """Return whether *connection* is `Sending`."""
+    return isinstance(connection, Sending)
 
 
 @runtime_checkable

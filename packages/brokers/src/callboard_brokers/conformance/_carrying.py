@@ -11,7 +11,7 @@ from anyio import create_task_group
 
 from callboard_brokers._errors import ConnectionClosed, RequestTimeout
 from callboard_brokers._message import Message
-from callboard_brokers._port import can_request
+from callboard_brokers._port import Sending, can_request, can_send
 from callboard_brokers.conformance._harness import Harness, Reader, Stage
 
 __all__ = ["CHECKS"]
@@ -87,6 +87,14 @@ async def hostile_headers_stop_nobody(harness: Harness) -> None:
         assert (await reader.one()).message.body == b"after them"
 
 
+async def what_is_sent_is_confirmed_when_it_is_there(harness: Harness) -> None:
+    async with harness.connect() as stage:
+        if can_send(stage.connection):
+            await _sent(stage, stage.connection)
+            return
+    harness.lacks("sending")
+
+
 async def a_request_gets_its_reply(harness: Harness) -> None:
     harness.needs("requests")
     async with harness.connect() as stage, stage.read() as reader, create_task_group() as tasks:
@@ -146,6 +154,7 @@ CHECKS = (
     headers_of_bytes_travel,
     content_type_and_ids_travel,
     hostile_headers_stop_nobody,
+    what_is_sent_is_confirmed_when_it_is_there,
     a_request_gets_its_reply,
     requests_that_overlap_get_their_own_replies,
     a_request_without_reply_ends_with_its_timeout,
@@ -194,6 +203,21 @@ async def _carried(harness: Harness, message: Message) -> Message:
         delivery = await reader.one()
         delivery.ack()
         return delivery.message
+
+
+async def _sent(stage: Stage, connection: Sending[object]) -> None:
+    outcomes: list[object] = []
+    target = stage.harness.target(stage.harness.address)
+    async with stage.read() as reader:
+        sent = [await connection.send(Message(b"%d" % n), target) for n in range(10)]
+        for confirmation in sent:
+            confirmation.then(outcomes.append)
+            await confirmation.wait()
+            await confirmation.wait()
+
+        assert outcomes == [None] * 10
+        bodies = [delivery.message.body for delivery in await reader.take(10)]
+        assert sorted(bodies) == [b"%d" % n for n in range(10)]
 
 
 async def _request(stage: Stage, body: bytes, *, timeout: float | None = None) -> Message:  # noqa: ASYNC109 - the port's

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Generic
+from typing import Generic, NoReturn
 from uuid import uuid4
 
 import pytest
@@ -51,7 +51,11 @@ class Harness(Generic[S, T]):
         """Skip the test if the adapter lacks one of *features*."""
         for feature in features:
             if not getattr(self.adapter.features, feature):
-                pytest.skip(f"{type(self.adapter).__name__} lacks the feature {feature!r}")
+                self.lacks(feature)
+
+    def lacks(self, feature: str) -> NoReturn:
+        """Skip the test: the adapter has no *feature*."""
+        pytest.skip(f"{type(self.adapter).__name__} lacks the feature {feature!r}")
 
     @asynccontextmanager
     async def connect(self) -> AsyncGenerator[Stage[S, T]]:

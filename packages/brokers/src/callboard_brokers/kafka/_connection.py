@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asyncio import Future, get_running_loop
+from asyncio import get_running_loop
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
@@ -13,6 +13,7 @@ from anyio.abc import TaskGroup
 
 from callboard_brokers._errors import (
     BatchFailed,
+    BrokerError,
     ConnectionClosed,
     ConnectionLost,
     RequestTimeout,
@@ -22,7 +23,7 @@ from callboard_brokers.kafka._client import Consumer, Producer, make_consumer, m
 from callboard_brokers.kafka._journal import Journal
 from callboard_brokers.kafka._member import Member
 from callboard_brokers.kafka._mending import stop
-from callboard_brokers.kafka._outgoing import Outgoing, confirmed, outgoing, send, send_all
+from callboard_brokers.kafka._outgoing import Sent, confirmed, outgoing, send, send_all
 from callboard_brokers.kafka._records import KafkaOptions, KafkaSource, KafkaTarget, Topic
 from callboard_brokers.kafka._replies import Replies
 from callboard_brokers.kafka._servers import Servers
@@ -95,12 +96,11 @@ class KafkaConnection:
             DestinationError: The topic is missing and may not be created, or has no such partition.
             PublishFailed: Kafka did not take it.
         """
+        sent = await self.send(message, target)
         if target.no_confirm:
-            await self.send(message, target)
-            return
-        record, future = await self._send(message, target)
-        for failure in (await confirmed([future], [record])).values():
-            raise failure
+            sent.then(partial(self._look_at, target.topic))
+        else:
+            await sent.wait()
 
     async def publish_batch(self, messages: Sequence[Message], target: KafkaTarget, /) -> None:
         """Return when Kafka has all of *messages*; those of a partition keep their order.
@@ -120,15 +120,17 @@ class KafkaConnection:
             first = next(iter(failures.values()))
             raise BatchFailed(f"{len(failures)} of {len(sent)} not published: {first}", failures)
 
-    async def send(self, message: Message, target: KafkaTarget, /) -> Future[object]:
-        """Hand *message* over to be sent in the background; `flush` waits for it.
+    async def send(self, message: Message, target: KafkaTarget, /) -> Sent:
+        """Hand *message* over to be sent in the background; `flush` waits for all of them.
 
-        The future is done when Kafka has it. Whether somebody waits for that or not, a failure is
-        told as `publish.failed`.
+        Raises:
+            ConnectionClosed: The connection has been left.
+            DestinationError: The topic is missing and may not be created, or has no such partition.
+            PublishFailed: The client does not take it.
         """
-        _, future = await self._send(message, target)
-        future.add_done_callback(partial(self._look_at, target.topic))
-        return future
+        self._check_open()
+        record = outgoing(message, target)
+        return Sent(record, await send(self._servers, self._producer, record, create=target.create))
 
     async def reach(self, target: KafkaTarget, /) -> None:
         """Return if *target* can be published to.
@@ -196,14 +198,12 @@ class KafkaConnection:
     def _read_replies(self, capacity: int) -> AbstractAsyncContextManager[KafkaSubscription]:
         return self.subscribe(KafkaSource(topics=(self._servers.options.reply_topic,)), capacity)
 
-    async def _send(self, message: Message, target: KafkaTarget) -> tuple[Outgoing, Future[object]]:
-        self._check_open()
-        record = outgoing(message, target)
-        return record, await send(self._servers, self._producer, record, create=target.create)
-
-    def _look_at(self, topic: str, sent: Future[object]) -> None:
-        if not sent.cancelled() and (error := sent.exception()) is not None:
-            self._servers.journal.tell("publish.failed", topic, error=brief(error))
+    def _look_at(self, topic: str, failure: BrokerError | None) -> None:
+        """Tell a failure that nobody waits for."""
+        if failure is not None:
+            self._servers.journal.tell(
+                "publish.failed", topic, error=brief(failure.__cause__ or failure)
+            )
 
 
 @asynccontextmanager

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from asyncio import Future, gather
-from collections.abc import Sequence
+from asyncio import Future, gather, wait
+from collections.abc import Callable, Sequence
+from functools import partial
 
-from callboard_brokers._errors import BrokerError, PublishFailed
+from callboard_brokers._errors import BrokerError, ConnectionLost, PublishFailed
 from callboard_brokers.kafka._client import Pack, Producer, errors, partitioning
 from callboard_brokers.kafka._parcel import Outgoing, outgoing, too_large
 from callboard_brokers.kafka._servers import Servers
 from callboard_brokers.kafka._tasks import heard
-from callboard_brokers.kafka._translate import CLIENT_ERRORS, translated
+from callboard_brokers.kafka._translate import CLIENT_ERRORS, brief, translated
 
-__all__ = ["Outgoing", "confirmed", "ignore", "outgoing", "send", "send_all"]
+__all__ = ["Outgoing", "Sent", "confirmed", "ignore", "outgoing", "send", "send_all"]
 
 
 async def send(
@@ -111,6 +112,46 @@ def _append(pack: Pack, record: Outgoing) -> object | None:
         value=record.value,
         headers=record.headers,
     )
+
+
+class Sent:
+    """What becomes of a *record* that the client was given: its *future*, with our errors."""
+
+    __slots__ = ("_future", "_record")
+
+    def __init__(self, record: Outgoing, future: Future[object]) -> None:
+        self._record = record
+        self._future = future
+        future.add_done_callback(heard)  # who does not ask does not want it logged
+
+    async def wait(self) -> object:
+        """Return what the client says of the record in the log, once it is there; else raise."""
+        await wait({self._future})  # as itself it would be cancelled with whoever waits
+        if (failure := self._failure_of(self._future)) is not None:
+            raise failure
+        return self._future.result()
+
+    def then(self, call: Callable[[BrokerError | None], None], /) -> None:
+        """Call once with the failure, or None; at once if it is known."""
+        if self._future.done():
+            call(self._failure_of(self._future))
+        else:
+            self._future.add_done_callback(partial(self._tell, call))
+
+    def _tell(self, call: Callable[[BrokerError | None], None], done: Future[object]) -> None:
+        call(self._failure_of(done))
+
+    def _failure_of(self, done: Future[object]) -> BrokerError | None:
+        if done.cancelled():
+            return ConnectionLost(f"the client has given up a record for {self._record.topic!r}")
+        error = done.exception()
+        if error is None or isinstance(error, BrokerError):
+            return error
+        if not isinstance(error, Exception):  # whatever ended the client's task
+            error = ConnectionLost(brief(error))
+        failure = _refused(error, self._record)
+        failure.__cause__ = error
+        return failure
 
 
 async def confirmed(

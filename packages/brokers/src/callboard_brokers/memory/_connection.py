@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from anyio import move_on_after
 from anyio.lowlevel import checkpoint
 
-from callboard_brokers._errors import ConnectionClosed, RequestTimeout, Unroutable
+from callboard_brokers._errors import BrokerError, ConnectionClosed, RequestTimeout, Unroutable
 from callboard_brokers._message import Message, asking
+from callboard_brokers._port import Confirmation
 from callboard_brokers.memory._exchange import Exchange, Inbox, Routes
 from callboard_brokers.memory._records import MemoryRecord, MemoryTarget
 from callboard_brokers.memory._routing import Carrying, Recording, Routing
@@ -90,6 +91,11 @@ class MemoryConnection(Generic[S, T]):
                 break
         self._put(message, where, routes)
 
+    async def send(self, message: Message, target: T, /) -> Confirmation:
+        """Publish *message*: what is in memory is there at once."""
+        await self.publish(message, target)
+        return _THERE
+
     async def request(self, message: Message, target: T, timeout: float, /) -> Message:  # noqa: ASYNC109 - the port's
         """Publish *message* with a private address to reply to, and return the reply.
 
@@ -157,3 +163,16 @@ class MemoryConnection(Generic[S, T]):
             group.put(self._record(message, where.address, key, path), where.delay)
         if not routes:
             self._exchange.put_apart(self._record(message, where.address, key, {}))
+
+
+class _There:
+    """Confirms what has arrived already."""
+
+    async def wait(self) -> None:
+        await checkpoint()
+
+    def then(self, call: Callable[[BrokerError | None], None], /) -> None:
+        call(None)
+
+
+_THERE: Final = _There()

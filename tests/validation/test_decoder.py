@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from types import GenericAlias
@@ -9,6 +10,8 @@ from uuid import UUID
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic import ValidationError as PydanticError
 from typing_extensions import TypedDict  # pydantic asks for it before Python 3.12
@@ -220,6 +223,42 @@ def test_an_error_about_10_mib_is_short_and_says_how_long_it_was(
 
     assert str(caught.value).endswith(f"({len(body)} bytes)")
     assert len(str(caught.value)) < 500
+
+
+HOSTILE = [
+    (b"[" * 100_000 + b"]" * 100_000, "application/json"),
+    (b'{"order":' * 50_000 + b"{}" + b"}" * 50_000, "application/json"),
+    (b"9" * 100_000, "application/json"),
+    (b'"\\ud800"', "application/json"),
+    (b"[" * 100_000, "text/plain"),
+    (b"9" * 100_000, "text/plain"),
+    (b"\xed\xa0\x80", "text/plain"),
+    (b"\x91" * 100_000 + b"\xc0", "application/msgpack"),
+    (b"\x81\xa5order" * 5_000 + b"\x80", "application/msgpack"),
+    (b"\x81\x91\x01\x02", "application/msgpack"),  # a list for a key
+    (b"\xd4\x05a", "application/msgpack"),  # an extension
+    (b"\xc7\x0c\xff" + b"\xff" * 12, "application/msgpack"),  # a time that there is not
+    (b"{", "x" * 100_000),
+    (b"{", "application/json;" * 10_000),
+]
+
+
+@pytest.mark.parametrize(("body", "content_type"), HOSTILE, ids=range(len(HOSTILE)))
+@pytest.mark.parametrize("annotation", [Order, Event, Point, list[Event], dict[str, Item], date])
+def test_a_hostile_body_is_refused_by_a_short_error_of_ours(
+    annotation: Any, body: bytes, content_type: str
+) -> None:
+    with pytest.raises((DecodeError, ValidationFailed)) as caught:
+        decoder(annotation)(body, content_type)
+
+    assert len(str(caught.value)) < 2_000
+
+
+@given(st.binary(max_size=40), st.sampled_from(["application/msgpack", "application/json"]))
+def test_any_bytes_are_decoded_or_refused(body: bytes, content_type: str) -> None:
+    for annotation in (Order, Event, list[int], Any):
+        with suppress(DecodeError, ValidationFailed):
+            decoder(annotation)(body, content_type)
 
 
 def test_a_failure_names_path_value_and_reason_of_each_field() -> None:

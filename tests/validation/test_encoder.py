@@ -30,6 +30,8 @@ class Opaque:
 
 Money = Annotated[Decimal, PlainSerializer(float, return_type=float)]
 
+Number = Annotated[Order, PlainSerializer(lambda order: order.number)]
+
 
 @pytest.mark.parametrize(
     ("annotation", "value", "encoded"),
@@ -38,6 +40,7 @@ Money = Annotated[Decimal, PlainSerializer(float, return_type=float)]
         (Order, {"no": 1}, (b'{"no":1}', JSON)),
         (list[Order], [Rush(no=1, hours=2)], (b'[{"no":1,"hours":2}]', JSON)),
         (list[Money], [Decimal("1.5")], (b"[1.5]", JSON)),
+        (Number, Order(no=1), (b"1", JSON)),
         (Event, {"id": "1"}, (b'{"id":1}', JSON)),
         (Order | str, "text", (b"text", "text/plain")),
         (Order | None, None, (b"", JSON)),

@@ -276,6 +276,20 @@ def test_what_is_hard_to_carry_is_published_untyped_in_a_collection_too(value: o
     assert b"null" not in body.replace(b'"next":null', b"")
 
 
+class Portrait(Photo):
+    of: str
+
+
+@pytest.mark.parametrize("content_type", [JSON, MESSAGEPACK])
+def test_what_is_hard_to_carry_arrives_from_a_subclass_too(content_type: str) -> None:
+    portrait = Portrait(raw=b"\xff", ratio=nan, of="Ann")
+
+    body = encoder(Photo, None, content_type)(portrait)
+
+    assert same(decoder(Portrait)(*body), portrait)
+    assert same(decoder(Photo)(*body), Photo(raw=b"\xff", ratio=nan))
+
+
 def test_text_is_written_as_the_model_itself_writes_it() -> None:
     photo = Photo(raw="ä".encode(), ratio=1.5)
 

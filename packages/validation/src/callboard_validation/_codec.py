@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from pydantic_core import from_json
 
-from ._errors import DecodeError, DefinitionError, EncodeError
+from ._errors import DecodeError, DefinitionError, EncodeError, clipped
 from ._msgspec import decode_messagepack, encode_json, encode_messagepack
 
 __all__ = ["BINARY", "HOW_TO_ADD", "JSON", "MESSAGEPACK", "TEXT", "Codec", "Encoded"]
@@ -107,7 +107,9 @@ class Codec:
             content_type = TEXT if text else JSON
         name = self.known(content_type)
         if name is None:
-            raise EncodeError(f"content type {content_type!r} is unknown; {HOW_TO_ADD}", value)
+            raise EncodeError(
+                f"content type {clipped(content_type)} is unknown; {HOW_TO_ADD}", value
+            )
         try:
             return self._pairs[name][0](value), content_type
         except Exception as error:

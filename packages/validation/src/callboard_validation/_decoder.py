@@ -137,11 +137,21 @@ def _decode_other(target: Target[T], codec: Codec, body: bytes, content_type: st
         reason = f"its content type is unknown, and its bytes are no {target.name}; {HOW_TO_ADD}"
         raise DecodeError(reason, body, content_type) from failure
     # A date is text in other formats too, which strict types take from JSON alone.
-    with suppress(*target.errors):
-        return target.from_json(to_json(spelled(value)))
+    spelling = _json_of(value)
+    if spelling is not None:
+        with suppress(*target.errors):
+            return target.from_json(spelling)
     if known == TEXT:
         return _decode_json_text(target, body, content_type, failure)
     raise target.explain(failure, value, content_type)
+
+
+def _json_of(value: object) -> bytes | None:
+    """Write what another format has said as JSON; None if JSON can't say it."""
+    try:
+        return to_json(spelled(value))
+    except (TypeError, ValueError, RecursionError):
+        return None  # extensions, keys that are lists, what is nested too deeply
 
 
 def _decode_json_text(target: Target[T], body: bytes, content_type: str, error: Exception) -> T:

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeAlias
 
+from pydantic import BaseModel
+
 from ._codec import BINARY, JSON, MESSAGEPACK, Codec, Encoded
 from ._decoder import casting, target_of
 from ._errors import EncodeError, ValidationError
-from ._msgspec import encode_messagepack
+from ._msgspec import encode_json, encode_messagepack
 from ._pydantic import Target, is_untyped
 
 __all__ = ["Encoder", "encoder"]
@@ -38,7 +40,7 @@ def encoder(
         return partial(chosen.encode, content_type=content_type)
     target = target_of(annotation)
     cast = casting(target)
-    write = _writing(target, chosen, content_type)
+    write = _writing(annotation, target, chosen, content_type)
     raw = annotation is bytes
     binary = None if raw else BINARY
 
@@ -58,17 +60,23 @@ def encoder(
     return encode
 
 
-def _writing(target: Target[Any], codec: Codec, content_type: str | None) -> Encoder:
+def _writing(
+    annotation: object, target: Target[Any], codec: Codec, content_type: str | None
+) -> Encoder:
     """Return what writes values of a type that are neither text nor bytes by themselves."""
     label = content_type or JSON
     known = codec.known(label)
     if known not in (JSON, MESSAGEPACK):
         return lambda value: codec.encode(value, content_type)
 
+    model = isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
     def write(value: object) -> Encoded:
         try:
             if known == JSON:
-                return target.to_json(value), label
+                # A subclass has a serialiser of its own, which knows nothing of our spelling.
+                other = model and type(value) is not annotation
+                return (encode_json(value) if other else target.to_json(value)), label
             return encode_messagepack(target.to_builtins(value)), label
         except Exception as error:
             raise EncodeError(str(error), value) from error

@@ -52,7 +52,7 @@ class DecodeError(ValidationError):
         self.reason = reason
         self.content_type = content_type
         self.body = _excerpt(body)
-        kind = f" of type {content_type!r}" if content_type else ""
+        kind = f" of type {clipped(content_type)}" if content_type else ""
         super().__init__(f"a body{kind} cannot be decoded: {reason}; the body is {self.body}")
 
 

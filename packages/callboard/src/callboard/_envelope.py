@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from itertools import count
 from secrets import token_hex
-from typing import Any, TypeAlias, get_args
+from typing import Any, Final, TypeAlias, get_args
 
 from callboard_brokers import Headers, Message
 from callboard_validation import JSON, Codec, Encoded, encoder
@@ -55,13 +56,32 @@ class Response:
         return target
 
 
-def identities() -> Callable[[], str]:
-    """Return a source of ids: a random part, unique to the process, then a count.
+class _Process:
+    """The source of ids of this process: a random part, then a count.
 
-    A random id for each message would cost more than the rest of its envelope.
+    A random id for each message would cost more than the rest of its envelope. What is random is
+    so in each process: a child by `fork` would else go on where its parent was, beside it.
     """
-    prefix, numbers = token_hex(8), count(1)
-    return lambda: f"{prefix}-{next(numbers):x}"
+
+    def __init__(self) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        self._prefix, self._numbers = token_hex(8), count(1)
+
+    def identify(self) -> str:
+        """Return an id that no other message has, of this process or another."""
+        return f"{self._prefix}-{next(self._numbers):x}"
+
+
+_process: Final = _Process()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_process.renew)
+
+
+def identities() -> Callable[[], str]:
+    """Return the source of ids for messages."""
+    return _process.identify
 
 
 def envelope(

@@ -41,3 +41,21 @@ def test_other_lines_and_other_loggers_are_left_alone(caplog: pytest.LogCaptureF
         "mine",
         "mine",
     ]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        r"SaslAuthenticateRequest_v0(sasl_auth_bytes=b'\x00alice\x00hunter2')",
+        "connecting with password=hunter2",
+        "OAuth token hunter2",
+    ],
+)
+def test_no_line_tells_how_we_log_in(caplog: pytest.LogCaptureFixture, said: str) -> None:
+    caplog.set_level(logging.DEBUG)
+    logger = logging.getLogger("a_client")
+    with quiet("a_client"):
+        logger.debug("Request to %s:%d: %s", "server", 1, said)
+        logger.debug("Request to %s:%d: %s", "server", 1, "MetadataRequest_v1(topics=[])")
+
+    assert caplog.messages == ["Request to server:1: MetadataRequest_v1(topics=[])"]

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Generator
 from contextlib import contextmanager
 from time import monotonic
+from typing import Final
 
 __all__ = ["quiet"]
 
 PERIOD = 30.0
 """Seconds in which a line is logged once, whatever it says."""
 
+_SECRET: Final = re.compile("sasl|password|secret|token", re.IGNORECASE)
+
 
 @contextmanager
 def quiet(*names: str) -> Generator[None]:
     """Throttle warnings and errors of the loggers by *names*, and of all below them.
 
+    Lines about how we log in are left out below that: clients write their requests as they are.
     What matters is told as events. A logger that is made later is not throttled, but clients make
     theirs when they are imported.
     """
@@ -24,7 +29,7 @@ def quiet(*names: str) -> Generator[None]:
 
     def rarely(record: logging.LogRecord) -> bool:
         if record.levelno < logging.WARNING:
-            return True
+            return not _SECRET.search(record.getMessage())
         line, now = (record.pathname, record.lineno), monotonic()
         if now - last.get(line, -PERIOD) < PERIOD:
             return False

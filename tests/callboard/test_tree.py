@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from rich.console import Console
 
 from callboard.tree import render
@@ -59,3 +61,10 @@ def test_a_line_never_wraps() -> None:
     long = Node("n" * 100, "actor", "running")
 
     assert len(drawn(long)) == 1
+
+
+def test_what_an_exception_says_moves_no_cursor() -> None:
+    nasty = replace(READER, last_exit="failed", last_error="x.Broken: \x1b]0;title\x07\x1b[2J")
+
+    (line, _) = drawn(nasty)
+    assert line.endswith(r"last exit: Broken: \x1b]0;title\x07\x1b[2J")

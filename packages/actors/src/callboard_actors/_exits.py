@@ -69,6 +69,8 @@ class ExitReason:
 def describe(error: BaseException) -> str:
     """Return the traceback of *error* as text, at most 8 KiB; of a longer one the two ends."""
     text = "".join(TracebackException.from_exception(error).format())
+    # Whoever stores or sends it must be able to: an exception may say what no encoding knows.
+    text = text.encode(errors="backslashreplace").decode()
     if len(text) <= _LONGEST_TEXT:
         return text
     half = _LONGEST_TEXT // 2 - 2

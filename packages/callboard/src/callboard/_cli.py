@@ -26,6 +26,8 @@ from ._app import App, abandon
 from ._host import GRACE
 from ._inspect import LookError, look
 from ._locate import LocateError, explain, locate
+from ._printable import TRACE, printable
+from ._say import say
 from ._top import screen
 from ._view import View
 from .specification import AsyncAPI
@@ -91,8 +93,8 @@ def run(
         found.inspect = inspect
     try:
         anyio.run(found.run)
-    except Exception as error:
-        found.logger.debug("the application failed", exc_info=error)
+    except Exception as error:  # noqa: BLE001 - one line says so, and the log the rest
+        say(found.logger, logging.DEBUG, "the application failed", error=error)
         if found.hard_stop is None:
             _fail(explain(error, app_dir), status=1)
     finally:
@@ -226,5 +228,5 @@ def _leave_threads(logger: logging.Logger) -> None:
 
 
 def _fail(message: str, *, status: int) -> NoReturn:
-    typer.echo(f"callboard: {message}", err=True)
+    typer.echo(f"callboard: {printable(message, TRACE)}", err=True)
     raise typer.Exit(status)

@@ -19,6 +19,7 @@ from ._assembly import Assembly
 from ._batch import Batcher, parts_of, size_of
 from ._lanes import Lane, LaneKeeper, lane_of, release_parked, shard_of, usual_delay
 from ._options import DEFAULT_SUPERVISION, resolve
+from ._printable import text_of
 from ._pump import Meter, pump, pump_batches, size
 from ._worker import Keeper, Worker
 
@@ -214,7 +215,7 @@ class Running:
             seen, token = self._seen[number] = (reader.current, token + 1)
         if seen is None:
             return {"idle": reader.idle}
-        address, id_ = seen.message.address, seen.message.message_id
+        address, id_ = (text_of(each) for each in (seen.message.address, seen.message.message_id))
         return {"idle": reader.idle, "address": address, "id": id_, "token": token}
 
     def _open_mailbox(self) -> None:

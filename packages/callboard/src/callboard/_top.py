@@ -13,7 +13,7 @@ from rich.text import Text
 from callboard_actors import Node, State
 
 from ._observer import Sample, is_worker, walk
-from ._printable import last_words
+from ._printable import last_words, printable
 from ._view import View, unready
 from .tree import STYLES
 
@@ -63,7 +63,7 @@ def _row(path: str, node: Node, view: View) -> list[RenderableType]:
     state = max(states, key=_GRAVITY.index)
     restarts = node.restarts + sum(each.restarts for _, each in inner)
     return [
-        node.id,
+        Text(printable(node.id)),
         Text(state, STYLES[state]),
         _number(details["queued"]),
         f"{_number(details['in_flight'])}/{len(loads)}",
@@ -98,7 +98,7 @@ def _line(kind: str, seconds: float, path: str, said: str) -> Text:
     line.append(f"{kind:<6}", "bold red" if kind == "crash" else "bold yellow")
     line.append(f"{_seconds(seconds):>6}  ", "dim")
     parts = [part for part in path.split("/")[1:] if part not in _LEVELS]
-    return line.append("/".join(parts)).append(f": {said}", "dim")
+    return line.append(printable("/".join(parts))).append(f": {printable(said)}", "dim")
 
 
 def _number(value: object) -> str:

@@ -10,7 +10,7 @@ from rich.tree import Tree
 
 from callboard_actors import Node, State
 
-from ._printable import last_words
+from ._printable import last_words, printable
 
 __all__ = ["render"]
 
@@ -47,12 +47,12 @@ def _grow(tree: Tree, node: Node, depth: float) -> None:
 
 def _label(node: Node) -> Text:
     label = Text(no_wrap=True, overflow="ellipsis")
-    label.append(node.id).append(f"  {node.state}", STYLES[node.state])
+    label.append(printable(node.id)).append(f"  {node.state}", STYLES[node.state])
     if node.restarts:
         label.append(f", {_count(node.restarts, 'restart')}", "yellow")
     if node.last_exit is not None:
         reason = last_words(node.last_error) if node.last_error else node.last_exit
-        label.append(f", last exit: {reason}", "dim")
+        label.append(f", last exit: {printable(reason)}", "dim")
     return label
 
 

@@ -136,7 +136,8 @@ def test_long_parts_are_counted_alike(length: int) -> None:
 def test_what_kafka_cannot_carry_is_named(
     message: dict[str, Any], target: dict[str, Any], wrong: str
 ) -> None:
+    parts: dict[str, Any] = {"body": b"", **message}
     with pytest.raises(BrokerError, match=re.escape(wrong)) as caught:
-        outgoing(Message(**{"body": b"", **message}), KafkaTarget("orders", **target), 2**20)
+        outgoing(Message(**parts), KafkaTarget("orders", **target), 2**20)
 
     assert caught.value.hopeless

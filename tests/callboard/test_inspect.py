@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import socket
@@ -258,3 +259,41 @@ async def test_a_stranger_may_not_look(path: Path) -> None:
             path.chmod(0)  # noqa: ASYNC240 - a test waits for nobody
         with stranger(), pytest.raises(LookError, match="is not yours: only the owner"):
             await asked(path)
+
+
+async def test_a_bare_name_lies_in_a_folder_that_nobody_else_may_enter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    async with shown(Path("shop")):
+        view = await asked(Path("shop"))
+        mode = (tmp_path / "callboard").lstat().st_mode
+
+    assert view.tree.id == "app"
+    assert stat.S_IMODE(mode) == 0o700
+
+
+async def test_a_private_folder_that_others_may_enter_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    (tmp_path / "callboard").mkdir()
+    (tmp_path / "callboard").chmod(0o777)
+
+    with pytest.raises(DeclarationError, match="is not yours alone; remove it, or choose a path"):
+        async with shown(Path("shop")):
+            pass
+
+
+async def test_a_lock_on_a_folder_that_is_shared_keeps_nobody_waiting(path: Path) -> None:
+    path.parent.chmod(0o1777)
+    held = os.open(path.parent, os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    try:
+        with anyio.fail_after(10):
+            async with shown(path):
+                view = await asked(path)
+    finally:
+        os.close(held)
+
+    assert view.tree.id == "app"

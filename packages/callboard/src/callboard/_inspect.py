@@ -11,11 +11,12 @@ import fcntl
 import json
 import os
 import socket
+import stat
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from typing import Final, Literal, TypeAlias
 
 import anyio
@@ -36,6 +37,7 @@ _LONGEST_ANSWER: Final = 64 * 2**20
 _PATIENCE: Final = 5.0
 """Seconds that both sides wait for each other."""
 _PRIVATE: Final = 0o600
+_OTHERS: Final = 0o077
 Inode: TypeAlias = tuple[int, int]
 
 
@@ -67,10 +69,13 @@ class Refusal:
 
 
 class Inspection:
-    """Serves at *path*, which only the owner of the process may open."""
+    """Serves at *path*, which only the owner of the process may open.
+
+    A name without a folder lies in one that nobody else may enter; see `place`.
+    """
 
     def __init__(self, path: Path, view: Callable[[], View]) -> None:
-        self._path = path
+        self._path = place(path)
         self._view = view
         self._question = decoder(Question)
 
@@ -127,6 +132,7 @@ def look(path: Path) -> View:
     Raises:
         LookError: No application answers, or not what it should.
     """
+    path = place(path)
     line = _ask(path)
     try:
         answer: Answer | Refusal = decoder(Answer | Refusal)(line, "application/json")
@@ -137,6 +143,19 @@ def look(path: Path) -> View:
     if isinstance(answer, Refusal):
         raise LookError(f"the application at {path} refuses: {answer.error}")
     return answer.view
+
+
+def place(path: Path) -> Path:
+    """Return where a socket lies: a bare name in the private folder of this user.
+
+    That is `callboard` in the runtime directory, which the system makes for each user, else one of
+    our own beside the temporary files.
+    """
+    if path.name != str(path):
+        return path
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    own = Path(gettempdir()) / f"callboard-{os.geteuid()}"
+    return (Path(runtime) / "callboard" if runtime else own) / path
 
 
 def _ask(path: Path) -> bytes:
@@ -182,6 +201,8 @@ def _open(path: Path) -> tuple[socket.socket, Inode]:
         DeclarationError: It is in use, or can't be made.
     """
     try:
+        if path.parent == place(Path(path.name)).parent:
+            _make_private(path.parent)
         with (
             _alone_in(path.parent),
             # Its name is short: that of a socket may have no more than about a hundred bytes.
@@ -212,13 +233,33 @@ def _listen(made: Path, path: Path) -> tuple[socket.socket, Inode]:
 
 @contextmanager
 def _alone_in(directory: Path) -> Generator[None]:
-    """Keep other processes from choosing the same path between the look at it and the move."""
+    """Keep other processes from choosing the same path between the look at it and the move.
+
+    Where others may enter, they could keep us waiting for ever: there nothing is locked.
+    """
     descriptor = os.open(directory, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if _is_ours_alone(os.fstat(descriptor)):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
         os.close(descriptor)
+
+
+def _make_private(directory: Path) -> None:
+    """Make the private folder, unless it is there; refuse one that somebody else has put there."""
+    with suppress(FileExistsError):
+        directory.mkdir(mode=0o700)
+    if not _is_ours_alone(directory.lstat()):
+        raise DeclarationError(
+            f"the folder {str(directory)!r} is not yours alone; remove it, or choose a path for"
+            " inspect= that has a folder"
+        )
+
+
+def _is_ours_alone(found: os.stat_result) -> bool:
+    is_ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
+    return is_ours and not found.st_mode & _OTHERS
 
 
 def _make_way(path: Path) -> None:

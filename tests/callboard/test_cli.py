@@ -332,6 +332,47 @@ async def publish_a_letter():
     assert "the thread 'AnyIO worker thread' still runs" in reason
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(60)  # two processes one after the other, on a machine that may be busy
+def test_a_blocked_loop_does_not_keep_the_process_and_is_told_where(service: Path) -> None:
+    add(
+        service,
+        """
+import hashlib
+
+@broker.subscriber("parcels")
+class Sleeper:
+    async def on_start(self):
+        print("up", flush=True)
+    async def receive(self, parcel: int): ...
+    async def on_stop(self, reason):
+        time.sleep(3600)
+
+busy = MemoryBroker()
+calculating = App(busy, graceful_timeout=3600)
+
+@busy.subscriber("letters")
+async def calculate(letter: int):
+    print("up", flush=True)
+    hashlib.pbkdf2_hmac("sha256", b"in C, without a look at signals", b"", 2**31 - 1)
+
+@calculating.after_startup
+async def publish():
+    await busy.publish(1, "letters")
+""",
+    )
+    with running(service) as sleeping, running(service, "calculating") as calculating:
+        sleeping.send_signal(signal.SIGTERM)
+        calculating.send_signal(signal.SIGTERM)
+        deadline = sleeping.communicate(timeout=15)[1]
+        calculating.send_signal(signal.SIGINT)
+        second = calculating.communicate(timeout=10)[1]
+
+    assert (sleeping.returncode, calculating.returncode) == (70, 70)
+    assert "the event loop hangs in on_stop (service.py:22); the process ends" in deadline
+    assert "the event loop hangs in calculate (service.py:30); the process ends" in second
+
+
 @pytest.fixture
 def shown(service: Path) -> Generator[Path]:
     """The socket of a live application, one of whose actors has crashed once."""

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import anyio
-from anyio.abc import TaskStatus
 from anyio.lowlevel import EventLoopToken, current_token
 
 from callboard_actors import ChildSpec, Event, Node, Notify, Supervision
@@ -25,16 +22,14 @@ from ._handler import signature_of
 from ._hooks import Hook, Hooks, Lifespan
 from ._host import Host
 from ._inspect import Inspection
+from ._last_resort import LastResort, abandon, obeying
 from ._life import Life, Plot
 from ._observer import OFTEN, SELDOM, SLOW, Observer
 from ._view import View, seen_from, unready
 
-__all__ = ["App", "abandon"]
+__all__ = ["App"]
 
 H = TypeVar("H", bound=Hook)
-
-UNKILLABLE: Final = 70
-"""The exit status of a process that had to end while something still ran (EX_SOFTWARE)."""
 
 
 class App:
@@ -120,6 +115,7 @@ class App:
         self._loop: EventLoopToken | None = None
         self._observer: Observer | None = None
         self._exits_at_once = False
+        self._is_told = False
         for broker in brokers:
             self.add_broker(broker)
 
@@ -257,26 +253,22 @@ class App:
         """Start, wait for SIGINT, SIGTERM or `exit`, and stop; it owns the process meanwhile.
 
         A second signal stops hard: what runs is cancelled at once. Should something outlive even
-        that, the process ends with status 70, since nothing else would end it.
+        that, or block the event loop, the process ends with status 70, since nothing else would
+        end it; see `graceful_timeout`. Only the main thread may run it.
 
         Raises:
             Exception: What kept it from starting, or what ended it: a supervisor that gave up.
         """
         self.hard_stop = None
-        failure: BaseException | None = None
-        async with anyio.create_task_group() as group:
-            await group.start(self._obey_signals)
+        self._is_told = False
+        loop = current_token().native_token
+        with obeying(loop, self.logger, lambda: self.graceful_timeout, self._obey) as last_resort:
             try:
-                await self._run()
+                await self._run(last_resort)
             except StopTimedOut as error:
-                self.logger.critical("%s; the process ends", error)
-                abandon()
-            except (Exception, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001 - raised below, where no group wraps it
-                failure = error
-            group.cancel_scope.cancel()
-        self._exits_at_once = False
-        if failure is not None:
-            raise failure
+                abandon(self.logger, f"{error}; the process ends")
+            finally:
+                self._exits_at_once = False
 
     def _look(self) -> View:
         samples = self._observer.samples if self._observer is not None else {}
@@ -320,7 +312,7 @@ class App:
             beside.append(ChildSpec("inspection", inspection.run))
         return beside
 
-    async def _run(self) -> None:
+    async def _run(self, last_resort: LastResort) -> None:
         await self.start()
         try:
             if self._exits_at_once:
@@ -328,22 +320,18 @@ class App:
             if self._host is not None:
                 await self._host.ending()
         finally:
+            last_resort.within(self.graceful_timeout)
             await self.stop()
 
-    async def _obey_signals(self, *, task_status: TaskStatus[None]) -> None:
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-            task_status.started()
-            again = False
-            async for number in signals:
-                name = signal.Signals(number).name
-                if again and self._host is not None:
-                    self.logger.warning("%s again: stopping hard", name)
-                    self.hard_stop = number
-                    self._host.ask(0)
-                else:
-                    self.logger.info("%s: stopping", name)
-                    self.exit()
-                again = True
+    def _obey(self, number: signal.Signals) -> None:
+        if self._is_told and self._host is not None:
+            self.logger.warning("%s again: stopping hard", number.name)
+            self.hard_stop = number
+            self._host.ask(0)
+        else:
+            self.logger.info("%s: stopping", number.name)
+            self.exit()
+        self._is_told = True
 
     def _forget(self, host: Host) -> None:
         """Let go of *host*, which has ended; not of one that was started since."""
@@ -354,11 +342,3 @@ class App:
     def _heed(self, event: Event) -> None:
         if isinstance(event.attributes.get("error"), StopApplication) and self._host is not None:
             self.exit()
-
-
-def abandon() -> NoReturn:
-    """End the process, whatever still runs in it."""
-    logging.shutdown()
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-    os._exit(UNKILLABLE)

@@ -22,9 +22,10 @@ import typer
 from rich.console import Console
 from rich.live import Live
 
-from ._app import App, abandon
+from ._app import App
 from ._host import GRACE
 from ._inspect import LookError, look
+from ._last_resort import abandon
 from ._locate import LocateError, explain, locate
 from ._printable import TRACE, printable
 from ._say import say
@@ -223,8 +224,7 @@ def _leave_threads(logger: logging.Logger) -> None:
             continue
         thread.join(max(0.0, until - monotonic()))
         if thread.is_alive():
-            logger.critical("the thread %r still runs; the process ends", thread.name)
-            abandon()
+            abandon(logger, f"the thread {thread.name!r} still runs; the process ends")
 
 
 def _fail(message: str, *, status: int) -> NoReturn:

@@ -22,7 +22,7 @@ from callboard_actors import Child, Node, Run, guarded
 
 from ._errors import StopTimedOut
 
-__all__ = ["GRACE", "Claims", "Host"]
+__all__ = ["GRACE", "Claims", "Host", "soon"]
 
 Undo: TypeAlias = Callable[[], Awaitable[object]]
 
@@ -132,13 +132,7 @@ class Host:
 
     def ask_soon(self, timeout: float) -> None:
         """Ask it the next time that the event loop turns; from any thread, or a signal handler."""
-
-        async def ask() -> None:
-            self.ask(timeout)
-
-        with suppress(RuntimeError):  # the event loop has ended, and the tree with it
-            # In a task: outside of one nobody can tell the time.
-            _soon(self._loop, partial(_spawn, self._loop, ask))
+        soon(self._loop, partial(self.ask, timeout))
 
     async def stop(self, timeout: float) -> None:  # noqa: ASYNC109 - the tree's deadline, not a scope's
         """Stop the tree in good order within *timeout* seconds, if it was started.
@@ -216,15 +210,24 @@ def _alive(node: Node, above: str = "") -> Iterator[str]:
         yield path
 
 
-def _soon(loop: object, function: Callable[[], object]) -> None:
-    """Call *function* in *loop*, and wake that: neither its queue nor its sleep minds threads."""
-    if isinstance(loop, asyncio.AbstractEventLoop):
-        loop.call_soon_threadsafe(function)
-        return
-    from trio.lowlevel import TrioToken  # noqa: PLC0415, TID251 - needed only by those who run on it
+def soon(loop: object, function: Callable[[], object]) -> None:
+    """Call *function* in a task of *loop*, and wake that; from any thread, or a signal handler.
 
-    if isinstance(loop, TrioToken):
-        loop.run_sync_soon(function)
+    Where the loop has ended, nothing is called.
+    """
+
+    async def call() -> None:
+        function()
+
+    spawn = partial(_spawn, loop, call)
+    with suppress(RuntimeError):  # it has ended
+        if isinstance(loop, asyncio.AbstractEventLoop):
+            loop.call_soon_threadsafe(spawn)
+            return
+        from trio.lowlevel import TrioToken  # noqa: PLC0415, TID251 - as below
+
+        if isinstance(loop, TrioToken):
+            loop.run_sync_soon(spawn)
 
 
 def _spawn(loop: object, function: Callable[[], Coroutine[Any, Any, None]]) -> object:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import pytest
@@ -13,7 +13,7 @@ from callboard_brokers import Delivery
 from callboard_brokers.kafka import KafkaSource, Record, TopicPartition
 from callboard_brokers.kafka._ahead import LIMIT, decode, encode
 from callboard_brokers.kafka._journal import Journal
-from callboard_brokers.kafka._window import Window
+from callboard_brokers.kafka._window import ROOM, Window
 
 pytestmark = pytest.mark.anyio
 
@@ -159,6 +159,58 @@ async def test_fetching_stops_when_it_is_full_and_goes_on_at_half() -> None:
         wanted.append(view.wanted)
 
     assert wanted == [0, 0, 0, 0, 5, 6, 7, 8, 9, 10]
+
+
+def of_size(name: TopicPartition, first: int, sizes: Sequence[int]) -> list[Record]:
+    return [Fetched(*name, n, value=bytes(size)) for n, size in enumerate(sizes, first)]
+
+
+async def test_fetching_stops_when_too_many_bytes_wait_and_goes_on_at_half() -> None:
+    view = window(10_000)
+    view.store({ZERO: of_size(ZERO, 0, [ROOM // 4] * 4)})
+    assert view.wanted == 0
+    wanted: list[int] = []
+    for _ in range(4):
+        view.take(1)
+        wanted.append(view.wanted)
+
+    assert wanted == [0, 2, 3, 4]
+
+
+async def test_a_record_larger_than_the_room_is_fetched_when_nothing_waits() -> None:
+    view = window(100)
+    view.store({ZERO: of_size(ZERO, 0, [2 * ROOM])})
+    assert view.wanted == 0
+    view.take(1)
+
+    assert view.wanted == 1
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(1, ROOM),
+    st.lists(st.tuples(st.integers(0, 20), st.integers(0, 3)), max_size=15),
+)
+async def test_records_of_a_size_never_take_more_room_than_there_is_and_one(
+    size: int, steps: list[tuple[int, int]]
+) -> None:
+    view, fetched, waiting = window(50), 1, 1
+    view.store({ZERO: [Fetched(*ZERO, 0, value=b"x" * size)]})  # it tells what they are like
+    body = b"x" * size
+    for taken, nacked in steps:
+        count = view.wanted
+        if count:
+            new = range(fetched, fetched + count)
+            view.store({ZERO: [Fetched(*ZERO, n, value=body) for n in new]})
+            fetched, waiting = fetched + count, waiting + count
+        assert waiting * size <= ROOM + size
+        came = view.take(taken) if taken else []
+        waiting -= len(came)
+        for delivery in came[nacked:]:
+            delivery.ack()
+
+    view.take(1000)
+    assert view.wanted == min(50, max(1, ROOM // size))
 
 
 async def test_a_partition_is_shut_at_its_span_and_open_again_at_half() -> None:

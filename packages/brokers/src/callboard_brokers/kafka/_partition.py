@@ -89,13 +89,14 @@ class Partition:
         position = self._tracker.position
         return position, encode(position, self._tracker.ahead(), limit) if limit else ""
 
-    def store(self, records: Sequence[Record]) -> None:
-        """Keep what was fetched and is not done with; offsets ascend, and may have gaps."""
+    def store(self, records: Sequence[Record]) -> Sequence[Waiting]:
+        """Keep, and return, what was fetched and is not done with; offsets ascend, with gaps."""
         tracker = self._tracked_from(records[0].offset)
-        fetched = zip(records, tracker.extend(map(_offset, records)), strict=True)
-        self.waiting.extend(
-            [each for each in fetched if not each[1].done] if self._ahead else fetched
-        )
+        kept = [*zip(records, tracker.extend(map(_offset, records)), strict=True)]
+        if self._ahead:
+            kept = [each for each in kept if not each[1].done]
+        self.waiting.extend(kept)
+        return kept
 
     def reach(self, position: int) -> None:
         """Take notice that the log goes on at *position*.

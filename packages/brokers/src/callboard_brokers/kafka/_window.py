@@ -6,9 +6,10 @@ No I/O and no waiting in here: tasks around it do what it decides, and are woken
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from heapq import heappop, heappush
 from math import inf
+from typing import Final
 
 from anyio import current_time
 
@@ -19,7 +20,10 @@ from callboard_brokers.kafka._outgoing import Outgoing
 from callboard_brokers.kafka._partition import Partition, Progress, Waiting
 from callboard_brokers.kafka._records import KafkaSource, TopicPartition, path_of
 
-__all__ = ["Window"]
+__all__ = ["ROOM", "Window"]
+
+ROOM: Final = 16 * 2**20
+"""Bytes of bodies that wait at most, as in a mailbox by default."""
 
 
 class Window:
@@ -41,6 +45,8 @@ class Window:
         self._capacity = capacity
         self._journal = journal
         self._waiting = 0
+        self._bytes = 0
+        self._mean = max(1, ROOM // capacity)
         self._turns: deque[Partition] = deque()
         self._later: list[tuple[float, int, Partition, Waiting]] = []
         self._sequence = 0
@@ -50,10 +56,15 @@ class Window:
 
     @property
     def wanted(self) -> int:
-        """How many records to fetch now; none until half of what the reader can hold is taken."""
-        if not self.delivering:
+        """How many records to fetch now; none until half of what may wait is taken.
+
+        By what the records of the last fetch had on average. Larger ones pass the bound by one
+        fetch: what the client holds of each partition, that is in memory in any case.
+        """
+        if not self.delivering or self._waiting > self._capacity // 2 or self._bytes > ROOM // 2:
             return 0
-        return self._capacity - self._waiting if self._waiting <= self._capacity // 2 else 0
+        fit = max(1, (ROOM - self._bytes) // self._mean)
+        return min(fit, self._capacity - self._waiting)
 
     def open_to(self, assigned: Collection[TopicPartition]) -> Collection[TopicPartition]:
         """Return those of *assigned* that are not too far ahead, to fetch from."""
@@ -61,6 +72,7 @@ class Window:
 
     def store(self, fetched: Mapping[TopicPartition, Sequence[Record]]) -> None:
         """Keep what was fetched; the client has passed it, so it counts as unsettled at once."""
+        size = count = 0
         for name, records in fetched.items():
             partition = self.partition(name)
             if records[0].offset < partition.reached:
@@ -69,9 +81,12 @@ class Window:
                 partition = self.partition(name)
             if not partition.waiting:
                 self._turns.append(partition)
-            before = len(partition.waiting)
-            partition.store(records)
-            self._waiting += len(partition.waiting) - before
+            kept = partition.store(records)
+            size += _bytes_of(kept)
+            count += len(kept)
+        self._waiting += count
+        self._bytes += size
+        self._mean = max(1, size // max(1, count))
         self.arrived.set()
 
     def partition(self, name: TopicPartition) -> Partition:
@@ -96,7 +111,9 @@ class Window:
         taken: list[Delivery[Record]] = []
         for _ in range(len(self._turns) if self.delivering else 0):
             partition = self._turns.popleft()
-            max_bytes -= partition.take(limit - len(taken), max_bytes, taken)
+            size = partition.take(limit - len(taken), max_bytes, taken)
+            max_bytes -= size
+            self._bytes -= size
             if partition.waiting:
                 self._turns.append(partition)
             if len(taken) == limit or max_bytes <= 0:
@@ -167,7 +184,7 @@ class Window:
         self.partitions.clear()
         self._turns.clear()
         self._later.clear()
-        self._waiting = 0
+        self._waiting = self._bytes = 0
         self.epoch += 1
         return unfinished
 
@@ -182,6 +199,7 @@ class Window:
         if gone is not None:
             gone.live = False
             self._waiting -= len(gone.waiting)
+            self._bytes -= _bytes_of(gone.waiting)
             gone.waiting.clear()
 
     def restore(
@@ -220,6 +238,11 @@ class Window:
                     self._turns.appendleft(partition)
                 partition.waiting.appendleft(waiting)
                 self._waiting += 1
+                self._bytes += _bytes_of([waiting])
+
+
+def _bytes_of(waiting: Iterable[Waiting]) -> int:
+    return sum([len(record.value or b"") for record, _ in waiting])
 
 
 def _nothing() -> None:

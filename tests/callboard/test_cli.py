@@ -338,7 +338,7 @@ def test_a_blocked_loop_does_not_keep_the_process_and_is_told_where(service: Pat
     add(
         service,
         """
-import hashlib
+import asyncio, hashlib, signal
 
 @broker.subscriber("parcels")
 class Sleeper:
@@ -359,16 +359,36 @@ async def calculate(letter: int):
 @calculating.after_startup
 async def publish():
     await busy.publish(1, "letters")
+
+lazy = MemoryBroker()
+dozing = App(lazy, graceful_timeout=0.2)
+
+@lazy.subscriber("letters")
+async def doze(letter: int):
+    print("up", flush=True)
+    time.sleep(3600)
+
+@dozing.after_startup
+async def publish_to_the_lazy():
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, print)
+    await lazy.publish(1, "letters")
 """,
     )
-    with running(service) as sleeping, running(service, "calculating") as calculating:
+    with (
+        running(service) as sleeping,
+        running(service, "calculating") as calculating,
+        running(service, "dozing") as dozing,
+    ):
+        dozing.send_signal(signal.SIGTERM)
         sleeping.send_signal(signal.SIGTERM)
         calculating.send_signal(signal.SIGTERM)
         deadline = sleeping.communicate(timeout=15)[1]
         calculating.send_signal(signal.SIGINT)
         second = calculating.communicate(timeout=10)[1]
+        taken = dozing.communicate(timeout=15)[1]
 
-    assert (sleeping.returncode, calculating.returncode) == (70, 70)
+    assert [each.returncode for each in (sleeping, calculating, dozing)] == [70, 70, 70]
+    assert "the event loop hangs in doze (service.py:42); the process ends" in taken
     assert "the event loop hangs in on_stop (service.py:22); the process ends" in deadline
     assert "the event loop hangs in calculate (service.py:30); the process ends" in second
 

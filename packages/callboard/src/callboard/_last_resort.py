@@ -5,7 +5,8 @@ the last deadline and the second signal are seen to by a thread. It hears of a s
 main thread is inside of C code, where no handler of Python's runs: the interpreter writes the
 number of each to the "wakeup" descriptor, which is the thread's meanwhile. A loop that goes on is
 told by Python's handler, which its next turn runs; nothing depends on the pace of the thread then.
-Whoever takes the descriptor for itself makes the thread deaf, not the loop.
+The handler tells the thread too, since others may take the descriptor for themselves, such as a
+loop that is to handle another signal: who blocks outside of C code is noticed even so.
 
 All time here is real: a virtual clock stands still while the loop does.
 """
@@ -42,6 +43,8 @@ SIGN_OF_LIFE: Final = 1.0
 BREATH: Final = 2.0
 """Seconds for the last words, should even the log hang."""
 FRAMES: Final = 8
+BY_HANDLER: Final = 0x80
+"""Added to the number of a signal of which the handler tells; no number is as great."""
 
 
 class LastResort:
@@ -57,13 +60,19 @@ class LastResort:
         self.former = -1
         """To whom the numbers of signals went before."""
         self._end = inf
-        self._signals = 0
+        self._heard = [0, 0]
+        """How many signals there were, by the descriptor and by the handler."""
+        self._known = 0
 
     def within(self, seconds: float) -> None:
         """Have all ended in *seconds*, and the time that comes after."""
         self._end = min(self._end, monotonic() + seconds + AFTER)
-        with suppress(OSError):  # full: it wakes anyway
-            self.mouth.send(b"\0")
+        self.tell(0)
+
+    def tell(self, number: int) -> None:
+        """Have the thread look again; at a signal, if there was one."""
+        with suppress(OSError):  # full: it looks anyway
+            self.mouth.send(bytes([number | BY_HANDLER]))
 
     def watch(self) -> None:
         """Listen until the mouth is closed."""
@@ -76,14 +85,15 @@ class LastResort:
 
     def _heed(self, numbers: bytes) -> bool:
         for number in numbers:
-            if number and self.former >= 0:
+            if number < BY_HANDLER and self.former >= 0:
                 with suppress(OSError):
                     os.write(self.former, bytes([number]))
-            if number not in SIGNALS:
-                continue
-            self._signals += 1
-            self.within(self._timeout() if self._signals == 1 else 0)
-            if self._signals > 1 and not self._lives():
+            if number % BY_HANDLER in SIGNALS:
+                self._heard[number >= BY_HANDLER] += 1
+        while self._known < max(self._heard):
+            self._known += 1
+            self.within(self._timeout() if self._known == 1 else 0)
+            if self._known > 1 and not self._lives():
                 self._give_up()
         return bool(numbers)
 
@@ -113,6 +123,7 @@ def obeying(
     """
 
     def heed(number: int, _frame: object) -> None:
+        last.tell(number)
         soon(loop, partial(obey, signal.Signals(number)))
 
     last = LastResort(loop, logger, timeout)

@@ -5,13 +5,13 @@ Pure and pluggable, so that a test double of another broker is this broker with 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from callboard_brokers._errors import DestinationError
 from callboard_brokers._message import Message
+from callboard_brokers.kit._template import Template
 from callboard_brokers.memory._records import MemoryRecord, MemorySource, MemoryTarget
 
 __all__ = ["Carrying", "Match", "Recording", "Route", "Routing", "Templates"]
@@ -87,8 +87,7 @@ class Templates:
 
     def source(self, source: MemorySource, /) -> Route:
         """Prepare *source*."""
-        match = _template(source.address) if "{" in source.address else _literal(source.address)
-        return Route(source.group, (source.address, source.group), match)
+        return Route(source.group, (source.address, source.group), Template(source.address).match)
 
     def target(self, target: MemoryTarget, /) -> MemoryTarget:
         """Return *target*."""
@@ -98,26 +97,3 @@ class Templates:
                 " not a template, not an empty one"
             )
         return target
-
-
-def _literal(address: str) -> Match:
-    if not address or "}" in address:
-        raise DestinationError(f"cannot read {address!r}: give an address such as 'logs.error'")
-    found: Mapping[str, str] = {}
-    return lambda candidate: found if candidate == address else None
-
-
-def _template(template: str) -> Match:
-    parts = re.split(r"\{([^{}]*)\}", template)
-    literals, names = parts[::2], parts[1::2]
-    stray = any("{" in literal or "}" in literal for literal in literals)
-    if stray or len(set(names)) < len(names) or not all(map(str.isidentifier, names)):
-        raise DestinationError(
-            f"cannot read {template!r}: a template such as 'logs.{{level}}' holds names in braces,"
-            " each once"
-        )
-    pattern = re.escape(literals[0])
-    for name, literal in zip(names, literals[1:], strict=True):
-        pattern += f"(?P<{name}>[^./]+){re.escape(literal)}"
-    fullmatch = re.compile(pattern).fullmatch
-    return lambda candidate: found.groupdict() if (found := fullmatch(candidate)) else None

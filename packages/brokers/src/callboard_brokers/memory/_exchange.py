@@ -74,7 +74,7 @@ class Exchange:
         """Take what no group reads: a reply, or else nothing that anybody waits for."""
         inbox = self._inboxes.get(record.address)
         if inbox is None:
-            self.book.count("deadletter", record.address)
+            self.book.journal.tell("deadletter", record.address)
         else:
             inbox.put(record)
 

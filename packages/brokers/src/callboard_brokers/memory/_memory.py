@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 
 from anyio import Event
 
 from callboard_brokers._port import Features
-from callboard_brokers.memory._book import Book, Notify, Redelivery, redelivery
+from callboard_brokers.kit._journal import Journal, Notify
+from callboard_brokers.memory._book import Book, Redelivery, redelivery
 from callboard_brokers.memory._connection import MemoryConnection
 from callboard_brokers.memory._exchange import Exchange
 from callboard_brokers.memory._records import DeadLetter, MemorySource, MemoryStats, MemoryTarget
@@ -55,7 +57,7 @@ class Memory:
     ) -> None:
         if capacity < 1:
             raise ValueError(f"a queue with a capacity of {capacity} holds nothing: give 1 or more")
-        self._book = Book(redelivery, dead_letters, notify)
+        self._book = Book(Journal(notify), redelivery, deque(maxlen=dead_letters))
         self._exchange = Exchange(capacity, self._book)
         self._routing = routing or Templates()
         self._settled: Event | None = None
@@ -99,7 +101,7 @@ class Memory:
 
     def stats(self) -> MemoryStats:
         """Return what has been counted, and what is held now."""
-        counts, groups = self._book.counts, self._exchange.groups
+        counts, groups = self._book.journal.counts, self._exchange.groups
         return MemoryStats(
             published=self._exchange.published,
             unrouted=counts["deadletter"],

@@ -66,7 +66,7 @@ class MemorySubscription:
         """Take *delivery* off what is held, and do what its settlement asks for."""
         record = self._unsettled.pop(delivery.token, None)
         if record is None:
-            self._book.count("settle.stale", delivery.message.address)
+            self._book.journal.tell("settle.stale", delivery.message.address)
             return
         if settlement is not Settlement.ACK:
             self._pass_on(record, settlement, delay)
@@ -75,7 +75,7 @@ class MemorySubscription:
 
     def settled_twice(self, delivery: Delivery, /) -> None:
         """Count it."""
-        self._book.count("settle.double", delivery.message.address)
+        self._book.journal.tell("settle.double", delivery.message.address)
 
     def count_failure(self, delivery: Delivery, delay: float | None, /) -> float | None:
         """Count it as a nack would, whose delay or end it tells."""
@@ -85,7 +85,7 @@ class MemorySubscription:
             return None
         record.deliveries += 1
         delivery.deliveries = record.deliveries
-        self._book.counts["message.redelivered"] += 1
+        self._book.journal.counts["message.redelivered"] += 1
         return usual if delay is None else delay
 
     def leave(self) -> None:
@@ -115,7 +115,7 @@ class MemorySubscription:
             reason = f"given up after {record.deliveries} deliveries"
             self._book.bury(record, self.group.route.group, reason)
             return
-        self._book.counts["message.redelivered"] += 1
+        self._book.journal.counts["message.redelivered"] += 1
         self.group.put_back(record, usual if delay is None else delay)
 
     def _release(self, record: MemoryRecord) -> None:

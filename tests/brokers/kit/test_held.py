@@ -138,6 +138,17 @@ def test_a_failure_in_place_counts_as_a_nack_would(held: Held[object], written: 
     assert written == [(0, Settlement.NACK, 1.6)]
 
 
+def test_what_is_given_up_or_not_held_is_not_kept(written: Written, journal: Journal) -> None:
+    held = Held[object](written.write, journal, backoff=lambda nacks: 0.1 if nacks < 1 else None)
+    delivery, gone = held.deliver(Message(b""), 0, 1), held.deliver(Message(b""), 1, 1)
+    held.withdraw([gone])
+
+    assert held.count_failure(gone, 0.5) is None
+    assert [held.count_failure(delivery, 0.5) for _ in range(2)] == [0.5, None]
+    delivery.nack()
+    assert written == [(0, Settlement.NACK, None)]
+
+
 def test_a_lease_is_extended_only_so_often() -> None:
     held, leases = Held[object](Written().write, Journal()), Leases(2)
     first = held.deliver(Message(b""))

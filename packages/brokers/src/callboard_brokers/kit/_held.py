@@ -9,7 +9,7 @@ from typing import Any, Final, Generic, TypeAlias, TypeVar
 from callboard_brokers._delivery import Delivery
 from callboard_brokers._message import Message
 from callboard_brokers._settlement import Settlement
-from callboard_brokers.kit._backoff import REDELIVER, Backoff
+from callboard_brokers.kit._backoff import REDELIVER
 from callboard_brokers.kit._journal import Journal
 from callboard_brokers.kit._signal import Signal
 
@@ -20,7 +20,8 @@ Write: TypeAlias = Callable[[Delivery, Settlement, float | None], None]
 """Notes what the broker is to be told: `Each.write`, `Prefix.write`, or an adapter's own."""
 Again: TypeAlias = Callable[[Delivery, float], None]
 """Delivers the message of a settled delivery again, from here, after so many seconds."""
-_AGAIN: Final = (Settlement.NACK, Settlement.RELEASE)
+_NACK: Final = Settlement.NACK
+_AGAIN: Final = (_NACK, Settlement.RELEASE)
 
 
 @dataclass(eq=False)
@@ -30,7 +31,8 @@ class Held(Generic[R]):
     The first settlement of each delivery goes to *write*. Where the broker cannot deliver again,
     or not after a delay, *again* gets the nacks and the releases instead: it makes another
     message of the record, and delivers it with the same token. A nack without a delay gets
-    that of *backoff*, by how often the message was nacked, as far as that is known.
+    that of *backoff*, which is given how often the message was nacked before, as far as that is
+    known; it may return None: never again.
 
     A settlement of an epoch that has ended does nothing. It is told as `settle.stale`, since the
     message is handled twice; a release is only counted, as `settle.recalled`: nothing was done.
@@ -39,7 +41,7 @@ class Held(Generic[R]):
     write: Write
     journal: Journal
     again: Again | None = None
-    backoff: Backoff = REDELIVER
+    backoff: Callable[[int], float | None] = REDELIVER.whole
     epoch: int = field(default=1, init=False)
     _held: dict[Delivery[Any], bool] = field(default_factory=dict[Delivery[Any], bool], init=False)
     _nacks: dict[object, int] = field(default_factory=dict[object, int], init=False)
@@ -65,8 +67,8 @@ class Held(Generic[R]):
         if not self._held.pop(delivery, False):
             self._drop(delivery, settlement)
             return
-        if settlement is Settlement.NACK and delay is None:
-            delay = self.backoff.whole(self._failures(delivery))
+        if settlement is _NACK and delay is None:
+            delay = self.backoff(self._failures(delivery))
         if self.again is not None and settlement in _AGAIN:
             self.again(delivery, delay or 0.0)
         else:
@@ -80,12 +82,14 @@ class Held(Generic[R]):
         """Tell it, as `settle.double`."""
         self.journal.tell("settle.double", delivery.message.address)
 
-    def count_failure(self, delivery: Delivery, delay: float | None, /) -> float:
+    def count_failure(self, delivery: Delivery, delay: float | None, /) -> float | None:
         """Count a failure of *delivery*, which its reader keeps; see `Counting`."""
-        wait = self.backoff.whole(self._failures(delivery)) if delay is None else delay
+        usual = self.backoff(self._failures(delivery)) if delivery in self._held else None
+        if usual is None:
+            return None
         if delivery.deliveries is not None:
             delivery.deliveries += 1
-        return wait
+        return usual if delay is None else delay
 
     def withdraw(self, deliveries: Iterable[Delivery[R]]) -> None:
         """Hold *deliveries* no more, which nobody has received: they come again by themselves."""

@@ -12,10 +12,11 @@ from anyio.lowlevel import checkpoint
 from callboard_brokers._errors import BrokerError, ConnectionClosed, RequestTimeout, Unroutable
 from callboard_brokers._message import Message, asking
 from callboard_brokers._port import Confirmation
+from callboard_brokers.kit._inflow import FAIR
 from callboard_brokers.memory._exchange import Exchange, Inbox, Routes
 from callboard_brokers.memory._records import MemoryRecord, MemoryTarget
 from callboard_brokers.memory._routing import Carrying, Recording, Routing
-from callboard_brokers.memory._subscription import FAIR, MemorySubscription
+from callboard_brokers.memory._subscription import MemorySubscription
 
 __all__ = ["MemoryConnection"]
 

@@ -1,23 +1,26 @@
-"""A reader of a group, and the ledger of what it holds."""
+"""A reader of a group, and what it holds."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from math import inf
+from typing import Final
 
 from anyio.lowlevel import checkpoint
 
 from callboard_brokers._delivery import Delivery
 from callboard_brokers._errors import ConnectionClosed
 from callboard_brokers._settlement import Settlement
+from callboard_brokers.kit._held import Held
+from callboard_brokers.kit._inflow import FAIR
 from callboard_brokers.memory._book import Book
 from callboard_brokers.memory._group import Group
 from callboard_brokers.memory._records import MemoryRecord
 
 __all__ = ["MemorySubscription"]
 
-FAIR = 64
-"""After so many calls that found something at once, others get a turn."""
+_ACK: Final = Settlement.ACK
+"""Looked up once: a member of an enumeration costs more than the rest of what an ack does."""
 
 
 class MemorySubscription:
@@ -26,19 +29,21 @@ class MemorySubscription:
     When it is left, all that it holds is given back; what is settled later is stale.
     """
 
-    __slots__ = ("_book", "_capacity", "_epoch", "_open", "_turn", "_unsettled", "group")
+    __slots__ = ("_book", "_capacity", "_held", "_open", "_turn", "group")
 
     def __init__(self, group: Group, capacity: int, epoch: int, book: Book) -> None:
         self.group = group
         self._capacity = capacity
-        self._epoch = epoch
         self._book = book
         self._open = True
         self._turn = 0
-        self._unsettled: dict[object, MemoryRecord] = {}
+        self._held = Held[MemoryRecord](
+            self._settle, book.journal, backoff=lambda nacks: book.redelivery(nacks + 1)
+        )
+        self._held.epoch = epoch
 
     def __len__(self) -> int:
-        return len(self._unsettled)
+        return len(self._held)
 
     async def receive(
         self, limit: int, max_bytes: float = inf, /
@@ -62,62 +67,44 @@ class MemorySubscription:
             f"the subscription of group {self.group.route.group!r} has been left; subscribe again"
         )
 
-    def settle(self, delivery: Delivery, settlement: Settlement, delay: float | None, /) -> None:
-        """Take *delivery* off what is held, and do what its settlement asks for."""
-        record = self._unsettled.pop(delivery.token, None)
-        if record is None:
-            self._book.journal.tell("settle.stale", delivery.message.address)
-            return
-        if settlement is not Settlement.ACK:
-            self._pass_on(record, settlement, delay)
-        if self._book.watch is not None and not self._unsettled:
-            self._book.watch()
-
-    def settled_twice(self, delivery: Delivery, /) -> None:
-        """Count it."""
-        self._book.journal.tell("settle.double", delivery.message.address)
-
     def count_failure(self, delivery: Delivery, delay: float | None, /) -> float | None:
         """Count it as a nack would, whose delay or end it tells."""
-        record = self._unsettled.get(delivery.token)
-        usual = None if record is None else self._book.redelivery(record.deliveries)
-        if record is None or usual is None:
-            return None
-        record.deliveries += 1
-        delivery.deliveries = record.deliveries
-        self._book.journal.counts["message.redelivered"] += 1
-        return usual if delay is None else delay
+        wait = self._held.count_failure(delivery, delay)
+        if wait is not None and isinstance(record := delivery.token, MemoryRecord):
+            record.deliveries += 1
+            self._book.journal.counts["message.redelivered"] += 1
+        return wait
 
     def leave(self) -> None:
         """Give back everything unsettled, and end what waits in `receive`; once."""
         self._open = False
-        held, self._unsettled = self._unsettled, {}
-        for record in held.values():
-            self._release(record)
+        for delivery in self._held.end_epoch():
+            self._settle(delivery, Settlement.RELEASE, None)
         self.group.wake_all()
 
     def _deliver(self, record: MemoryRecord) -> Delivery[MemoryRecord]:
         record.deliveries += 1
-        self._unsettled[record] = record
-        return Delivery(record.message(), self, self._epoch, record.deliveries, record)
+        return self._held.deliver(record.message(), record, record.deliveries)
 
-    def _pass_on(self, record: MemoryRecord, settlement: Settlement, delay: float | None) -> None:
+    def _settle(self, delivery: Delivery, settlement: Settlement, delay: float | None) -> None:
+        """Do what the settlement of *delivery* asks for."""
+        if settlement is not _ACK:
+            self._pass_on(delivery, settlement, delay)
+        if self._book.watch is not None and not self._held:
+            self._book.watch()
+
+    def _pass_on(self, delivery: Delivery, settlement: Settlement, delay: float | None) -> None:
+        record = delivery.token
+        if not isinstance(record, MemoryRecord):
+            return
         if settlement is Settlement.RELEASE:
-            self._release(record)
+            record.deliveries -= 1
+            self.group.put_back(record)
         elif settlement is Settlement.REJECT:
             self._book.bury(record, self.group.route.group, "rejected")
-        else:
-            self._redeliver(record, delay)
-
-    def _redeliver(self, record: MemoryRecord, delay: float | None) -> None:
-        usual = self._book.redelivery(record.deliveries)
-        if usual is None:
+        elif self._book.redelivery(record.deliveries) is None:
             reason = f"given up after {record.deliveries} deliveries"
             self._book.bury(record, self.group.route.group, reason)
-            return
-        self._book.journal.counts["message.redelivered"] += 1
-        self.group.put_back(record, usual if delay is None else delay)
-
-    def _release(self, record: MemoryRecord) -> None:
-        record.deliveries -= 1
-        self.group.put_back(record)
+        else:
+            self._book.journal.counts["message.redelivered"] += 1
+            self.group.put_back(record, delay or 0.0)

@@ -30,10 +30,10 @@ import anyio
 
 from callboard_actors._cell import Cell, Life
 from callboard_actors._child import Child, ChildSpec
+from callboard_actors._children import Children
 from callboard_actors._decisions import Decision, decision
 from callboard_actors._errors import ForeignCancellation, GaveUp, SpecError, SupervisorStopped
 from callboard_actors._events import Notify
-from callboard_actors._keeper import Keeper
 from callboard_actors._policy import AutoShutdown, Policy, Strategy
 from callboard_actors._restarts import Intensity
 from callboard_actors._tree import Node, State
@@ -89,7 +89,7 @@ class Supervisor:
             _check_end(spec)
         self._notify = notify
         self._state: State = "new"
-        self._keeper = Keeper(name, self._specs, notify)
+        self._children = Children(name, self._specs, notify)
         self._recent = Intensity(intensity, period)
         self._due: dict[Cell, float] = {}
         self._dismissed: deque[tuple[Cell, anyio.Event]] = deque()
@@ -113,7 +113,7 @@ class Supervisor:
         self._begin(child.path if child is not None and child.path else self._policy.name)
         if child is not None:
             child.describe = self.tree
-            child.patience = self._keeper.patience
+            child.patience = self._children.patience
             child.on_stop(lambda: self.stop(child.deadline))
         failure: BaseException | None = None
         try:
@@ -128,11 +128,11 @@ class Supervisor:
                     await self._wind_down()
                 except BaseException as error:  # noqa: BLE001 - as above
                     failure = failure or error
-                if child is not None and (survivor := self._keeper.survivor()):
-                    child.hold_up(survivor, self._keeper.fatal or failure)
+                if child is not None and (survivor := self._children.survivor()):
+                    child.hold_up(survivor, self._children.fatal or failure)
         finally:
             self._state = "stopped"
-        failure, self._keeper.fatal = self._keeper.fatal or failure, None
+        failure, self._children.fatal = self._children.fatal or failure, None
         if failure is not None:
             raise failure
 
@@ -147,7 +147,7 @@ class Supervisor:
             deadline: When the last child is to be cancelled, as `anyio.current_time()` tells it.
         """
         if self._state != "stopped":
-            self._keeper.stop(math.inf if deadline is None else deadline)
+            self._children.stop(math.inf if deadline is None else deadline)
 
     async def start_child(self, spec: ChildSpec, *, keep: bool = False) -> None:
         """Add a child while `run` is running, after the others; return when it is ready.
@@ -168,11 +168,11 @@ class Supervisor:
         self._policy.check_child(spec)
         _check_end(spec)
         async with self._turn:
-            keeper = self._running(f"start {spec.id!r}")
-            if spec.id in keeper.cells:
-                message = f"supervisor {keeper.path!r} has a child {spec.id!r}; choose another id"
+            children = self._running(f"start {spec.id!r}")
+            if spec.id in children.cells:
+                message = f"supervisor {children.path!r} has a child {spec.id!r}; choose another id"
                 raise SpecError(message)
-            cell = keeper.cells[spec.id] = keeper.cell(spec)
+            cell = children.cells[spec.id] = children.cell(spec)
             cell.is_extra = not keep
             await self._start_extra(cell)
 
@@ -187,25 +187,25 @@ class Supervisor:
             SupervisorStopped: `run` is not running, or is about to stop.
             Unkillable: The child lives on, and keeps its id.
         """
-        keeper = self._running(f"stop {id!r}")
-        if (cell := keeper.cells.get(id)) is None:
-            known = ", ".join(keeper.cells)
-            raise SpecError(f"supervisor {keeper.path!r} has no child {id!r}; it has: {known}")
+        children = self._running(f"stop {id!r}")
+        if (cell := children.cells.get(id)) is None:
+            known = ", ".join(children.cells)
+            raise SpecError(f"supervisor {children.path!r} has no child {id!r}; it has: {known}")
         gone = anyio.Event()
         self._dismissed.append((cell, gone))
-        keeper.wake()
+        children.wake()
         await gone.wait()
-        keeper.require_end(cell)
+        children.require_end(cell)
 
     def tree(self) -> Node:
         """Return the supervisor and all below it as plain data. Call it in the event loop."""
         now = anyio.current_time()
-        children = tuple(cell.node(now) for cell in self._keeper.cells.values())
+        children = tuple(cell.node(now) for cell in self._children.cells.values())
         return Node(self._policy.name, "supervisor", self._state, children=children)
 
     def _begin(self, path: str) -> None:
-        asked = self._keeper.stop_at if self._state == "new" else None
-        self._keeper = Keeper(path, self._specs, self._notify)
+        asked = self._children.stop_at if self._state == "new" else None
+        self._children = Children(path, self._specs, self._notify)
         self._recent = Intensity(self._policy.intensity, self._policy.period)
         self._due.clear()
         self._dismissed.clear()
@@ -213,14 +213,14 @@ class Supervisor:
         self._turn = anyio.Lock() if self._policy.groups else nullcontext()
         self._state = "starting"
         if asked is not None:
-            self._keeper.stop(asked)
+            self._children.stop(asked)
 
-    def _running(self, purpose: str) -> Keeper:
-        keeper = self._keeper
-        if self._state != "running" or keeper.stop_at is not None:
-            message = f"supervisor {keeper.path!r} does not run; it cannot {purpose}"
+    def _running(self, purpose: str) -> Children:
+        children = self._children
+        if self._state != "running" or children.stop_at is not None:
+            message = f"supervisor {children.path!r} does not run; it cannot {purpose}"
             raise SupervisorStopped(message)
-        return keeper
+        return children
 
     def _own(self, error: BaseException) -> BaseException:
         """Return *error*, unless it is our task group's, which nobody here cancels.
@@ -230,41 +230,41 @@ class Supervisor:
         """
         is_cancellation = isinstance(error, anyio.get_cancelled_exc_class())
         if is_cancellation and self._tasks.cancel_scope.cancel_called:
-            who = f"a child of {self._keeper.path}"
+            who = f"a child of {self._children.path}"
             return ForeignCancellation(f"{who} was cancelled before it began, by no cancel scope")
         return error
 
     async def _start_extra(self, cell: Cell) -> None:
-        keeper = self._keeper
+        children = self._children
         try:
-            failed = await keeper.start(self._tasks, cell)
+            failed = await children.start(self._tasks, cell)
         except BaseException:
             # Not its failure but our own: we were cancelled.
             with anyio.CancelScope(shield=True):
-                await keeper.kill([cell])
-            keeper.forget(cell)
+                await children.kill([cell])
+            children.forget(cell)
             raise
         if failed is not None:
             if cell.life is None:
-                keeper.forget(cell)
+                children.forget(cell)
             raise failed
 
     async def _supervise(self, child: Child | None) -> None:
-        keeper = self._keeper
-        for cell in list(keeper.cells.values()):
+        children = self._children
+        for cell in list(children.cells.values()):
             failed = await self._start(cell)
-            if keeper.stop_at is not None:
+            if children.stop_at is not None:
                 return
             if failed is not None:
                 raise failed
         self._state = "running"
-        keeper.report("supervisor.started", keeper.path)
+        children.report("supervisor.started", children.path)
         if child is not None:
             child.ready()
-        while keeper.stop_at is None:
-            await keeper.wait(lambda: self._has_work, self._next_due)
-            while keeper.exits:
-                self._judge(*keeper.exits.popleft())
+        while children.stop_at is None:
+            await children.wait(lambda: self._has_work, self._next_due)
+            while children.exits:
+                self._judge(*children.exits.popleft())
             await self._dismiss()
             if self._next_due() <= anyio.current_time():
                 async with self._turn:
@@ -272,17 +272,17 @@ class Supervisor:
 
     async def _wind_down(self) -> None:
         self._state = "stopping"
-        self._keeper.stop()  # whoever is adding a child has come too late
+        self._children.stop()  # whoever is adding a child has come too late
         try:
-            await self._keeper.terminate_all(at_once=self._policy.strategy == "dynamic")
+            await self._children.terminate_all(at_once=self._policy.strategy == "dynamic")
         finally:
             for _, gone in self._dismissed:
                 gone.set()
 
     @property
     def _has_work(self) -> bool:
-        keeper = self._keeper
-        return bool(keeper.exits or self._dismissed) or keeper.stop_at is not None
+        children = self._children
+        return bool(children.exits or self._dismissed) or children.stop_at is not None
 
     def _next_due(self) -> float:
         return min(self._due.values(), default=math.inf)
@@ -295,9 +295,9 @@ class Supervisor:
             return
         verdict = cell.verdict(end)
         if life.exit is None:
-            self._keeper.set_aside(cell, life)
+            self._children.set_aside(cell, life)
         else:
-            self._keeper.record(cell, life, end, verdict)
+            self._children.record(cell, life, end, verdict)
         if end.is_fatal:
             return
         if verdict is Decision.STOP:
@@ -307,19 +307,19 @@ class Supervisor:
 
     def _retire(self, cell: Cell) -> None:
         """Draw the consequences of the end of *cell*, which was of its own accord and for good."""
-        keeper = self._keeper
-        if self._policy.ends_with(cell, keeper.cells.values()):
+        children = self._children
+        if self._policy.ends_with(cell, children.cells.values()):
             self._report("auto_shutdown", cell)
-            keeper.stop()
+            children.stop()
         if cell.spec.restart == "temporary" or (cell.is_extra and not self._policy.groups):
-            keeper.forget(cell)
+            children.forget(cell)
 
     def _schedule(self, cell: Cell, cause: BaseException | None) -> None:
         """Plan a restart of *cell*, unless it escalates or there were too many."""
         now = anyio.current_time()
         if cause is not None and decision(cause, cell.spec.decide) is Decision.ESCALATE:
             raise self._gave_up(cell, "it escalates") from cause
-        self._keeper.require_end(cell, cause)
+        self._children.require_end(cell, cause)
         if not self._recent.allows(now):
             intensity, period = self._policy.intensity, self._policy.period
             self._report("intensity_exceeded", cell, intensity=intensity, period=period)
@@ -329,48 +329,48 @@ class Supervisor:
         cell.streak += 1
         cell.state = "restarting"
         self._due[cell] = now + delay
-        self._keeper.report("actor.restarting", cell.path, attempt=cell.streak, delay=delay)
+        self._children.report("actor.restarting", cell.path, attempt=cell.streak, delay=delay)
 
     def _gave_up(self, cell: Cell, why: str) -> GaveUp:
         self._report("gave_up", cell, reason=why)
-        return GaveUp(f"supervisor {self._keeper.path!r} gave up on {cell.spec.id!r}: {why}")
+        return GaveUp(f"supervisor {self._children.path!r} gave up on {cell.spec.id!r}: {why}")
 
     def _report(self, what: str, cell: Cell, **more: object) -> None:
-        path = self._keeper.path
-        self._keeper.report(f"supervisor.{what}", path, child=cell.spec.id, **more)
+        path = self._children.path
+        self._children.report(f"supervisor.{what}", path, child=cell.spec.id, **more)
 
     async def _dismiss(self) -> None:
         """Stop and forget the children that somebody wants to be stopped."""
-        while self._dismissed and self._keeper.stop_at is None:
+        while self._dismissed and self._children.stop_at is None:
             cell, gone = self._dismissed[0]
             due = self._due.pop(cell, None)
-            await self._keeper.terminate([cell])
+            await self._children.terminate([cell])
             if due is not None:
                 self._hand_on(cell, due)
-            self._keeper.forget(cell)
+            self._children.forget(cell)
             self._dismissed.popleft()
             gone.set()
 
     def _hand_on(self, cell: Cell, due: float) -> None:
         """Have those who wait to be restarted with *cell*, which is not, restarted without it."""
-        for member in self._policy.group(cell, self._keeper.cells.values()):
+        for member in self._policy.group(cell, self._children.cells.values()):
             if member.state == "restarting" and member not in self._due:
                 self._due[member] = due
                 return
 
     async def _restart_next(self) -> None:
         """Restart the child that is due, with its group."""
-        keeper = self._keeper
-        if keeper.stop_at is not None:
+        children = self._children
+        if children.stop_at is not None:
             return
         first = min(self._due, key=self._due.__getitem__)
-        group = self._policy.group(first, keeper.cells.values())
+        group = self._policy.group(first, children.cells.values())
         for member in reversed(group):
             self._due.pop(member, None)
-            await keeper.terminate([member])
-            keeper.require_end(member)
+            await children.terminate([member])
+            children.require_end(member)
             if member.spec.restart == "temporary":
-                keeper.forget(member)
+                children.forget(member)
             else:
                 member.state = "restarting"
         await self._start_group([cell for cell in group if cell.spec.restart != "temporary"])
@@ -378,7 +378,7 @@ class Supervisor:
     async def _start_group(self, group: Sequence[Cell]) -> None:
         for member in group:
             failed = await self._start(member)
-            if self._keeper.stop_at is not None:
+            if self._children.stop_at is not None:
                 return
             if failed is not None:
                 self._schedule(member, failed)
@@ -386,8 +386,8 @@ class Supervisor:
 
     async def _start(self, cell: Cell) -> BaseException | None:
         """Start *cell*; return what went wrong, unless that is a reason to do without it."""
-        failed = await self._keeper.start(self._tasks, cell)
-        if failed is None or self._keeper.stop_at is not None:
+        failed = await self._children.start(self._tasks, cell)
+        if failed is None or self._children.stop_at is not None:
             return failed
         if decision(failed, cell.spec.decide) is not Decision.STOP:
             return failed

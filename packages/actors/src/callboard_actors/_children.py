@@ -18,10 +18,10 @@ from callboard_actors._errors import StartTimeout, SupervisorStopped, Unkillable
 from callboard_actors._events import Event, Notify
 from callboard_actors._exits import ExitReason
 
-__all__ = ["Keeper"]
+__all__ = ["Children"]
 
 
-class Keeper:
+class Children:
     """The children of one run of a supervisor, and the ways to start, stop and await them.
 
     Attributes:

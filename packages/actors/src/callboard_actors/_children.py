@@ -11,12 +11,12 @@ from functools import partial
 import anyio
 from anyio.abc import TaskGroup
 
-from callboard_actors._cell import Cell, Exit, Life
 from callboard_actors._child import Child, ChildSpec
 from callboard_actors._decisions import Decision
 from callboard_actors._errors import StartTimeout, SupervisorStopped, Unkillable
 from callboard_actors._events import Event, Notify
 from callboard_actors._exits import ExitReason
+from callboard_actors._slot import Exit, Incarnation, Slot
 
 __all__ = ["Children"]
 
@@ -25,7 +25,7 @@ class Children:
     """The children of one run of a supervisor, and the ways to start, stop and await them.
 
     Attributes:
-        cells: By id, in the order in which they are started.
+        slots: By id, in the order in which they are started.
         exits: Lives that have ended and that the supervisor has not judged yet.
         stop_at: The deadline of the stop that was asked for; None if none was.
         fatal: What ends the process, if a child raised it.
@@ -33,78 +33,78 @@ class Children:
 
     def __init__(self, path: str, specs: Iterable[ChildSpec], notify: Notify | None) -> None:
         self.path = path
-        self.cells = {spec.id: self.cell(spec) for spec in specs}
-        self.exits: deque[tuple[Cell, Life]] = deque()
+        self.slots = {spec.id: self.slot(spec) for spec in specs}
+        self.exits: deque[tuple[Slot, Incarnation]] = deque()
         self.stop_at: float | None = None
         self.fatal: BaseException | None = None
         self._notify = notify
         self._changed = anyio.Event()
         self._context = copy_context()
 
-    def cell(self, spec: ChildSpec) -> Cell:
+    def slot(self, spec: ChildSpec) -> Slot:
         """Return an empty place for *spec*."""
-        return Cell(spec, f"{self.path}/{spec.id}")
+        return Slot(spec, f"{self.path}/{spec.id}")
 
     def stop(self, deadline: float = math.inf) -> None:
         """Note that a stop is asked for; those who are stopping already get the new deadline."""
         if self.stop_at is not None and deadline >= self.stop_at:
             return
         self.stop_at = deadline
-        for cell in self.cells.values():
-            if cell.life is not None and cell.life.child.stop_requested:
-                cell.life.child.stop(deadline)
+        for slot in self.slots.values():
+            if slot.incarnation is not None and slot.incarnation.child.stop_requested:
+                slot.incarnation.child.stop(deadline)
         self._changed.set()
 
-    async def start(self, tasks: TaskGroup, cell: Cell) -> BaseException | None:
-        """Start *cell* and wait until it is ready; return what went wrong, also if stopped."""
+    async def start(self, tasks: TaskGroup, slot: Slot) -> BaseException | None:
+        """Start *slot* and wait until it is ready; return what went wrong, also if stopped."""
         if self.stop_at is not None:
-            return self._too_late(cell)
-        spec, now = cell.spec, anyio.current_time()
-        cell.restarts += cell.last is not None
-        cell.state = "starting"
-        child = Child(cell.path, partial(self._look_at, cell), cancel_grace=spec.cancel_grace)
-        life = cell.life = Life(child, now)
-        self.report("actor.starting", cell.path)
-        live = partial(life.live, spec, partial(self._ended, cell, life))
+            return self._too_late(slot)
+        spec, now = slot.spec, anyio.current_time()
+        slot.restarts += slot.last is not None
+        slot.state = "starting"
+        child = Child(slot.path, partial(self._look_at, slot), cancel_grace=spec.cancel_grace)
+        incarnation = slot.incarnation = Incarnation(child, now)
+        self.report("actor.starting", slot.path)
+        live = partial(incarnation.live, spec, partial(self._ended, slot, incarnation))
         # Not in the context of whoever caused the start, a message perhaps. A copy, since a
         # context cannot be entered twice.
-        self._context.copy().run(partial(tasks.start_soon, live, name=cell.path))
+        self._context.copy().run(partial(tasks.start_soon, live, name=slot.path))
         await self.wait(
-            lambda: child.started or life.is_over or self.stop_at is not None,
+            lambda: child.started or incarnation.is_over or self.stop_at is not None,
             lambda: now + spec.start_timeout,
         )
-        return await self._started(cell, life)
+        return await self._started(slot, incarnation)
 
-    async def terminate(self, cells: Sequence[Cell]) -> None:
-        """Stop *cells*, all at the same time: ask, let them drain, cancel."""
-        drained = anyio.current_time() + max((cell.spec.drain for cell in cells), default=0.0)
-        lives: list[Life] = []
-        for cell in cells:
-            if cell.life is None:
-                cell.state = "stopped" if cell.survivor is None else cell.state
+    async def terminate(self, slots: Sequence[Slot]) -> None:
+        """Stop *slots*, all at the same time: ask, let them drain, cancel."""
+        drained = anyio.current_time() + max((slot.spec.drain for slot in slots), default=0.0)
+        lives: list[Incarnation] = []
+        for slot in slots:
+            if slot.incarnation is None:
+                slot.state = "stopped" if slot.survivor is None else slot.state
                 continue
-            if cell.state != "stopping":
-                cell.state = "stopping"
-                self.report("actor.stopping", cell.path)
-            cell.life.child.stop(self._no_later_than(drained))
-            lives.append(cell.life)
+            if slot.state != "stopping":
+                slot.state = "stopping"
+                self.report("actor.stopping", slot.path)
+            slot.incarnation.child.stop(self._no_later_than(drained))
+            lives.append(slot.incarnation)
         await self.wait(_ended(lives), lambda: self._no_later_than(drained))
-        await self.kill(cells)
+        await self.kill(slots)
 
-    async def kill(self, cells: Sequence[Cell]) -> None:
-        """Cancel *cells*, see them end, and record how."""
-        lives = [(cell, cell.life) for cell in cells if cell.life is not None]
-        for _, life in lives:
-            life.scope.cancel()
+    async def kill(self, slots: Sequence[Slot]) -> None:
+        """Cancel *slots*, see them end, and record how."""
+        lives = [(slot, slot.incarnation) for slot in slots if slot.incarnation is not None]
+        for _, incarnation in lives:
+            incarnation.scope.cancel()
         until = anyio.current_time() + max((_grace(*each) for each in lives), default=0.0)
-        await self.wait(_ended([life for _, life in lives]), lambda: until)
-        for cell, life in lives:
-            if not life.has_begun:
-                life.exit = life.exit or Exit(ExitReason("foreign_cancel"))
-            if life.exit is None:
-                self.set_aside(cell, life)
+        await self.wait(_ended([incarnation for _, incarnation in lives]), lambda: until)
+        for slot, incarnation in lives:
+            if not incarnation.has_begun:
+                incarnation.exit = incarnation.exit or Exit(ExitReason("foreign_cancel"))
+            if incarnation.exit is None:
+                self.set_aside(slot, incarnation)
             else:
-                self.record(cell, life, life.exit)
+                self.record(slot, incarnation, incarnation.exit)
 
     def patience(self) -> float:
         """Return how long this supervisor takes if it is cancelled.
@@ -112,69 +112,76 @@ class Children:
         It is a little more than its children may take: of what lives on, they are the first to
         hear, and they alone are blamed.
         """
-        lives = [(cell, cell.life) for cell in self.cells.values() if cell.life is not None]
+        lives = [
+            (slot, slot.incarnation) for slot in self.slots.values() if slot.incarnation is not None
+        ]
         return 1.1 * max((_grace(*each) for each in lives), default=0.0)
 
     async def terminate_all(self, *, at_once: bool) -> None:
-        """Stop all cells in reverse order, or *at_once*; if cancelled, at once."""
-        cells = list(reversed(self.cells.values()))
+        """Stop all slots in reverse order, or *at_once*; if cancelled, at once."""
+        slots = list(reversed(self.slots.values()))
         try:
-            for step in [cells] if at_once else [[cell] for cell in cells]:
+            for step in [slots] if at_once else [[slot] for slot in slots]:
                 await self.terminate(step)
         except anyio.get_cancelled_exc_class():
             # The children are being cancelled with us; see them out.
             with anyio.CancelScope(shield=True):
-                await self.kill(cells)
+                await self.kill(slots)
             raise
         finally:
             self.exits.clear()
 
-    def record(self, cell: Cell, life: Life, end: Exit, verdict: Decision | None = None) -> None:
-        """Note in *cell* how its *life* ended, unless that is noted already."""
-        if cell.life is not life:
+    def record(
+        self, slot: Slot, incarnation: Incarnation, end: Exit, verdict: Decision | None = None
+    ) -> None:
+        """Note how *incarnation*, the present one of *slot*, has ended."""
+        if slot.incarnation is not incarnation:
             return
         now = anyio.current_time()
-        if life.child.started and now - life.began >= cell.spec.backoff.reset_after:
-            cell.streak = 0
-        cell.life = None
-        cell.state = "stopped"
-        self._note(cell, end, verdict)
+        if incarnation.child.started and now - incarnation.began >= slot.spec.backoff.reset_after:
+            slot.streak = 0
+        slot.incarnation = None
+        slot.state = "stopped"
+        self._note(slot, end, verdict)
 
-    def set_aside(self, cell: Cell, life: Life) -> None:
-        """Note in *cell* that its *life* goes on. Who only waits for what is below is not blamed."""
-        if cell.life is not life:
+    def set_aside(self, slot: Slot, incarnation: Incarnation) -> None:
+        """Note that *incarnation* goes on. Who only waits for what is below is not blamed."""
+        if slot.incarnation is not incarnation:
             return
-        cell.life, cell.survivor = None, life
-        if not life.child.survivor:
-            cell.state = "unkillable"
-            self._note(cell, Exit(ExitReason("unkillable")))
+        slot.incarnation, slot.survivor = None, incarnation
+        if not incarnation.child.survivor:
+            slot.state = "unkillable"
+            self._note(slot, Exit(ExitReason("unkillable")))
             return
-        cell.state = "stopping"
-        if life.end is not None:
-            self._heed(life.end)
-        life.child.failure = None  # it would keep its frames alive
+        slot.state = "stopping"
+        if incarnation.end is not None:
+            self._heed(incarnation.end)
+        incarnation.child.failure = None  # it would keep its frames alive
 
     def survivor(self) -> str:
         """Return the path of one that lives on; empty if there is none."""
-        lives = ((cell, cell.survivor) for cell in self.cells.values())
-        return next((life.child.survivor or cell.path for cell, life in lives if life), "")
+        lives = ((slot, slot.survivor) for slot in self.slots.values())
+        return next(
+            (incarnation.child.survivor or slot.path for slot, incarnation in lives if incarnation),
+            "",
+        )
 
-    def forget(self, cell: Cell) -> None:
-        """Free the id of *cell*; if it lives on, when it has ended."""
-        if cell.survivor is not None:
-            cell.is_leaving = True
-        elif self.cells.get(cell.spec.id) is cell:
-            del self.cells[cell.spec.id]
+    def forget(self, slot: Slot) -> None:
+        """Free the id of *slot*; if it lives on, when it has ended."""
+        if slot.survivor is not None:
+            slot.is_leaving = True
+        elif self.slots.get(slot.spec.id) is slot:
+            del self.slots[slot.spec.id]
 
-    def require_end(self, cell: Cell, cause: BaseException | None = None) -> None:
-        """Refuse to go on as if *cell* had ended.
+    def require_end(self, slot: Slot, cause: BaseException | None = None) -> None:
+        """Refuse to go on as if *slot* had ended.
 
         Raises:
             Unkillable: It lives on.
         """
-        if cell.survivor is not None:
-            who = cell.survivor.child.survivor or cell.path
-            message = f"{who} lives on after it was cancelled; nothing can replace {cell.path}"
+        if slot.survivor is not None:
+            who = slot.survivor.child.survivor or slot.path
+            message = f"{who} lives on after it was cancelled; nothing can replace {slot.path}"
             raise Unkillable(message) from cause
 
     async def wait(self, done: Callable[[], bool], until: Callable[[], float]) -> None:
@@ -194,61 +201,61 @@ class Children:
         if self._notify is not None:
             self._notify(Event(name, path, attributes))
 
-    async def _started(self, cell: Cell, life: Life) -> BaseException | None:
-        child = life.child
+    async def _started(self, slot: Slot, incarnation: Incarnation) -> BaseException | None:
+        child = incarnation.child
         if not child.started:
-            if life.end is not None and life.end.reason.abnormal:
-                return self._failed(cell, life, life.end)
+            if incarnation.end is not None and incarnation.end.reason.abnormal:
+                return self._failed(slot, incarnation, incarnation.end)
             # By another task than this one, which was to wait until it is ready.
             if child.stop_requested or self.stop_at is not None:
-                return self._too_late(cell)
-            if life.exit is None:
-                await self.kill([cell])
-                return StartTimeout(f"{cell.path} was not ready after {cell.spec.start_timeout} s")
-        elif child.stop_requested or cell.life is not life:
+                return self._too_late(slot)
+            if incarnation.exit is None:
+                await self.kill([slot])
+                return StartTimeout(f"{slot.path} was not ready after {slot.spec.start_timeout} s")
+        elif child.stop_requested or slot.incarnation is not incarnation:
             return None
-        cell.state = "running"
-        life.began = anyio.current_time()
-        self.report("actor.started", cell.path)
-        if life.exit is not None:
-            self._ended(cell, life)
+        slot.state = "running"
+        incarnation.began = anyio.current_time()
+        self.report("actor.started", slot.path)
+        if incarnation.exit is not None:
+            self._ended(slot, incarnation)
         return None
 
-    def _failed(self, cell: Cell, life: Life, end: Exit) -> BaseException:
-        if life.exit is None:
-            self.set_aside(cell, life)
+    def _failed(self, slot: Slot, incarnation: Incarnation, end: Exit) -> BaseException:
+        if incarnation.exit is None:
+            self.set_aside(slot, incarnation)
         else:
-            self.record(cell, life, end)
+            self.record(slot, incarnation, end)
         stopped = self.fatal is not None or end.error is None
-        return self._too_late(cell) if stopped or end.error is None else end.error
+        return self._too_late(slot) if stopped or end.error is None else end.error
 
-    def _too_late(self, cell: Cell) -> SupervisorStopped:
+    def _too_late(self, slot: Slot) -> SupervisorStopped:
         if self.stop_at is None:
-            return SupervisorStopped(f"{cell.path} is stopping; it was not started")
-        return SupervisorStopped(f"{self.path} is stopping; {cell.path} was not started")
+            return SupervisorStopped(f"{slot.path} is stopping; it was not started")
+        return SupervisorStopped(f"{self.path} is stopping; {slot.path} was not started")
 
     def _no_later_than(self, time: float) -> float:
         return time if self.stop_at is None else min(time, self.stop_at)
 
-    def _ended(self, cell: Cell, life: Life) -> None:
-        if cell.survivor is life and life.exit is not None:
-            cell.survivor, cell.state = None, "stopped"
-            self._note(cell, life.exit)
-            if cell.is_leaving:
-                self.forget(cell)
-        self.exits.append((cell, life))
+    def _ended(self, slot: Slot, incarnation: Incarnation) -> None:
+        if slot.survivor is incarnation and incarnation.exit is not None:
+            slot.survivor, slot.state = None, "stopped"
+            self._note(slot, incarnation.exit)
+            if slot.is_leaving:
+                self.forget(slot)
+        self.exits.append((slot, incarnation))
         self.wake()
 
-    def _look_at(self, cell: Cell) -> None:
-        """Hear that the life of *cell* is ready, or held up."""
-        if cell.life is not None and cell.life.child.survivor:
-            self.exits.append((cell, cell.life))
+    def _look_at(self, slot: Slot) -> None:
+        """Hear that the incarnation of *slot* is ready, or held up."""
+        if slot.incarnation is not None and slot.incarnation.child.survivor:
+            self.exits.append((slot, slot.incarnation))
         self.wake()
 
-    def _note(self, cell: Cell, end: Exit, verdict: Decision | None = None) -> None:
-        cell.last = end.reason
-        cell.last_at = anyio.current_time()
-        self.report(end.event, cell.path, **end.particulars(verdict))
+    def _note(self, slot: Slot, end: Exit, verdict: Decision | None = None) -> None:
+        slot.last = end.reason
+        slot.last_at = anyio.current_time()
+        self.report(end.event, slot.path, **end.particulars(verdict))
         self._heed(end)
 
     def _heed(self, end: Exit) -> None:
@@ -257,12 +264,12 @@ class Children:
             self.stop()
 
 
-def _grace(cell: Cell, life: Life) -> float:
-    patience = life.child.patience
-    return max(cell.spec.cancel_grace, patience() if patience is not None else 0.0)
+def _grace(slot: Slot, incarnation: Incarnation) -> float:
+    patience = incarnation.child.patience
+    return max(slot.spec.cancel_grace, patience() if patience is not None else 0.0)
 
 
-def _ended(lives: Sequence[Life]) -> Callable[[], bool]:
+def _ended(lives: Sequence[Incarnation]) -> Callable[[], bool]:
     """Return what tells whether all *lives* have ended; it looks at each about once."""
     waiting = list(lives)
 

@@ -6,10 +6,10 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
-from callboard_actors._cell import Cell
 from callboard_actors._child import ChildSpec
 from callboard_actors._errors import SpecError
 from callboard_actors._restarts import check_limit
+from callboard_actors._slot import Slot
 
 __all__ = ["AutoShutdown", "Policy", "Strategy"]
 
@@ -76,16 +76,16 @@ class Policy:
             )
             raise SpecError(message)
 
-    def group(self, cell: Cell, cells: Iterable[Cell]) -> list[Cell]:
-        """Return which of *cells* are to be restarted with *cell*, in the order of their start."""
+    def group(self, slot: Slot, slots: Iterable[Slot]) -> list[Slot]:
+        """Return which of *slots* are to be restarted with *slot*, in the order of their start."""
         if not self.groups:
-            return [cell]
-        all_cells = list(cells)
-        return all_cells if self.strategy == "one_for_all" else all_cells[all_cells.index(cell) :]
+            return [slot]
+        all_slots = list(slots)
+        return all_slots if self.strategy == "one_for_all" else all_slots[all_slots.index(slot) :]
 
-    def ends_with(self, cell: Cell, cells: Collection[Cell]) -> bool:
-        """Whether the supervisor shuts down, now that *cell* has ended by itself for good."""
-        if not cell.spec.significant or self.auto_shutdown == "never":
+    def ends_with(self, slot: Slot, slots: Collection[Slot]) -> bool:
+        """Whether the supervisor shuts down, now that *slot* has ended by itself for good."""
+        if not slot.spec.significant or self.auto_shutdown == "never":
             return False
-        left = any(other.spec.significant and not other.is_over for other in cells)
+        left = any(other.spec.significant and not other.is_over for other in slots)
         return self.auto_shutdown == "any_significant" or not left

@@ -1,7 +1,7 @@
 """Keeps children alive, in the manner of OTP, on structured concurrency.
 
 A task group alone is a supervisor that never restarts: whatever escapes from one task cancels all
-the others. Here nothing escapes. Each child runs in a wrapper (`_cell.py`) that turns every ending
+the others. Here nothing escapes. Each child runs in a wrapper (`_slot.py`) that turns every ending
 into an `Exit` for the supervisor's own task, and that task alone decides.
 
 Three things look harmless and are not:
@@ -28,7 +28,6 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 
 import anyio
 
-from callboard_actors._cell import Cell, Life
 from callboard_actors._child import Child, ChildSpec
 from callboard_actors._children import Children
 from callboard_actors._decisions import Decision, decision
@@ -36,6 +35,7 @@ from callboard_actors._errors import ForeignCancellation, GaveUp, SpecError, Sup
 from callboard_actors._events import Notify
 from callboard_actors._policy import AutoShutdown, Policy, Strategy
 from callboard_actors._restarts import Intensity
+from callboard_actors._slot import Incarnation, Slot
 from callboard_actors._tree import Node, State
 
 __all__ = ["Strategy", "Supervisor"]
@@ -91,8 +91,8 @@ class Supervisor:
         self._state: State = "new"
         self._children = Children(name, self._specs, notify)
         self._recent = Intensity(intensity, period)
-        self._due: dict[Cell, float] = {}
-        self._dismissed: deque[tuple[Cell, anyio.Event]] = deque()
+        self._due: dict[Slot, float] = {}
+        self._dismissed: deque[tuple[Slot, anyio.Event]] = deque()
         self._turn: AbstractAsyncContextManager[object] = nullcontext()
 
     async def run(self, child: Child | None = None) -> None:
@@ -169,12 +169,12 @@ class Supervisor:
         _check_end(spec)
         async with self._turn:
             children = self._running(f"start {spec.id!r}")
-            if spec.id in children.cells:
+            if spec.id in children.slots:
                 message = f"supervisor {children.path!r} has a child {spec.id!r}; choose another id"
                 raise SpecError(message)
-            cell = children.cells[spec.id] = children.cell(spec)
-            cell.is_extra = not keep
-            await self._start_extra(cell)
+            slot = children.slots[spec.id] = children.slot(spec)
+            slot.is_extra = not keep
+            await self._start_extra(slot)
 
     async def stop_child(self, id: str) -> None:  # noqa: A002 - as in ChildSpec(id=...)
         """Stop the child *id* in its time to drain, and forget it; return when it has ended.
@@ -188,19 +188,19 @@ class Supervisor:
             Unkillable: The child lives on, and keeps its id.
         """
         children = self._running(f"stop {id!r}")
-        if (cell := children.cells.get(id)) is None:
-            known = ", ".join(children.cells)
+        if (slot := children.slots.get(id)) is None:
+            known = ", ".join(children.slots)
             raise SpecError(f"supervisor {children.path!r} has no child {id!r}; it has: {known}")
         gone = anyio.Event()
-        self._dismissed.append((cell, gone))
+        self._dismissed.append((slot, gone))
         children.wake()
         await gone.wait()
-        children.require_end(cell)
+        children.require_end(slot)
 
     def tree(self) -> Node:
         """Return the supervisor and all below it as plain data. Call it in the event loop."""
         now = anyio.current_time()
-        children = tuple(cell.node(now) for cell in self._children.cells.values())
+        children = tuple(slot.node(now) for slot in self._children.slots.values())
         return Node(self._policy.name, "supervisor", self._state, children=children)
 
     def _begin(self, path: str) -> None:
@@ -234,25 +234,25 @@ class Supervisor:
             return ForeignCancellation(f"{who} was cancelled before it began, by no cancel scope")
         return error
 
-    async def _start_extra(self, cell: Cell) -> None:
+    async def _start_extra(self, slot: Slot) -> None:
         children = self._children
         try:
-            failed = await children.start(self._tasks, cell)
+            failed = await children.start(self._tasks, slot)
         except BaseException:
             # Not its failure but our own: we were cancelled.
             with anyio.CancelScope(shield=True):
-                await children.kill([cell])
-            children.forget(cell)
+                await children.kill([slot])
+            children.forget(slot)
             raise
         if failed is not None:
-            if cell.life is None:
-                children.forget(cell)
+            if slot.incarnation is None:
+                children.forget(slot)
             raise failed
 
     async def _supervise(self, child: Child | None) -> None:
         children = self._children
-        for cell in list(children.cells.values()):
-            failed = await self._start(cell)
+        for slot in list(children.slots.values()):
+            failed = await self._start(slot)
             if children.stop_at is not None:
                 return
             if failed is not None:
@@ -287,73 +287,73 @@ class Supervisor:
     def _next_due(self) -> float:
         return min(self._due.values(), default=math.inf)
 
-    def _judge(self, cell: Cell, life: Life) -> None:
-        """Decide what follows from the end of *life*."""
+    def _judge(self, slot: Slot, incarnation: Incarnation) -> None:
+        """Decide what follows from the end of *incarnation*."""
         # A stale exit says nothing; a failed start is for whoever waits for it.
-        end = life.end
-        if cell.life is not life or cell.state == "starting" or end is None:
+        end = incarnation.end
+        if slot.incarnation is not incarnation or slot.state == "starting" or end is None:
             return
-        verdict = cell.verdict(end)
-        if life.exit is None:
-            self._children.set_aside(cell, life)
+        verdict = slot.verdict(end)
+        if incarnation.exit is None:
+            self._children.set_aside(slot, incarnation)
         else:
-            self._children.record(cell, life, end, verdict)
+            self._children.record(slot, incarnation, end, verdict)
         if end.is_fatal:
             return
         if verdict is Decision.STOP:
-            self._retire(cell)
+            self._retire(slot)
         else:
-            self._schedule(cell, end.error)
+            self._schedule(slot, end.error)
 
-    def _retire(self, cell: Cell) -> None:
-        """Draw the consequences of the end of *cell*, which was of its own accord and for good."""
+    def _retire(self, slot: Slot) -> None:
+        """Draw the consequences of the end of *slot*, which was of its own accord and for good."""
         children = self._children
-        if self._policy.ends_with(cell, children.cells.values()):
-            self._report("auto_shutdown", cell)
+        if self._policy.ends_with(slot, children.slots.values()):
+            self._report("auto_shutdown", slot)
             children.stop()
-        if cell.spec.restart == "temporary" or (cell.is_extra and not self._policy.groups):
-            children.forget(cell)
+        if slot.spec.restart == "temporary" or (slot.is_extra and not self._policy.groups):
+            children.forget(slot)
 
-    def _schedule(self, cell: Cell, cause: BaseException | None) -> None:
-        """Plan a restart of *cell*, unless it escalates or there were too many."""
+    def _schedule(self, slot: Slot, cause: BaseException | None) -> None:
+        """Plan a restart of *slot*, unless it escalates or there were too many."""
         now = anyio.current_time()
-        if cause is not None and decision(cause, cell.spec.decide) is Decision.ESCALATE:
-            raise self._gave_up(cell, "it escalates") from cause
-        self._children.require_end(cell, cause)
+        if cause is not None and decision(cause, slot.spec.decide) is Decision.ESCALATE:
+            raise self._gave_up(slot, "it escalates") from cause
+        self._children.require_end(slot, cause)
         if not self._recent.allows(now):
             intensity, period = self._policy.intensity, self._policy.period
-            self._report("intensity_exceeded", cell, intensity=intensity, period=period)
+            self._report("intensity_exceeded", slot, intensity=intensity, period=period)
             why = f"more than {intensity} restarts within {period} s"
-            raise self._gave_up(cell, why) from cause
-        delay = cell.spec.backoff.delay(cell.streak, random.random)
-        cell.streak += 1
-        cell.state = "restarting"
-        self._due[cell] = now + delay
-        self._children.report("actor.restarting", cell.path, attempt=cell.streak, delay=delay)
+            raise self._gave_up(slot, why) from cause
+        delay = slot.spec.backoff.delay(slot.streak, random.random)
+        slot.streak += 1
+        slot.state = "restarting"
+        self._due[slot] = now + delay
+        self._children.report("actor.restarting", slot.path, attempt=slot.streak, delay=delay)
 
-    def _gave_up(self, cell: Cell, why: str) -> GaveUp:
-        self._report("gave_up", cell, reason=why)
-        return GaveUp(f"supervisor {self._children.path!r} gave up on {cell.spec.id!r}: {why}")
+    def _gave_up(self, slot: Slot, why: str) -> GaveUp:
+        self._report("gave_up", slot, reason=why)
+        return GaveUp(f"supervisor {self._children.path!r} gave up on {slot.spec.id!r}: {why}")
 
-    def _report(self, what: str, cell: Cell, **more: object) -> None:
+    def _report(self, what: str, slot: Slot, **more: object) -> None:
         path = self._children.path
-        self._children.report(f"supervisor.{what}", path, child=cell.spec.id, **more)
+        self._children.report(f"supervisor.{what}", path, child=slot.spec.id, **more)
 
     async def _dismiss(self) -> None:
         """Stop and forget the children that somebody wants to be stopped."""
         while self._dismissed and self._children.stop_at is None:
-            cell, gone = self._dismissed[0]
-            due = self._due.pop(cell, None)
-            await self._children.terminate([cell])
+            slot, gone = self._dismissed[0]
+            due = self._due.pop(slot, None)
+            await self._children.terminate([slot])
             if due is not None:
-                self._hand_on(cell, due)
-            self._children.forget(cell)
+                self._hand_on(slot, due)
+            self._children.forget(slot)
             self._dismissed.popleft()
             gone.set()
 
-    def _hand_on(self, cell: Cell, due: float) -> None:
-        """Have those who wait to be restarted with *cell*, which is not, restarted without it."""
-        for member in self._policy.group(cell, self._children.cells.values()):
+    def _hand_on(self, slot: Slot, due: float) -> None:
+        """Have those who wait to be restarted with *slot*, which is not, restarted without it."""
+        for member in self._policy.group(slot, self._children.slots.values()):
             if member.state == "restarting" and member not in self._due:
                 self._due[member] = due
                 return
@@ -364,7 +364,7 @@ class Supervisor:
         if children.stop_at is not None:
             return
         first = min(self._due, key=self._due.__getitem__)
-        group = self._policy.group(first, children.cells.values())
+        group = self._policy.group(first, children.slots.values())
         for member in reversed(group):
             self._due.pop(member, None)
             await children.terminate([member])
@@ -373,9 +373,9 @@ class Supervisor:
                 children.forget(member)
             else:
                 member.state = "restarting"
-        await self._start_group([cell for cell in group if cell.spec.restart != "temporary"])
+        await self._start_group([slot for slot in group if slot.spec.restart != "temporary"])
 
-    async def _start_group(self, group: Sequence[Cell]) -> None:
+    async def _start_group(self, group: Sequence[Slot]) -> None:
         for member in group:
             failed = await self._start(member)
             if self._children.stop_at is not None:
@@ -384,14 +384,14 @@ class Supervisor:
                 self._schedule(member, failed)
                 return
 
-    async def _start(self, cell: Cell) -> BaseException | None:
-        """Start *cell*; return what went wrong, unless that is a reason to do without it."""
-        failed = await self._children.start(self._tasks, cell)
+    async def _start(self, slot: Slot) -> BaseException | None:
+        """Start *slot*; return what went wrong, unless that is a reason to do without it."""
+        failed = await self._children.start(self._tasks, slot)
         if failed is None or self._children.stop_at is not None:
             return failed
-        if decision(failed, cell.spec.decide) is not Decision.STOP:
+        if decision(failed, slot.spec.decide) is not Decision.STOP:
             return failed
-        self._retire(cell)
+        self._retire(slot)
         return None
 
 

@@ -1,4 +1,4 @@
-"""One place in a supervisor: a child's declaration, its present life, and what became of it."""
+"""A place in a supervisor: a child's declaration, its present life, and what became of it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from callboard_actors._exits import ExitReason, as_exit, cancelled_from_outside
 from callboard_actors._restarts import restarts
 from callboard_actors._tree import Node, State
 
-__all__ = ["Cell", "Exit", "Life"]
+__all__ = ["Exit", "Incarnation", "Slot"]
 
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """The end of a life. The exception is kept only until the supervisor has judged it."""
+    """The end of an incarnation. The exception is kept only until the supervisor has judged it."""
 
     reason: ExitReason
     error: BaseException | None = None
@@ -47,8 +47,8 @@ class Exit:
 
 
 @dataclass(eq=False, slots=True)
-class Life:
-    """A child from one start to its exit; a late exit of an earlier life is told by identity.
+class Incarnation:
+    """One life of a child, from a start to its exit; a late exit of an earlier one is told by identity.
 
     Attributes:
         has_begun: Whether its task has run at all. One that a foreign hand has cancelled before
@@ -118,12 +118,12 @@ def _end_of_process(error: BaseException) -> BaseException | None:
 
 
 @dataclass(eq=False, slots=True)
-class Cell:
+class Slot:
     """A child of a supervisor, across its lives.
 
     Attributes:
-        survivor: A life that was cancelled and goes on, itself or what is below it: the tree still
-            shows what is in it, and nothing takes its place.
+        survivor: An incarnation that was cancelled and goes on, itself or what is below it: the
+            tree still shows what is in it, and nothing takes its place.
         is_leaving: Whether it is to be forgotten when the survivor has ended.
         streak: How many restarts there were in a row.
         is_extra: Whether it was added to a running supervisor; forgotten when it has ended.
@@ -134,8 +134,8 @@ class Cell:
     is_extra: bool = False
     is_leaving: bool = False
     state: State = "new"
-    life: Life | None = None
-    survivor: Life | None = None
+    incarnation: Incarnation | None = None
+    survivor: Incarnation | None = None
     restarts: int = 0
     streak: int = 0
     last: ExitReason | None = None
@@ -158,17 +158,17 @@ class Cell:
 
     def node(self, now: float) -> Node:
         """Return the child, and its children if it has any, as plain data."""
-        life = self.life or self.survivor
-        describe = life.child.describe if life is not None else None
+        incarnation = self.incarnation or self.survivor
+        describe = incarnation.child.describe if incarnation is not None else None
         inner = describe() if describe is not None else None
-        details = life.child.details if life is not None else None
+        details = incarnation.child.details if incarnation is not None else None
         return Node(
             id=self.spec.id,
             kind="actor" if inner is None else "supervisor",
             state=self.state,
             restarts=self.restarts,
             streak=self.streak,
-            uptime=now - self.life.began if self.life is not None else 0.0,
+            uptime=now - self.incarnation.began if self.incarnation is not None else 0.0,
             last_exit=self.last.kind if self.last is not None else None,
             last_error=self.last.text if self.last is not None else "",
             last_exit_at=self.last_at,

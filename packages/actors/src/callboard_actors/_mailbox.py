@@ -11,9 +11,9 @@ import anyio
 
 from callboard_actors._errors import MailboxClosed, MailboxFull, SpecError
 from callboard_actors._events import Notify
+from callboard_actors._gauge import Gauge
 from callboard_actors._lanes import Entry, Lanes, Line, rouse
 from callboard_actors._reader import Reader
-from callboard_actors._stock import Stock
 
 __all__ = ["Mailbox", "MailboxStats", "Overflow"]
 
@@ -104,7 +104,7 @@ class Mailbox(Generic[T]):
         if overflow == "drop_old" and lane is not None:
             message = f"mailbox {name!r} has lanes, in which no item is the oldest; use drop_new"
             raise SpecError(message)
-        self._stock = Stock(capacity, max_bytes, size, notify, name)
+        self._gauge = Gauge(capacity, max_bytes, size, notify, name)
         self._lane = lane
         self._overflow = overflow
         self._lanes = Lanes[T]() if lane is not None and shards == 1 else None
@@ -117,17 +117,17 @@ class Mailbox(Generic[T]):
         self._readers: list[Reader[T]] = []
 
     def __len__(self) -> int:
-        return self._stock.queued
+        return self._gauge.queued
 
     @property
     def free(self) -> int:
         """How many items there is room for now."""
-        return self._stock.free
+        return self._gauge.free
 
     @property
     def free_bytes(self) -> float:
         """How many bytes there is room for now; one item may exceed it."""
-        return max(self._stock.max_bytes - self._stock.bytes, 0)
+        return max(self._gauge.max_bytes - self._gauge.bytes, 0)
 
     async def room(self) -> int:
         """Wait until there is room; return for how many items, at least one.
@@ -137,12 +137,12 @@ class Mailbox(Generic[T]):
         Raises:
             MailboxClosed: The mailbox is closed, perhaps while waiting.
         """
-        stock = self._stock
+        gauge = self._gauge
         self._require_open()
-        while stock.roomy is not None or not stock.free:
-            await stock.wait_for_room()
+        while gauge.roomy is not None or not gauge.free:
+            await gauge.wait_for_room()
             self._require_open()
-        return stock.free
+        return gauge.free
 
     def put_many(self, items: Sequence[T]) -> None:
         """Leave *items* at once, without waiting, even beyond the bounds.
@@ -157,16 +157,16 @@ class Mailbox(Generic[T]):
             return
         # All keys and sizes before the first item: if one raises, nothing was left.
         keys = [*map(self._lane, items)] if self._lane is not None else ()
-        sizes = [*map(self._stock.size, items)] if self._stock.size is not None else ()
-        now = self._stock.now()
+        sizes = [*map(self._gauge.size, items)] if self._gauge.size is not None else ()
+        now = self._gauge.now()
         if self._line is not None:
             self._line.extend(items, sizes, now)
         elif self._lanes is not None:
             self._lanes.extend(items, keys, sizes or repeat(0), now)
         else:
             self._distribute(items, keys, sizes, now)
-        self._stock.queued += len(items)
-        self._stock.bytes += sum(sizes)
+        self._gauge.queued += len(items)
+        self._gauge.bytes += sum(sizes)
 
     def put_nowait(self, item: T) -> bool:
         """Leave *item* if there is room; return whether there was.
@@ -174,16 +174,16 @@ class Mailbox(Generic[T]):
         Raises:
             MailboxClosed: The mailbox is closed.
         """
-        stock, line = self._stock, self._line
-        if stock.closed:
+        gauge, line = self._gauge, self._line
+        if gauge.closed:
             self._require_open()
-        if stock.queued >= stock.capacity or stock.bytes >= stock.max_bytes:
+        if gauge.queued >= gauge.capacity or gauge.bytes >= gauge.max_bytes:
             return False
-        if line is None or stock.size is not None:
+        if line is None or gauge.size is not None:
             self.put_many((item,))
         else:
-            line.append(item, stock.now())
-            stock.queued += 1
+            line.append(item, gauge.now())
+            gauge.queued += 1
         return True
 
     async def put(self, item: T) -> None:
@@ -207,7 +207,7 @@ class Mailbox(Generic[T]):
         Raises:
             MailboxClosed: The mailbox is closed.
         """
-        return self._stock.roomy is None and self.put_nowait(item)
+        return self._gauge.roomy is None and self.put_nowait(item)
 
     def post(self, item: T) -> None:
         """Leave *item* as `put` does, but from where one cannot wait: `block` raises.
@@ -219,14 +219,14 @@ class Mailbox(Generic[T]):
         if self.put_nowait(item):
             return
         if self._overflow in {"block", "raise"}:
-            message = f"mailbox {self._stock.name!r} is full: {self._stock.queued} items queued"
+            message = f"mailbox {self._gauge.name!r} is full: {self._gauge.queued} items queued"
             raise MailboxFull(message)
-        self._stock.dropped += 1
-        self._stock.report("mailbox.overflow", {"queued": self._stock.queued})
+        self._gauge.dropped += 1
+        self._gauge.report("mailbox.overflow", {"queued": self._gauge.queued})
         if callable(self._overflow):
             self._overflow(item)
         elif self._overflow == "drop_old":
-            self._stock.forget(self._lines[0].take_out_oldest())
+            self._gauge.forget(self._lines[0].take_out_oldest())
             self.put_many((item,))
 
     def put_system(self, item: T) -> None:
@@ -236,13 +236,13 @@ class Mailbox(Generic[T]):
             MailboxClosed: The mailbox is closed.
         """
         self._require_open()
-        self._stock.system.append(item)
+        self._gauge.system.append(item)
         for queue in self._queues:
             rouse(queue.sleepers, 1)
 
     def reader(self, shard: int = 0) -> Reader[T]:
         """Return a new reader, of this *shard* if there are several."""
-        reader = Reader(self._stock, self._queues[shard])
+        reader = Reader(self._gauge, self._queues[shard])
         self._readers.append(reader)
         return reader
 
@@ -259,43 +259,43 @@ class Mailbox(Generic[T]):
             out = self._lanes.take_out(stale, self._held())
         else:
             out = [pair for line in self._lines for pair in line.take_out(stale)]
-        self._stock.forget(out)
+        self._gauge.forget(out)
         self._rouse_all()  # what was parked may be gone, or the last of a closed mailbox
         return [item for item, _ in out]
 
     def take_parked(self) -> list[T]:
         """Take out what is parked, and what waits behind it; return it, each lane in order."""
         out = [pair for queue in self._queues for pair in queue.take_parked()]
-        self._stock.forget(out)
+        self._gauge.forget(out)
         self._rouse_all()  # it may have been the last of a closed mailbox
         return [item for item, _ in out]
 
     @property
     def closed(self) -> bool:
         """Whether nothing can be put any more."""
-        return self._stock.closed
+        return self._gauge.closed
 
     def close(self) -> None:
         """Let nothing more in. Readers go on until all is handled, then they are told."""
-        self._stock.closed = True
-        self._stock.relieve()
+        self._gauge.closed = True
+        self._gauge.relieve()
         self._rouse_all()
 
     def stats(self) -> MailboxStats:
         """Return the figures of this moment."""
-        stock, lanes, lines = self._stock, self._lanes, self._lines
+        gauge, lanes, lines = self._gauge, self._lanes, self._lines
         oldest = (
             [line.oldest() for line in lines] if lanes is None else [lanes.oldest(self._held())]
         )
         ages = [at for at in oldest if at is not None]
         return MailboxStats(
-            queued=stock.queued,
+            queued=gauge.queued,
             held=sum(reader.current is not None for reader in self._readers),
-            bytes=stock.bytes,
+            bytes=gauge.bytes,
             oldest_age=anyio.current_time() - min(ages) if ages else 0.0,
-            dropped=stock.dropped,
-            capacity=stock.capacity,
-            closed=stock.closed,
+            dropped=gauge.dropped,
+            capacity=gauge.capacity,
+            closed=gauge.closed,
             parked=sum(len(queue.parked) for queue in self._queues),
         )
 
@@ -316,7 +316,7 @@ class Mailbox(Generic[T]):
         lines: dict[Hashable, Line[T]] = dict(enumerate(self._lines))
         if unknown := set(shards) - lines.keys():
             message = (
-                f"lane= of mailbox {self._stock.name!r} chose shard {unknown.pop()!r}; "
+                f"lane= of mailbox {self._gauge.name!r} chose shard {unknown.pop()!r}; "
                 f"give a number below {len(lines)}"
             )
             raise SpecError(message)
@@ -324,6 +324,6 @@ class Mailbox(Generic[T]):
             lines[shard].extend(items[index : index + 1], sizes[index : index + 1], at)
 
     def _require_open(self) -> None:
-        if self._stock.closed:
-            message = f"mailbox {self._stock.name!r} is closed; its actor has stopped"
+        if self._gauge.closed:
+            message = f"mailbox {self._gauge.name!r} is closed; its actor has stopped"
             raise MailboxClosed(message)

@@ -18,9 +18,9 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from callboard_actors._errors import MailboxClosed
+from callboard_actors._gauge import Crashes, Gauge
 from callboard_actors._lanes import Entry, Lanes, Line, rouse
 from callboard_actors._parker import Wake, native
-from callboard_actors._stock import Crashes, Stock
 
 __all__ = ["Reader"]
 
@@ -46,11 +46,11 @@ class Reader(Generic[T]):
     """
 
     __slots__ = (
+        "_gauge",
         "_is_system",
         "_park",
         "_queue",
         "_size",
-        "_stock",
         "_waited",
         "_waits_since",
         "crashes",
@@ -59,8 +59,8 @@ class Reader(Generic[T]):
         "returned",
     )
 
-    def __init__(self, stock: Stock[T], queue: Lanes[T] | Line[T]) -> None:
-        self._stock = stock
+    def __init__(self, gauge: Gauge[T], queue: Lanes[T] | Line[T]) -> None:
+        self._gauge = gauge
         self._queue = queue
         self._is_system = False
         self._park: Callable[[], tuple[Awaitable[object], Wake]] | None = None
@@ -70,13 +70,13 @@ class Reader(Generic[T]):
         self.entry: Entry[T] | None = None  # of `current`, out of lanes
         self.current: T | None = None
         self.returned: T | None = None
-        self.crashes: Mapping[int, Crashes] = stock.crashes
+        self.crashes: Mapping[int, Crashes] = gauge.crashes
 
     @property
     def idle(self) -> float:
         """How many seconds have been spent waiting for something to take, until now."""
         since = self._waits_since
-        return self._waited if since is None else self._waited + self._stock.now() - since
+        return self._waited if since is None else self._waited + self._gauge.now() - since
 
     def items(self) -> Iterator[T | None]:
         """Yield what is ready, without end; None when it is time to `pause`.
@@ -94,16 +94,16 @@ class Reader(Generic[T]):
         Raises:
             MailboxClosed: The mailbox is closed and nothing is left in it.
         """
-        queue, stock = self._queue, self._stock
+        queue, gauge = self._queue, self._gauge
         if queue.due is not None:
             queue.unpark(anyio.current_time())
-        if stock.system or queue.ready:
+        if gauge.system or queue.ready:
             return checkpoint()
         # The entries of lanes are all in one queue; of several lines, each reader has its own.
-        if stock.closed and not (queue.parked if isinstance(queue, Line) else stock.queued):
+        if gauge.closed and not (queue.parked if isinstance(queue, Line) else gauge.queued):
             rouse(queue.sleepers, len(queue.sleepers))  # so that they find the same
-            raise MailboxClosed(f"mailbox {stock.name!r} is closed and empty")
-        stock.feed()
+            raise MailboxClosed(f"mailbox {gauge.name!r} is closed and empty")
+        gauge.feed()
         if queue.due is None or queue.watch is not None:
             return self._doze()
         return self._watch(queue.due)
@@ -134,7 +134,7 @@ class Reader(Generic[T]):
         if self.entry is not None and isinstance(self._queue, Lanes):
             self._finish(self._queue, self.entry)
         if self.crashes:
-            self._stock.crashes.pop(id(self.current), None)
+            self._gauge.crashes.pop(id(self.current), None)
         self._is_system = False
         self.current = None
 
@@ -144,14 +144,14 @@ class Reader(Generic[T]):
         Args:
             crash: How the item crashed its actor, which is counted; None if it did not.
         """
-        item, stock = self.current, self._stock
+        item, gauge = self.current, self._gauge
         if item is None:
             return
         if crash is not None:
-            before = stock.crashes.get(id(item))
-            stock.crashes[id(item)] = Crashes(before.count + 1 if before else 1, crash)
+            before = gauge.crashes.get(id(item))
+            gauge.crashes[id(item)] = Crashes(before.count + 1 if before else 1, crash)
         if self._is_system:
-            stock.system.appendleft(item)
+            gauge.system.appendleft(item)
         else:
             self._return(item, None)
         self._is_system, self.current = False, None
@@ -179,7 +179,7 @@ class Reader(Generic[T]):
     def enter(self) -> None:
         """Say that this reader takes from now on, in this event loop, until it leaves."""
         self.returned, loop = None, native()
-        self._park, self._stock.now = loop.park, loop.now
+        self._park, self._gauge.now = loop.park, loop.now
 
     def leave(self) -> None:
         """Say that this reader takes no more for now: what is ready is for the others."""
@@ -188,13 +188,13 @@ class Reader(Generic[T]):
 
     def drop(self) -> None:
         """Report that the item is given up, as `message.dropped` with its last crash."""
-        crashes = self._stock.crashes.get(id(self.current))
-        self._stock.dropped += 1
-        self._stock.report("message.dropped", {"reason": crashes.text if crashes else ""})
+        crashes = self._gauge.crashes.get(id(self.current))
+        self._gauge.dropped += 1
+        self._gauge.report("message.dropped", {"reason": crashes.text if crashes else ""})
 
     def _along(self, line: Line[T]) -> Iterator[T | None]:
-        stock, crashes = self._stock, self.crashes
-        ready, sizes, system = line.ready, line.sizes, stock.system
+        gauge, crashes = self._gauge, self.crashes
+        ready, sizes, system = line.ready, line.sizes, gauge.system
         while True:
             until = perf_counter() + _TURN_SECONDS
             for look in _LOOKS:
@@ -205,10 +205,10 @@ class Reader(Generic[T]):
                 self.current = item = ready.popleft()
                 if sizes:
                     self._size = size = sizes.popleft()
-                    stock.bytes -= size
-                stock.queued = queued = stock.queued - 1
-                if queued <= stock.relief:
-                    stock.relieve()
+                    gauge.bytes -= size
+                gauge.queued = queued = gauge.queued - 1
+                if queued <= gauge.relief:
+                    gauge.relieve()
                 yield item
                 if crashes:
                     self.done()
@@ -216,8 +216,8 @@ class Reader(Generic[T]):
             yield None
 
     def _across(self, lanes: Lanes[T]) -> Iterator[T | None]:
-        stock, crashes = self._stock, self.crashes
-        ready, system = lanes.ready, stock.system
+        gauge, crashes = self._gauge, self.crashes
+        ready, system = lanes.ready, gauge.system
         while True:
             until = perf_counter() + _TURN_SECONDS
             for look in _LOOKS:
@@ -227,10 +227,10 @@ class Reader(Generic[T]):
                     break
                 self.entry = entry = ready.popleft()
                 self.current = entry.item
-                stock.bytes -= entry.size
-                stock.queued = queued = stock.queued - 1
-                if queued <= stock.relief:
-                    stock.relieve()
+                gauge.bytes -= entry.size
+                gauge.queued = queued = gauge.queued - 1
+                if queued <= gauge.relief:
+                    gauge.relieve()
                 yield entry.item
                 if self.entry is entry:  # neither put back nor parked
                     self._finish(lanes, entry)
@@ -240,9 +240,9 @@ class Reader(Generic[T]):
             yield None
 
     def _system_items(self) -> Iterator[T]:
-        while self._stock.system:
+        while self._gauge.system:
             self._is_system = True
-            self.current = item = self._stock.system.popleft()
+            self.current = item = self._gauge.system.popleft()
             yield item
             self.done()
 
@@ -254,11 +254,11 @@ class Reader(Generic[T]):
         # For more than this one takes next itself, or to end.
         if len(lanes.ready) > 1:
             rouse(lanes.sleepers, 1)
-        elif self._stock.closed and not self._stock.queued:
+        elif self._gauge.closed and not self._gauge.queued:
             rouse(lanes.sleepers, len(lanes.sleepers))
 
     def _return(self, item: T, due: float | None) -> None:
-        stock, queue = self._stock, self._queue
+        gauge, queue = self._gauge, self._queue
         if isinstance(queue, Lanes):
             entry = self.entry or Entry(item, None, 0, anyio.current_time())
             size, self.entry = entry.size, None
@@ -266,8 +266,8 @@ class Reader(Generic[T]):
         else:
             size = 0 if self._is_system else self._size
             queue.put_back(item, size, due)
-        stock.bytes += size
-        stock.queued += 1
+        gauge.bytes += size
+        gauge.queued += 1
         self.returned = item
 
     async def _doze(self) -> None:
@@ -275,7 +275,7 @@ class Reader(Generic[T]):
         queue = self._queue
         wait, wake = (self._park or native().park)()
         queue.sleepers.append(wake)
-        now = self._stock.now
+        now = self._gauge.now
         self._waits_since = since = now()
         try:
             await wait

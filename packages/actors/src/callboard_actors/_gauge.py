@@ -11,7 +11,7 @@ import anyio
 
 from callboard_actors._events import Event, Notify
 
-__all__ = ["Crashes", "Stock"]
+__all__ = ["Crashes", "Gauge"]
 
 T = TypeVar("T")
 
@@ -26,7 +26,7 @@ class Crashes:
         self.text = text
 
 
-class Stock(Generic[T]):
+class Gauge(Generic[T]):
     """The accounts of one mailbox.
 
     Once it is full, it has no room until it is half empty, or a reader finds nothing to take: a

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from anyio.abc import TaskGroup
 
+from callboard_actors._envelope import Envelope, Question, Signal
 from callboard_actors._errors import ActorError, MailboxFull
 from callboard_actors._exits import ExitReason
-from callboard_actors._letter import Letter, Question, Signal
 from callboard_actors._ref import ActorRef, Terminated
 from callboard_actors._timers import Timers
 
@@ -41,7 +41,7 @@ class ActorContext(Generic[M]):
         self.system = system
         self.timers = Timers[M](tasks, resident.post)
         self._resident = resident
-        self._stashed: list[Letter[M]] = []
+        self._stashed: list[Envelope[M]] = []
         self._watched: set[ActorRef[Any]] = set()
 
     async def spawn(self, factory: Factory[N], name: str, *, capacity: int = 256) -> ActorRef[N]:
@@ -70,23 +70,23 @@ class ActorContext(Generic[M]):
             MailboxFull: There are as many put aside as the mailbox may hold.
             ActorError: No message is being received.
         """
-        letter = self._resident.reader.current
-        if letter is None:
+        envelope = self._resident.reader.current
+        if envelope is None:
             raise ActorError(f"{self.ref} receives no message that it could stash")
         if len(self._stashed) >= self._resident.capacity:
             raise MailboxFull(f"{self.ref} has stashed {len(self._stashed)} messages, which is all")
-        self._stashed.append(letter)
-        if isinstance(letter, Question):
-            letter.is_stashed = True
+        self._stashed.append(envelope)
+        if isinstance(envelope, Question):
+            envelope.is_stashed = True
 
     def unstash_all(self) -> None:
         """Return what was put aside to the front of the mailbox, in its order."""
         while self._stashed:
             self._resident.put_back(self._stashed.pop())
 
-    def failed(self, letter: Letter[M] | None) -> None:
-        """Forget that *letter* was just put aside; whoever handles its failure sees to it."""
-        if self._stashed and self._stashed[-1] is letter:
+    def failed(self, envelope: Envelope[M] | None) -> None:
+        """Forget that *envelope* was just put aside; whoever handles its failure sees to it."""
+        if self._stashed and self._stashed[-1] is envelope:
             self._stashed.pop()
 
     def close(self) -> None:

@@ -8,9 +8,9 @@ from typing import Any, Generic, TypeVar
 
 import anyio
 
+from callboard_actors._envelope import Envelope, Question
 from callboard_actors._errors import MailboxClosed
 from callboard_actors._exits import ExitReason
-from callboard_actors._letter import Letter, Question
 from callboard_actors._mailbox import Mailbox
 from callboard_actors._parker import Loop
 from callboard_actors._reader import Reader
@@ -35,8 +35,8 @@ class ActorRef(Generic[M_contra]):
     def __init__(
         self,
         path: str,
-        mailbox: Mailbox[Letter[M_contra]],
-        reader: Reader[Letter[M_contra]],
+        mailbox: Mailbox[Envelope[M_contra]],
+        reader: Reader[Envelope[M_contra]],
         loop: Loop,
         undeliverable: Callable[[object], None],
     ) -> None:
@@ -68,10 +68,10 @@ class ActorRef(Generic[M_contra]):
         Raises:
             MailboxFull: There is no room in its mailbox.
         """
-        mailbox, letter = self.mailbox, Letter(message)
+        mailbox, envelope = self.mailbox, Envelope(message)
         try:
-            if not mailbox.put_nowait(letter):
-                mailbox.post(letter)
+            if not mailbox.put_nowait(envelope):
+                mailbox.post(envelope)
         except MailboxClosed:
             self._undeliverable(message)
 

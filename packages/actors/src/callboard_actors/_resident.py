@@ -14,9 +14,9 @@ from callboard_actors._beside import Beside
 from callboard_actors._child import Child, ChildSpec
 from callboard_actors._context import ActorContext
 from callboard_actors._decisions import Decision, concerns_actor, decision
+from callboard_actors._envelope import Duty, Envelope, Question, Signal, on_duty
 from callboard_actors._exits import ExitReason, describe
 from callboard_actors._factory import Make
-from callboard_actors._letter import Duty, Letter, Question, Signal, on_duty
 from callboard_actors._mailbox import Mailbox
 from callboard_actors._ref import ActorRef
 from callboard_actors._stage import Stage
@@ -43,7 +43,9 @@ class Resident(Generic[M]):
         self._team = team
         self._rules = team.supervision.decide
         self._stage = stage
-        self._mailbox = Mailbox[Letter[M]](capacity, max_bytes=None, notify=stage.notify, name=path)
+        self._mailbox = Mailbox[Envelope[M]](
+            capacity, max_bytes=None, notify=stage.notify, name=path
+        )
         # Never takes: what was stashed returns as what a reader holds does, closed or not.
         self._returning = self._mailbox.reader()
         self._reason: ExitReason | None = None
@@ -83,13 +85,13 @@ class Resident(Generic[M]):
     def _details(self) -> dict[str, object]:
         """Say what the tree tells of it."""
         stats = self._mailbox.stats()
-        letter = self.reader.current
+        envelope = self.reader.current
         return {
             "queued": stats.queued,
             "in_flight": stats.held,
             "oldest_age": stats.oldest_age,
             "idle": self.reader.idle,
-            "message": "" if letter is None else f"{letter.message!r:.80}",
+            "message": "" if envelope is None else f"{envelope.message!r:.80}",
         }
 
     def post(self, signal: Signal) -> None:
@@ -97,9 +99,9 @@ class Resident(Generic[M]):
         if not self._mailbox.closed:
             self._mailbox.put_system(signal)
 
-    def put_back(self, letter: Letter[M]) -> None:
-        """Return *letter* to the front of the mailbox."""
-        self._returning.current = letter
+    def put_back(self, envelope: Envelope[M]) -> None:
+        """Return *envelope* to the front of the mailbox."""
+        self._returning.current = envelope
         self._returning.put_back()
 
     def bury(self) -> None:
@@ -107,11 +109,11 @@ class Resident(Generic[M]):
         if self.ref.fate.reason is not None:
             return
         self._mailbox.close()
-        for letter in self._mailbox.drain():
-            if isinstance(letter, Question):
-                letter.abandon("ended before it answered")
-            elif not isinstance(letter, Signal):
-                self._stage.dead_letters.post(self.path, letter.message)
+        for envelope in self._mailbox.drain():
+            if isinstance(envelope, Question):
+                envelope.abandon("ended before it answered")
+            elif not isinstance(envelope, Signal):
+                self._stage.dead_letters.post(self.path, envelope.message)
         self._stage.leave(self)
         self._team.dismiss(self)
         self.ref.fate.seal(self._reason or ExitReason("killed"))
@@ -157,13 +159,13 @@ class Resident(Generic[M]):
             self.post(Signal(None, partial(_leave, work)))
 
     def _deliver(
-        self, receive: Receive[M], context: ActorContext[M], letter: Letter[M]
+        self, receive: Receive[M], context: ActorContext[M], envelope: Envelope[M]
     ) -> Awaitable[object]:
-        if isinstance(letter, Question):
-            return self._answer(receive, context, letter)
-        if isinstance(letter, Signal) and not letter.accept():
+        if isinstance(envelope, Question):
+            return self._answer(receive, context, envelope)
+        if isinstance(envelope, Signal) and not envelope.accept():
             return checkpoint()
-        return receive(letter.message)
+        return receive(envelope.message)
 
     async def _answer(
         self, receive: Receive[M], context: ActorContext[M], question: Question[M]
@@ -186,15 +188,15 @@ class Resident(Generic[M]):
         finally:
             on_duty.reset(token)
 
-    async def _set_aside(self, letter: Letter[M], reason: str) -> None:
-        if isinstance(letter, Question):
-            letter.abandon(f"crashed twice on {letter.message!r:.80}:\n{reason}")
+    async def _set_aside(self, envelope: Envelope[M], reason: str) -> None:
+        if isinstance(envelope, Question):
+            envelope.abandon(f"crashed twice on {envelope.message!r:.80}:\n{reason}")
         self._stage.report("message.quarantined", self.path, reason=reason)
 
     async def _report_failure(
-        self, context: ActorContext[M], letter: Letter[M], error: Exception
+        self, context: ActorContext[M], envelope: Envelope[M], error: Exception
     ) -> None:
-        context.failed(letter)
+        context.failed(envelope)
         self._stage.report("message.exception", self.path, error=describe(error))
 
 

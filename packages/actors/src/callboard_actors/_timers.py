@@ -9,8 +9,8 @@ from typing import Generic, TypeVar
 import anyio
 from anyio.abc import TaskGroup
 
+from callboard_actors._envelope import Signal
 from callboard_actors._errors import SpecError
-from callboard_actors._letter import Signal
 
 __all__ = ["Timers"]
 

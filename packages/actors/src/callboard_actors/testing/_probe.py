@@ -8,8 +8,8 @@ from typing import Any, TypeVar, overload
 import anyio
 
 from callboard_actors._context import ActorContext
+from callboard_actors._envelope import Signal
 from callboard_actors._errors import ActorCrash
-from callboard_actors._letter import Signal
 from callboard_actors._ref import ActorRef
 from callboard_actors._system import ActorSystem
 

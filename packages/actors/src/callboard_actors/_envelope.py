@@ -13,12 +13,12 @@ from callboard_actors._errors import Abandoned, AskTimeout, ReentrantAsk
 from callboard_actors._mailbox import Mailbox
 from callboard_actors._parker import Loop, Wake
 
-__all__ = ["Duty", "Letter", "Question", "Signal", "on_duty"]
+__all__ = ["Duty", "Envelope", "Question", "Signal", "on_duty"]
 
 M = TypeVar("M")
 
 
-class Letter(Generic[M]):
+class Envelope(Generic[M]):
     """A message on its way."""
 
     __slots__ = ("message",)
@@ -27,7 +27,7 @@ class Letter(Generic[M]):
         self.message = message
 
 
-class Signal(Letter[Any]):
+class Signal(Envelope[Any]):
     """A message of the system that may be stale when it arrives: a tick, a death notice.
 
     Attributes:
@@ -62,7 +62,7 @@ class Duty:
         return self._loop.task() is not self._task
 
 
-class Question(Letter[M]):
+class Question(Envelope[M]):
     """A message whose sender waits for an answer.
 
     It knows the question that made its sender ask, and so on up to the root: a chain of asks has
@@ -125,7 +125,7 @@ class Question(Letter[M]):
     def abandon(self, why: str) -> None:
         self.reply(None, Abandoned(f"{self.to} {why}"))
 
-    async def ask(self, mailbox: Mailbox[Letter[M]]) -> object:
+    async def ask(self, mailbox: Mailbox[Envelope[M]]) -> object:
         """Leave it in *mailbox* and wait for the answer. It is over when this ends."""
         try:
             if mailbox.offer(self) or await self._put(mailbox):
@@ -140,7 +140,7 @@ class Question(Letter[M]):
             raise AskTimeout(message)
         return self._answer
 
-    async def _put(self, mailbox: Mailbox[Letter[M]]) -> bool:
+    async def _put(self, mailbox: Mailbox[Envelope[M]]) -> bool:
         """Wait for room; return whether there was any in time."""
         with anyio.CancelScope(deadline=self.deadline):
             await mailbox.put(self)

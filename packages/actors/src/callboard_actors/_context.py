@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from anyio.abc import TaskGroup
 
-from callboard_actors._envelope import Envelope, Question, Signal
+from callboard_actors._envelope import Envelope, Question, SystemMessage
 from callboard_actors._errors import ActorError, MailboxFull
 from callboard_actors._exits import ExitReason
 from callboard_actors._ref import ActorRef, Terminated
@@ -98,7 +98,7 @@ class ActorContext(Generic[M]):
         self.unstash_all()
 
     def _mourn(self, ref: ActorRef[Any], reason: ExitReason) -> None:
-        self._resident.post(Signal(Terminated(ref, reason), partial(self._is_watched, ref)))
+        self._resident.post(SystemMessage(Terminated(ref, reason), partial(self._is_watched, ref)))
 
     def _is_watched(self, ref: ActorRef[Any]) -> bool:
         watched = ref in self._watched

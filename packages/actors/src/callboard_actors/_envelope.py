@@ -1,4 +1,4 @@
-"""What lies in an actor's mailbox: a message, a question, or a signal of the system."""
+"""What lies in an actor's mailbox: a message, a question, or a message of the system."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from callboard_actors._errors import Abandoned, AskTimeout, ReentrantAsk
 from callboard_actors._mailbox import Mailbox
 from callboard_actors._parker import Loop, Wake
 
-__all__ = ["Duty", "Envelope", "Question", "Signal", "on_duty"]
+__all__ = ["Duty", "Envelope", "Question", "SystemMessage", "on_duty"]
 
 M = TypeVar("M")
 
@@ -27,7 +27,7 @@ class Envelope(Generic[M]):
         self.message = message
 
 
-class Signal(Envelope[Any]):
+class SystemMessage(Envelope[Any]):
     """A message of the system that may be stale when it arrives: a tick, a death notice.
 
     Attributes:

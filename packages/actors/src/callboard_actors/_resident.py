@@ -14,7 +14,7 @@ from callboard_actors._beside import Beside
 from callboard_actors._child import Child, ChildSpec
 from callboard_actors._context import ActorContext
 from callboard_actors._decisions import Decision, concerns_actor, decision
-from callboard_actors._envelope import Duty, Envelope, Question, Signal, on_duty
+from callboard_actors._envelope import Duty, Envelope, Question, SystemMessage, on_duty
 from callboard_actors._exits import ExitReason, describe
 from callboard_actors._factory import Make
 from callboard_actors._mailbox import Mailbox
@@ -94,10 +94,10 @@ class Resident(Generic[M]):
             "message": "" if envelope is None else f"{envelope.message!r:.80}",
         }
 
-    def post(self, signal: Signal) -> None:
-        """Leave *signal*, to be read first. Who is ending does not need it."""
+    def post(self, message: SystemMessage) -> None:
+        """Leave *message*, to be read first. Who is ending does not need it."""
         if not self._mailbox.closed:
-            self._mailbox.put_system(signal)
+            self._mailbox.put_system(message)
 
     def put_back(self, envelope: Envelope[M]) -> None:
         """Return *envelope* to the front of the mailbox."""
@@ -112,7 +112,7 @@ class Resident(Generic[M]):
         for envelope in self._mailbox.drain():
             if isinstance(envelope, Question):
                 envelope.abandon("ended before it answered")
-            elif not isinstance(envelope, Signal):
+            elif not isinstance(envelope, SystemMessage):
                 self._stage.dead_letters.post(self.path, envelope.message)
         self._stage.leave(self)
         self._team.dismiss(self)
@@ -156,14 +156,14 @@ class Resident(Generic[M]):
         if self._team.is_closing:
             self._mailbox.close()
         else:
-            self.post(Signal(None, partial(_leave, work)))
+            self.post(SystemMessage(None, partial(_leave, work)))
 
     def _deliver(
         self, receive: Receive[M], context: ActorContext[M], envelope: Envelope[M]
     ) -> Awaitable[object]:
         if isinstance(envelope, Question):
             return self._answer(receive, context, envelope)
-        if isinstance(envelope, Signal) and not envelope.accept():
+        if isinstance(envelope, SystemMessage) and not envelope.accept():
             return checkpoint()
         return receive(envelope.message)
 
@@ -201,6 +201,6 @@ class Resident(Generic[M]):
 
 
 def _leave(work: anyio.CancelScope) -> bool:
-    """Go, but not in the midst of a message: a signal comes between two of them."""
+    """Go, but not in the midst of a message: this one comes between two others."""
     work.cancel()
     return False

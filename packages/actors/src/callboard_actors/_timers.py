@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 import anyio
 from anyio.abc import TaskGroup
 
-from callboard_actors._envelope import Signal
+from callboard_actors._envelope import SystemMessage
 from callboard_actors._errors import SpecError
 
 __all__ = ["Timers"]
@@ -24,7 +24,7 @@ class Timers(Generic[M]):
     cancelled, or the actor restarted, no earlier tick arrives, not even one already sent.
     """
 
-    def __init__(self, tasks: TaskGroup, post: Callable[[Signal], None]) -> None:
+    def __init__(self, tasks: TaskGroup, post: Callable[[SystemMessage], None]) -> None:
         self._tasks = tasks
         self._post = post
         # A scope is a timer's task, and tells one start of a key from another.
@@ -76,7 +76,9 @@ class Timers(Generic[M]):
                 await anyio.sleep_until(due)
                 if scope not in self._unread:
                     self._unread.add(scope)
-                    self._post(Signal(message, partial(self._accept, key, scope, every is None)))
+                    self._post(
+                        SystemMessage(message, partial(self._accept, key, scope, every is None))
+                    )
                 if every is None:
                     return
                 due += every

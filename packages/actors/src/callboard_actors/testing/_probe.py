@@ -8,7 +8,7 @@ from typing import Any, TypeVar, overload
 import anyio
 
 from callboard_actors._context import ActorContext
-from callboard_actors._envelope import Signal
+from callboard_actors._envelope import SystemMessage
 from callboard_actors._errors import ActorCrash
 from callboard_actors._ref import ActorRef
 from callboard_actors._system import ActorSystem
@@ -113,9 +113,9 @@ def crash(ref: ActorRef[Any], error: Exception | None = None) -> None:
     errors = [error or ActorCrash("crashed by a test")]
 
     def accept() -> bool:
-        # The signal returns to the mailbox with the crash, and must not crash the next life.
+        # It returns to the mailbox with the crash, and must not crash the next life.
         if errors:
             raise errors.pop()
         return False
 
-    ref.mailbox.put_system(Signal(None, accept))
+    ref.mailbox.put_system(SystemMessage(None, accept))

@@ -14,8 +14,8 @@ from callboard_actors._ref import ActorRef, Terminated
 from callboard_actors._timers import Timers
 
 if TYPE_CHECKING:
+    from callboard_actors._cell import ActorCell
     from callboard_actors._factory import Factory
-    from callboard_actors._resident import Resident
     from callboard_actors._system import ActorSystem
 
 __all__ = ["ActorContext"]
@@ -36,11 +36,11 @@ class ActorContext(Generic[M]):
         timers: Messages that the actor sends to itself, later.
     """
 
-    def __init__(self, resident: Resident[M], system: ActorSystem, tasks: TaskGroup) -> None:
-        self.ref = resident.ref
+    def __init__(self, cell: ActorCell[M], system: ActorSystem, tasks: TaskGroup) -> None:
+        self.ref = cell.ref
         self.system = system
-        self.timers = Timers[M](tasks, resident.post)
-        self._resident = resident
+        self.timers = Timers[M](tasks, cell.post)
+        self._cell = cell
         self._stashed: list[Envelope[M]] = []
         self._watched: set[ActorRef[Any]] = set()
 
@@ -54,7 +54,7 @@ class ActorContext(Generic[M]):
     def watch(self, ref: ActorRef[Any]) -> None:
         """Have `Terminated` received when the actor at *ref* ends for good, or has ended already."""
         self._watched.add(ref)
-        ref.fate.watch(self, partial(self._mourn, ref))
+        ref.fate.watch(self, partial(self._tell_end, ref))
 
     def unwatch(self, ref: ActorRef[Any]) -> None:
         """Undo `watch`. No notice arrives after this, not even one already sent."""
@@ -70,10 +70,10 @@ class ActorContext(Generic[M]):
             MailboxFull: There are as many put aside as the mailbox may hold.
             ActorError: No message is being received.
         """
-        envelope = self._resident.reader.current
+        envelope = self._cell.reader.current
         if envelope is None:
             raise ActorError(f"{self.ref} receives no message that it could stash")
-        if len(self._stashed) >= self._resident.capacity:
+        if len(self._stashed) >= self._cell.capacity:
             raise MailboxFull(f"{self.ref} has stashed {len(self._stashed)} messages, which is all")
         self._stashed.append(envelope)
         if isinstance(envelope, Question):
@@ -82,7 +82,7 @@ class ActorContext(Generic[M]):
     def unstash_all(self) -> None:
         """Return what was put aside to the front of the mailbox, in its order."""
         while self._stashed:
-            self._resident.put_back(self._stashed.pop())
+            self._cell.put_back(self._stashed.pop())
 
     def failed(self, envelope: Envelope[M] | None) -> None:
         """Forget that *envelope* was just put aside; whoever handles its failure sees to it."""
@@ -94,11 +94,11 @@ class ActorContext(Generic[M]):
         self.timers.cancel_all()
         for ref in list(self._watched):
             self.unwatch(ref)
-        self.failed(self._resident.reader.returned)  # it crashed the actor, and is put back
+        self.failed(self._cell.reader.returned)  # it crashed the actor, and is put back
         self.unstash_all()
 
-    def _mourn(self, ref: ActorRef[Any], reason: ExitReason) -> None:
-        self._resident.post(SystemMessage(Terminated(ref, reason), partial(self._is_watched, ref)))
+    def _tell_end(self, ref: ActorRef[Any], reason: ExitReason) -> None:
+        self._cell.post(SystemMessage(Terminated(ref, reason), partial(self._is_watched, ref)))
 
     def _is_watched(self, ref: ActorRef[Any]) -> bool:
         watched = ref in self._watched

@@ -11,7 +11,7 @@ from callboard_actors._events import Event, Notify
 from callboard_actors._parker import Loop, native
 
 if TYPE_CHECKING:
-    from callboard_actors._resident import Resident
+    from callboard_actors._cell import ActorCell
     from callboard_actors._system import ActorSystem
 
 __all__ = ["DeadLetters", "Stage"]
@@ -27,7 +27,7 @@ class Stage:
     """What the actors of one system share.
 
     Attributes:
-        residents: Who lives there, by path.
+        cells: Who lives there, by path.
         loop: The event loop in which they live.
     """
 
@@ -35,7 +35,7 @@ class Stage:
         self.system = system
         self.notify = notify
         self.dead_letters = DeadLetters(self)
-        self.residents: dict[str, Resident[Any]] = {}
+        self.cells: dict[str, ActorCell[Any]] = {}
         self._loop: Loop | None = None
 
     @property
@@ -48,20 +48,20 @@ class Stage:
         if self.notify is not None:
             self.notify(Event(name, path, attributes))
 
-    def settle(self, resident: Resident[Any]) -> None:
-        """Let *resident* live at its path. Whoever lived there before has ended."""
-        former = self.residents.get(resident.path, resident)
-        if former is not resident:
-            former.bury()
-        self.residents[resident.path] = resident
+    def settle(self, cell: ActorCell[Any]) -> None:
+        """Let *cell* live at its path. Whoever lived there before has ended."""
+        former = self.cells.get(cell.path, cell)
+        if former is not cell:
+            former.close()
+        self.cells[cell.path] = cell
 
-    def leave(self, resident: Resident[Any]) -> None:
-        if self.residents.get(resident.path) is resident:
-            del self.residents[resident.path]
+    def leave(self, cell: ActorCell[Any]) -> None:
+        if self.cells.get(cell.path) is cell:
+            del self.cells[cell.path]
 
     def close(self) -> None:
-        for resident in list(self.residents.values()):
-            resident.bury()
+        for cell in list(self.cells.values()):
+            cell.close()
         self.dead_letters.flush()
 
 

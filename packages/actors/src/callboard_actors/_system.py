@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from callboard_actors._beside import Beside
+from callboard_actors._cell import ActorCell
 from callboard_actors._child import ChildSpec
 from callboard_actors._errors import SpecError, SupervisorStopped, UnknownActor
 from callboard_actors._events import Notify
@@ -15,7 +16,6 @@ from callboard_actors._factory import Factory, made_by
 from callboard_actors._policy import Strategy
 from callboard_actors._pool import Pool, Route, round_robin
 from callboard_actors._ref import ActorRef
-from callboard_actors._resident import Resident
 from callboard_actors._restarts import Supervision
 from callboard_actors._stage import DeadLetters, Stage
 from callboard_actors._team import Team
@@ -89,13 +89,13 @@ class ActorSystem:
             Exception: What the factory or `on_start` raised.
         """
         team = await self._team_of(parent)
-        resident = Resident(made_by(factory), _path(team, name), team, self._stage, capacity)
+        cell = ActorCell(made_by(factory), _path(team, name), team, self._stage, capacity)
         try:
-            await team.admit(resident)
+            await team.admit(cell)
         except BaseException:
-            resident.bury()
+            cell.close()
             raise
-        return resident.ref
+        return cell.ref
 
     async def supervise(
         self,
@@ -149,13 +149,13 @@ class ActorSystem:
             raise SpecError(f"pool {name!r} has {size=}; give at least 1")
         team, make = self._new_team(_path(self._team, name)), made_by(factory)
         paths = (f"{team.path}/worker-{n}" for n in range(1, size + 1))
-        workers = [Resident(make, path, team, self._stage, capacity) for path in paths]
+        workers = [ActorCell(make, path, team, self._stage, capacity) for path in paths]
         team.found(workers)
         try:
             await self._team.start_child(ChildSpec(name, team.run, restart="transient"))
         except BaseException:
             for worker in workers:
-                worker.bury()
+                worker.close()
             raise
         return Pool([worker.ref for worker in workers], route or round_robin(), team)
 
@@ -165,10 +165,10 @@ class ActorSystem:
         Raises:
             UnknownActor: Nobody lives there.
         """
-        resident = self._stage.residents.get(f"{self._team.path}/{path}")
-        if resident is None:
+        cell = self._stage.cells.get(f"{self._team.path}/{path}")
+        if cell is None:
             raise UnknownActor(f"nobody lives at {path!r}; spawn it first, or look at tree()")
-        return resident.ref
+        return cell.ref
 
     @property
     def dead_letters(self) -> DeadLetters:
@@ -193,10 +193,10 @@ class ActorSystem:
             return self._team
         if isinstance(parent, Team):
             return parent
-        resident = self._stage.residents.get(f"{self._team.path}/{parent.path}")
-        if resident is None or resident.household is None:
+        cell = self._stage.cells.get(f"{self._team.path}/{parent.path}")
+        if cell is None or cell.children is None:
             raise SupervisorStopped(f"{parent} does not live; nothing can be started below it")
-        return await resident.household()
+        return await cell.children()
 
     @asynccontextmanager
     async def _running(self) -> AsyncGenerator[None]:

@@ -14,7 +14,7 @@ from callboard_actors._supervisor import Supervisor
 from callboard_actors._tree import Node
 
 if TYPE_CHECKING:
-    from callboard_actors._resident import Resident
+    from callboard_actors._cell import ActorCell
 
 __all__ = ["Team"]
 
@@ -51,10 +51,10 @@ class Team:
             name=path.rpartition("/")[2],
             notify=notify,
         )
-        self._guests: set[Resident[Any]] = set()
+        self._guests: set[ActorCell[Any]] = set()
         self.found(())
 
-    def found(self, members: Sequence[Resident[Any]]) -> None:
+    def found(self, members: Sequence[ActorCell[Any]]) -> None:
         """Let it have *members* whenever it starts. Not while it runs."""
         self._founders = members
         self._supervisor = self._supervise([member.spec for member in members])
@@ -65,9 +65,9 @@ class Team:
         child.on_stop(self._close)
         try:
             await self._supervisor.run(child)
-            _bury(self._founders)
+            _close_all(self._founders)
         finally:
-            _bury(self._guests)
+            _close_all(self._guests)
 
     def stop(self, deadline: float | None = None) -> None:
         """Let the actors handle what they have, and end. See `Supervisor.stop`."""
@@ -78,12 +78,12 @@ class Team:
         """Return the team as plain data."""
         return self._supervisor.tree()
 
-    async def admit(self, member: Resident[Any]) -> None:
+    async def admit(self, member: ActorCell[Any]) -> None:
         """Start *member*, which is not started again with the team; return when it is up."""
         self._guests.add(member)
         await self.start_child(member.spec)
 
-    def dismiss(self, member: Resident[Any]) -> None:
+    def dismiss(self, member: ActorCell[Any]) -> None:
         self._guests.discard(member)
 
     async def start_child(self, spec: ChildSpec) -> None:
@@ -94,6 +94,6 @@ class Team:
         self.is_closing = True
 
 
-def _bury(members: Iterable[Resident[Any]]) -> None:
+def _close_all(members: Iterable[ActorCell[Any]]) -> None:
     for member in list(members):
-        member.bury()
+        member.close()

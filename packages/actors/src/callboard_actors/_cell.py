@@ -22,20 +22,20 @@ from callboard_actors._ref import ActorRef
 from callboard_actors._stage import Stage
 from callboard_actors._team import Team
 
-__all__ = ["Resident"]
+__all__ = ["ActorCell"]
 
 M = TypeVar("M")
 Receive: TypeAlias = Callable[[M], Awaitable[object]]
 
 
-class Resident(Generic[M]):
+class ActorCell(Generic[M]):
     """An actor of a system, across its restarts.
 
     Attributes:
         path: The ids from the root of the tree, joined by slashes.
         ref: Its address.
         reader: What it is at work on.
-        household: Returns the team of its children; None while it does not live.
+        children: Returns the team of its children; None while it does not live.
     """
 
     def __init__(self, make: Make[M], path: str, team: Team, stage: Stage, capacity: int) -> None:
@@ -56,7 +56,7 @@ class Resident(Generic[M]):
         self.ref = ActorRef[M](
             path.partition("/")[2], self._mailbox, self.reader, stage.loop, undeliverable
         )
-        self.household: Callable[[], Awaitable[Team]] | None = None
+        self.children: Callable[[], Awaitable[Team]] | None = None
 
     @property
     def spec(self) -> ChildSpec:
@@ -77,10 +77,10 @@ class Resident(Generic[M]):
             is_last = decision(error, self._rules) is Decision.STOP
             raise
         finally:
-            self.household = None
-            # Who was asked to stop is buried by its team, unless it is restarted with its group.
+            self.children = None
+            # Who was asked to stop is closed by its team, unless it is restarted with its group.
             if is_last and not child.stop_requested:
-                self.bury()
+                self.close()
 
     def _details(self) -> dict[str, object]:
         """Say what the tree tells of it."""
@@ -104,7 +104,7 @@ class Resident(Generic[M]):
         self._returning.current = envelope
         self._returning.put_back()
 
-    def bury(self) -> None:
+    def close(self) -> None:
         """Say that it has ended for good, to all who wait for an answer or for its end."""
         if self.ref.fate.reason is not None:
             return
@@ -119,15 +119,15 @@ class Resident(Generic[M]):
         self.ref.fate.seal(self._reason or ExitReason("killed"))
 
     async def _live(self, child: Child) -> None:
-        children = Team(self.path, self._team.supervision, self._stage.notify)
-        beside = Beside(self.path, children.run, child)
+        below = Team(self.path, self._team.supervision, self._stage.notify)
+        beside = Beside(self.path, below.run, child)
 
-        async def household() -> Team:
+        async def children() -> Team:
             await beside.start()
-            child.describe = children.tree
-            return children
+            child.describe = below.tree
+            return below
 
-        self.household = household
+        self.children = children
         async with beside.block() as tasks:
             context = ActorContext(self, self._stage.system, tasks)
             on_duty.set(Duty(self.ref, self._stage.loop))

@@ -33,8 +33,8 @@ from callboard_actors._policy import AutoShutdown, Strategy
 from callboard_actors._pool import Pool, Route, consistent_hash, round_robin, smallest_mailbox
 from callboard_actors._reader import Reader
 from callboard_actors._ref import ActorRef, Terminated
+from callboard_actors._registry import DeadLetters
 from callboard_actors._restarts import Backoff, Restart, Supervision
-from callboard_actors._stage import DeadLetters
 from callboard_actors._supervisor import Supervisor
 from callboard_actors._system import ActorSystem
 from callboard_actors._team import Team

@@ -19,7 +19,7 @@ from callboard_actors._exits import ExitReason, describe
 from callboard_actors._factory import Make
 from callboard_actors._mailbox import Mailbox
 from callboard_actors._ref import ActorRef
-from callboard_actors._stage import Stage
+from callboard_actors._registry import Registry
 from callboard_actors._team import Team
 
 __all__ = ["ActorCell"]
@@ -38,13 +38,15 @@ class ActorCell(Generic[M]):
         children: Returns the team of its children; None while it does not live.
     """
 
-    def __init__(self, make: Make[M], path: str, team: Team, stage: Stage, capacity: int) -> None:
+    def __init__(
+        self, make: Make[M], path: str, team: Team, registry: Registry, capacity: int
+    ) -> None:
         self._make = make
         self._team = team
         self._rules = team.supervision.decide
-        self._stage = stage
+        self._registry = registry
         self._mailbox = Mailbox[Envelope[M]](
-            capacity, max_bytes=None, notify=stage.notify, name=path
+            capacity, max_bytes=None, notify=registry.notify, name=path
         )
         # Never takes: what was stashed returns as what a reader holds does, closed or not.
         self._returning = self._mailbox.reader()
@@ -52,9 +54,9 @@ class ActorCell(Generic[M]):
         self.path = path
         self.capacity = capacity
         self.reader = self._mailbox.reader()
-        undeliverable = partial(stage.dead_letters.post, path)
+        undeliverable = partial(registry.dead_letters.post, path)
         self.ref = ActorRef[M](
-            path.partition("/")[2], self._mailbox, self.reader, stage.loop, undeliverable
+            path.partition("/")[2], self._mailbox, self.reader, registry.loop, undeliverable
         )
         self.children: Callable[[], Awaitable[Team]] | None = None
 
@@ -67,7 +69,7 @@ class ActorCell(Generic[M]):
 
     async def run(self, child: Child) -> None:
         child.details = self._details
-        self._stage.settle(self)
+        self._registry.add(self)
         is_last = True
         try:
             await self._live(child)
@@ -113,13 +115,13 @@ class ActorCell(Generic[M]):
             if isinstance(envelope, Question):
                 envelope.abandon("ended before it answered")
             elif not isinstance(envelope, SystemMessage):
-                self._stage.dead_letters.post(self.path, envelope.message)
-        self._stage.leave(self)
+                self._registry.dead_letters.post(self.path, envelope.message)
+        self._registry.remove(self)
         self._team.dismiss(self)
         self.ref.fate.seal(self._reason or ExitReason("killed"))
 
     async def _live(self, child: Child) -> None:
-        below = Team(self.path, self._team.supervision, self._stage.notify)
+        below = Team(self.path, self._team.supervision, self._registry.notify)
         beside = Beside(self.path, below.run, child)
 
         async def children() -> Team:
@@ -129,8 +131,8 @@ class ActorCell(Generic[M]):
 
         self.children = children
         async with beside.block() as tasks:
-            context = ActorContext(self, self._stage.system, tasks)
-            on_duty.set(Duty(self.ref, self._stage.loop))
+            context = ActorContext(self, self._registry.system, tasks)
+            on_duty.set(Duty(self.ref, self._registry.loop))
             try:
                 actor = self._make(context)
                 async with lifecycle(actor, child):
@@ -171,7 +173,7 @@ class ActorCell(Generic[M]):
         self, receive: Receive[M], context: ActorContext[M], question: Question[M]
     ) -> None:
         if question.is_over:
-            self._stage.report("message.expired", self.path, message=f"{question.message!r:.80}")
+            self._registry.report("message.expired", self.path, message=f"{question.message!r:.80}")
             return
         question.is_stashed = False
         token = on_duty.set(question)
@@ -191,13 +193,13 @@ class ActorCell(Generic[M]):
     async def _set_aside(self, envelope: Envelope[M], reason: str) -> None:
         if isinstance(envelope, Question):
             envelope.abandon(f"crashed twice on {envelope.message!r:.80}:\n{reason}")
-        self._stage.report("message.quarantined", self.path, reason=reason)
+        self._registry.report("message.quarantined", self.path, reason=reason)
 
     async def _report_failure(
         self, context: ActorContext[M], envelope: Envelope[M], error: Exception
     ) -> None:
         context.failed(envelope)
-        self._stage.report("message.exception", self.path, error=describe(error))
+        self._registry.report("message.exception", self.path, error=describe(error))
 
 
 def _leave(work: anyio.CancelScope) -> bool:

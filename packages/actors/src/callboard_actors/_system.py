@@ -16,8 +16,8 @@ from callboard_actors._factory import Factory, made_by
 from callboard_actors._policy import Strategy
 from callboard_actors._pool import Pool, Route, round_robin
 from callboard_actors._ref import ActorRef
+from callboard_actors._registry import DeadLetters, Registry
 from callboard_actors._restarts import Supervision
-from callboard_actors._stage import DeadLetters, Stage
 from callboard_actors._team import Team
 from callboard_actors._tree import Node
 
@@ -47,7 +47,7 @@ class ActorSystem:
         supervision: Supervision | None = None,
         notify: Notify | None = None,
     ) -> None:
-        self._stage = Stage(self, notify)
+        self._registry = Registry(self, notify)
         self._team = Team(name, supervision or Supervision(), notify)
         self._block = self._running()
 
@@ -89,7 +89,7 @@ class ActorSystem:
             Exception: What the factory or `on_start` raised.
         """
         team = await self._team_of(parent)
-        cell = ActorCell(made_by(factory), _path(team, name), team, self._stage, capacity)
+        cell = ActorCell(made_by(factory), _path(team, name), team, self._registry, capacity)
         try:
             await team.admit(cell)
         except BaseException:
@@ -149,7 +149,7 @@ class ActorSystem:
             raise SpecError(f"pool {name!r} has {size=}; give at least 1")
         team, make = self._new_team(_path(self._team, name)), made_by(factory)
         paths = (f"{team.path}/worker-{n}" for n in range(1, size + 1))
-        workers = [ActorCell(make, path, team, self._stage, capacity) for path in paths]
+        workers = [ActorCell(make, path, team, self._registry, capacity) for path in paths]
         team.found(workers)
         try:
             await self._team.start_child(ChildSpec(name, team.run, restart="transient"))
@@ -165,7 +165,7 @@ class ActorSystem:
         Raises:
             UnknownActor: Nobody lives there.
         """
-        cell = self._stage.cells.get(f"{self._team.path}/{path}")
+        cell = self._registry.cells.get(f"{self._team.path}/{path}")
         if cell is None:
             raise UnknownActor(f"nobody lives at {path!r}; spawn it first, or look at tree()")
         return cell.ref
@@ -173,7 +173,7 @@ class ActorSystem:
     @property
     def dead_letters(self) -> DeadLetters:
         """What was told to actors that had ended."""
-        return self._stage.dead_letters
+        return self._registry.dead_letters
 
     def tree(self) -> Node:
         """Return the system and its actors as plain data."""
@@ -186,14 +186,14 @@ class ActorSystem:
         supervision: Supervision | None = None,
     ) -> Team:
         said = supervision or self._team.supervision
-        return Team(path, said, self._stage.notify, strategy=strategy)
+        return Team(path, said, self._registry.notify, strategy=strategy)
 
     async def _team_of(self, parent: Team | ActorRef[Any] | None) -> Team:
         if parent is None:
             return self._team
         if isinstance(parent, Team):
             return parent
-        cell = self._stage.cells.get(f"{self._team.path}/{parent.path}")
+        cell = self._registry.cells.get(f"{self._team.path}/{parent.path}")
         if cell is None or cell.children is None:
             raise SupervisorStopped(f"{parent} does not live; nothing can be started below it")
         return await cell.children()
@@ -206,7 +206,7 @@ class ActorSystem:
                 await beside.start()
                 yield
         finally:
-            self._stage.close()
+            self._registry.close()
 
 
 def _path(team: Team, name: str) -> str:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from callboard_actors._cell import ActorCell
     from callboard_actors._system import ActorSystem
 
-__all__ = ["DeadLetters", "Stage"]
+__all__ = ["DeadLetters", "Registry"]
 
 _log = logging.getLogger("callboard_actors")
 
@@ -23,7 +23,7 @@ _LOGGED = 10
 _PERIOD = 60.0
 
 
-class Stage:
+class Registry:
     """What the actors of one system share.
 
     Attributes:
@@ -48,14 +48,14 @@ class Stage:
         if self.notify is not None:
             self.notify(Event(name, path, attributes))
 
-    def settle(self, cell: ActorCell[Any]) -> None:
+    def add(self, cell: ActorCell[Any]) -> None:
         """Let *cell* live at its path. Whoever lived there before has ended."""
         former = self.cells.get(cell.path, cell)
         if former is not cell:
             former.close()
         self.cells[cell.path] = cell
 
-    def leave(self, cell: ActorCell[Any]) -> None:
+    def remove(self, cell: ActorCell[Any]) -> None:
         if self.cells.get(cell.path) is cell:
             del self.cells[cell.path]
 
@@ -75,9 +75,9 @@ class DeadLetters:
         count: How many there were.
     """
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, registry: Registry) -> None:
         self.count = 0
-        self._stage = stage
+        self._registry = registry
         self._until = 0.0
         self._recent = 0
 
@@ -85,7 +85,7 @@ class DeadLetters:
         """Note that *message* did not reach the actor at *path*."""
         self.count += 1
         text = f"{message!r:.80}"
-        self._stage.report("deadletter", path, message=text)
+        self._registry.report("deadletter", path, message=text)
         now = anyio.current_time()
         if now >= self._until:
             self.flush()

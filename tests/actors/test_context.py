@@ -197,7 +197,7 @@ async def test_a_parent_that_crashes_begins_anew_with_new_children() -> None:
         await idle()
 
         assert await parent.ask("hello") == "hello"
-        assert former.fate.reason is not None
+        assert former.termination.reason is not None
         assert system.get("parent/child") is not former
 
 

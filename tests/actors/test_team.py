@@ -91,7 +91,7 @@ async def test_a_team_that_gives_up_is_started_anew_without_its_actors() -> None
         crash(counter)
         await idle()
 
-        assert counter.fate.reason is not None
+        assert counter.termination.reason is not None
         assert await (await system.spawn(Counter, "counter", parent=team)).ask(0) == 1
 
 

@@ -108,7 +108,7 @@ class ActorCell(Generic[M]):
 
     def close(self) -> None:
         """Say that it has ended for good, to all who wait for an answer or for its end."""
-        if self.ref.fate.reason is not None:
+        if self.ref.termination.reason is not None:
             return
         self._mailbox.close()
         for envelope in self._mailbox.drain():
@@ -118,7 +118,7 @@ class ActorCell(Generic[M]):
                 self._registry.dead_letters.post(self.path, envelope.message)
         self._registry.remove(self)
         self._team.dismiss(self)
-        self.ref.fate.seal(self._reason or ExitReason("killed"))
+        self.ref.termination.end(self._reason or ExitReason("killed"))
 
     async def _live(self, child: Child) -> None:
         below = Team(self.path, self._team.supervision, self._registry.notify)

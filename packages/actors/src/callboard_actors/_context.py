@@ -54,12 +54,12 @@ class ActorContext(Generic[M]):
     def watch(self, ref: ActorRef[Any]) -> None:
         """Have `Terminated` received when the actor at *ref* ends for good, or has ended already."""
         self._watched.add(ref)
-        ref.fate.watch(self, partial(self._tell_end, ref))
+        ref.termination.watch(self, partial(self._tell_end, ref))
 
     def unwatch(self, ref: ActorRef[Any]) -> None:
         """Undo `watch`. No notice arrives after this, not even one already sent."""
         self._watched.discard(ref)
-        ref.fate.unwatch(self)
+        ref.termination.unwatch(self)
 
     def stash(self) -> None:
         """Put the message that is being received aside, until `unstash_all`.

@@ -15,7 +15,7 @@ from callboard_actors._mailbox import Mailbox
 from callboard_actors._parker import Loop
 from callboard_actors._reader import Reader
 
-__all__ = ["ActorRef", "Fate", "Terminated"]
+__all__ = ["ActorRef", "Terminated", "Termination"]
 
 M_contra = TypeVar("M_contra", contravariant=True)
 
@@ -27,10 +27,10 @@ class ActorRef(Generic[M_contra]):
         path: The names from the root of the system down to the actor, joined by slashes;
             `ActorSystem.get` finds it by this.
         mailbox: Where its messages wait; ask it for `stats`.
-        fate: Whether it has ended for good.
+        termination: Whether it has ended for good.
     """
 
-    __slots__ = ("_loop", "_reader", "_undeliverable", "fate", "mailbox", "path")
+    __slots__ = ("_loop", "_reader", "_undeliverable", "mailbox", "path", "termination")
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class ActorRef(Generic[M_contra]):
     ) -> None:
         self.path = path
         self.mailbox = mailbox
-        self.fate = Fate()
+        self.termination = Termination()
         self._reader = reader
         self._loop = loop
         self._undeliverable = undeliverable
@@ -98,12 +98,12 @@ class ActorRef(Generic[M_contra]):
     async def ended(self) -> ExitReason:
         """Wait until the actor has ended for good; return why."""
         over = anyio.Event()
-        self.fate.watch(over, lambda _: over.set())
+        self.termination.watch(over, lambda _: over.set())
         try:
             await over.wait()
         finally:
-            self.fate.unwatch(over)
-        return self.fate.reason or ExitReason("normal")
+            self.termination.unwatch(over)
+        return self.termination.reason or ExitReason("normal")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ class Terminated:
     reason: ExitReason
 
 
-class Fate:
+class Termination:
     """Whether an actor has ended for good, and whom to tell when it does.
 
     Attributes:
@@ -142,7 +142,7 @@ class Fate:
     def unwatch(self, watcher: object) -> None:
         self._watchers.pop(watcher, None)
 
-    def seal(self, reason: ExitReason) -> None:
+    def end(self, reason: ExitReason) -> None:
         self.reason = reason
         watchers, self._watchers = self._watchers, {}
         for tell in watchers.values():

@@ -14,7 +14,7 @@ from callboard_actors._beside import Beside
 from callboard_actors._child import Child, ChildSpec
 from callboard_actors._context import ActorContext
 from callboard_actors._decisions import Decision, concerns_actor, decision
-from callboard_actors._envelope import Duty, Envelope, Question, SystemMessage, on_duty
+from callboard_actors._envelope import AskRoot, Envelope, Question, SystemMessage, current_cause
 from callboard_actors._exits import ExitReason, describe
 from callboard_actors._factory import Make
 from callboard_actors._mailbox import Mailbox
@@ -117,7 +117,7 @@ class ActorCell(Generic[M]):
             elif not isinstance(envelope, SystemMessage):
                 self._registry.dead_letters.post(self.path, envelope.message)
         self._registry.remove(self)
-        self._team.dismiss(self)
+        self._team.remove(self)
         self.ref.termination.end(self._reason or ExitReason("killed"))
 
     async def _live(self, child: Child) -> None:
@@ -132,7 +132,7 @@ class ActorCell(Generic[M]):
         self.children = children
         async with beside.block() as tasks:
             context = ActorContext(self, self._registry.system, tasks)
-            on_duty.set(Duty(self.ref, self._registry.loop))
+            current_cause.set(AskRoot(self.ref, self._registry.loop))
             try:
                 actor = self._make(context)
                 async with lifecycle(actor, child):
@@ -176,7 +176,7 @@ class ActorCell(Generic[M]):
             self._registry.report("message.expired", self.path, message=f"{question.message!r:.80}")
             return
         question.is_stashed = False
-        token = on_duty.set(question)
+        token = current_cause.set(question)
         try:
             answer = await receive(question.message)
         except Exception as error:
@@ -188,7 +188,7 @@ class ActorCell(Generic[M]):
             if not question.is_stashed:
                 question.reply(answer)
         finally:
-            on_duty.reset(token)
+            current_cause.reset(token)
 
     async def _set_aside(self, envelope: Envelope[M], reason: str) -> None:
         if isinstance(envelope, Question):

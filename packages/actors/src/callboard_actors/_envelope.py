@@ -13,7 +13,7 @@ from callboard_actors._errors import Abandoned, AskTimeout, ReentrantAsk
 from callboard_actors._mailbox import Mailbox
 from callboard_actors._parker import Loop, Wake
 
-__all__ = ["Duty", "Envelope", "Question", "SystemMessage", "on_duty"]
+__all__ = ["AskRoot", "Envelope", "Question", "SystemMessage", "current_cause"]
 
 M = TypeVar("M")
 
@@ -41,10 +41,10 @@ class SystemMessage(Envelope[Any]):
         self.accept = accept
 
 
-class Duty:
+class AskRoot:
     """An actor at work on what nobody waits for: the root of a chain of asks.
 
-    A task that the actor has started is not on duty: while it waits, the actor goes on.
+    A task that the actor has started is no part of the chain: while it waits, the actor goes on.
     """
 
     __slots__ = ("_loop", "_task", "to")
@@ -94,9 +94,9 @@ class Question(Envelope[M]):
     def __init__(self, message: M, to: object, seconds: float, loop: Loop) -> None:
         self.message = message
         self.to = to
-        self.cause: Duty | Question[Any] | None = None
+        self.cause: AskRoot | Question[Any] | None = None
         self._loop = loop
-        now, cause = loop.now(), on_duty.get(None)
+        now, cause = loop.now(), current_cause.get(None)
         if cause is not None and not cause.is_over:
             _refuse_loop(to, cause)
             self.cause = cause
@@ -148,11 +148,11 @@ class Question(Envelope[M]):
         return False
 
 
-on_duty: ContextVar[Duty | Question[Any]] = ContextVar("on_duty")
+current_cause: ContextVar[AskRoot | Question[Any]] = ContextVar("current_cause")
 """What the actor that runs is at work on."""
 
 
-def _refuse_loop(to: object, cause: Duty | Question[Any]) -> None:
+def _refuse_loop(to: object, cause: AskRoot | Question[Any]) -> None:
     asked, link = [str(to)], cause
     while link.to is not to:
         asked.append(str(link.to))

@@ -91,7 +91,7 @@ class ActorSystem:
         team = await self._team_of(parent)
         cell = ActorCell(made_by(factory), _path(team, name), team, self._registry, capacity)
         try:
-            await team.admit(cell)
+            await team.add(cell)
         except BaseException:
             cell.close()
             raise
@@ -150,7 +150,7 @@ class ActorSystem:
         team, make = self._new_team(_path(self._team, name)), made_by(factory)
         paths = (f"{team.path}/worker-{n}" for n in range(1, size + 1))
         workers = [ActorCell(make, path, team, self._registry, capacity) for path in paths]
-        team.found(workers)
+        team.keep(workers)
         try:
             await self._team.start_child(ChildSpec(name, team.run, restart="transient"))
         except BaseException:

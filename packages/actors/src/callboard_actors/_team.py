@@ -51,12 +51,12 @@ class Team:
             name=path.rpartition("/")[2],
             notify=notify,
         )
-        self._guests: set[ActorCell[Any]] = set()
-        self.found(())
+        self._added: set[ActorCell[Any]] = set()
+        self.keep(())
 
-    def found(self, members: Sequence[ActorCell[Any]]) -> None:
+    def keep(self, members: Sequence[ActorCell[Any]]) -> None:
         """Let it have *members* whenever it starts. Not while it runs."""
-        self._founders = members
+        self._kept = members
         self._supervisor = self._supervise([member.spec for member in members])
 
     async def run(self, child: Child) -> None:
@@ -65,9 +65,9 @@ class Team:
         child.on_stop(self._close)
         try:
             await self._supervisor.run(child)
-            _close_all(self._founders)
+            _close_all(self._kept)
         finally:
-            _close_all(self._guests)
+            _close_all(self._added)
 
     def stop(self, deadline: float | None = None) -> None:
         """Let the actors handle what they have, and end. See `Supervisor.stop`."""
@@ -78,13 +78,13 @@ class Team:
         """Return the team as plain data."""
         return self._supervisor.tree()
 
-    async def admit(self, member: ActorCell[Any]) -> None:
+    async def add(self, member: ActorCell[Any]) -> None:
         """Start *member*, which is not started again with the team; return when it is up."""
-        self._guests.add(member)
+        self._added.add(member)
         await self.start_child(member.spec)
 
-    def dismiss(self, member: ActorCell[Any]) -> None:
-        self._guests.discard(member)
+    def remove(self, member: ActorCell[Any]) -> None:
+        self._added.discard(member)
 
     async def start_child(self, spec: ChildSpec) -> None:
         """Start what is no actor; see `Supervisor.start_child`."""

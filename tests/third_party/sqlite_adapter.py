@@ -118,7 +118,7 @@ class Sqlite:
         redelivers=True,
         delays=True,
         counts_deliveries=True,
-        dead_letters=True,
+        buries=True,
         groups=True,
         fans_out=True,
         persistent=True,

@@ -23,7 +23,7 @@ from anyio import (
     to_thread,
 )
 
-from callboard_brokers import BrokerError, Delivery, Message, MessageTooLarge, Staging
+from callboard_brokers import BrokerError, Delivery, Message, MessageTooLarge, Transactional
 from callboard_brokers.kafka import Kafka, KafkaOptions, KafkaSource, KafkaTarget
 from callboard_brokers.kafka._journal import Journal
 from callboard_brokers.kafka._servers import Servers
@@ -63,7 +63,7 @@ def transform(
     subscription: KafkaSubscription, deliveries: Sequence[Delivery[Any]], topic: str
 ) -> None:
     for delivery in deliveries:
-        subscription.stage(
+        subscription.enlist(
             delivery, [(Message(delivery.message.body), KafkaTarget(f"{topic}.out"))]
         )
 
@@ -73,7 +73,7 @@ async def test_outputs_and_positions_are_committed_together(
 ) -> None:
     await fill(connection, topic, 10)
     async with connection.subscribe(inputs(topic), 100) as subscription:
-        assert isinstance(subscription, Staging)
+        assert isinstance(subscription, Transactional)
         taken = await take(subscription, 10)
         transform(subscription, taken, topic)
         for delivery in [*taken[5:], *taken[:3]]:
@@ -94,7 +94,7 @@ async def test_what_was_staged_by_a_try_that_failed_is_never_sent(
     async with connection.subscribe(inputs(topic), 100) as subscription:
         for body, settle in ((b"nack", "nack"), (b"release", "release"), (b"reject", "reject")):
             [delivery] = await take(subscription, 1)
-            subscription.stage(delivery, [(Message(body), KafkaTarget(f"{topic}.out"))])
+            subscription.enlist(delivery, [(Message(body), KafkaTarget(f"{topic}.out"))])
             getattr(delivery, settle)()
 
     assert await outputs(connection, f"{topic}.out", 1) == [b"reject"]
@@ -180,10 +180,10 @@ async def test_an_output_that_can_never_be_sent_is_refused_at_once(
     async with connection.subscribe(inputs(topic), 100) as subscription:
         [delivery] = await take(subscription, 1)
         with pytest.raises(MessageTooLarge, match="max_request_size"):
-            subscription.stage(delivery, [(Message(b"x" * 2**20), KafkaTarget(topic))])
+            subscription.enlist(delivery, [(Message(b"x" * 2**20), KafkaTarget(topic))])
         delivery.ack()
         with pytest.raises(BrokerError, match="settled already"):
-            subscription.stage(delivery, [(Message(b""), KafkaTarget(topic))])
+            subscription.enlist(delivery, [(Message(b""), KafkaTarget(topic))])
 
 
 async def test_an_output_that_kafka_refuses_ends_the_subscription(
@@ -195,7 +195,7 @@ async def test_an_output_that_kafka_refuses_ends_the_subscription(
     async def handle() -> None:
         async with connection.subscribe(inputs(topic), 100) as subscription:
             [delivery] = await take(subscription, 1)
-            subscription.stage(delivery, [(Message(b"x" * 2000), KafkaTarget(f"{topic}.out"))])
+            subscription.enlist(delivery, [(Message(b"x" * 2000), KafkaTarget(f"{topic}.out"))])
             delivery.ack()
             await subscription.receive(1)
 
@@ -340,7 +340,7 @@ async def test_a_stop_ends_in_time_though_kafka_hangs(topic: str) -> None:
                 reading = inputs(topic, commit_interval_ms=60_000)
                 async with connection.subscribe(reading, 10) as subscription:
                     [delivery] = await take(subscription, 1)
-                    subscription.stage(delivery, [(Message(b"out"), KafkaTarget(f"{topic}.out"))])
+                    subscription.enlist(delivery, [(Message(b"out"), KafkaTarget(f"{topic}.out"))])
                     delivery.ack()
                     network.swallow()
                     began = current_time()

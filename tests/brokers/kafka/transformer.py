@@ -61,7 +61,7 @@ async def main(address: str, topic: str) -> None:
             with anyio.move_on_after(2) as idle:
                 for delivery in await subscription.receive(3):
                     output = Message(delivery.message.body)
-                    subscription.stage(delivery, [(output, KafkaTarget(f"{topic}.out"))])
+                    subscription.enlist(delivery, [(output, KafkaTarget(f"{topic}.out"))])
                     delivery.ack()
                 await anyio.sleep(0.02)
             if idle.cancelled_caught and await subscription.lag() == 0:

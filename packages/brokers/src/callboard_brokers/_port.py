@@ -26,11 +26,11 @@ __all__ = [
     "Flushing",
     "Lagging",
     "Reaching",
-    "Recalling",
     "Requesting",
+    "Revocable",
     "Sending",
-    "Staging",
     "Subscription",
+    "Transactional",
     "can_batch",
     "can_request",
     "can_send",
@@ -51,8 +51,8 @@ class Features:
     """`nack(delay)` holds a message back for so long."""
     counts_deliveries: bool = False
     """`Delivery.deliveries` grows with every nack."""
-    dead_letters: bool = False
-    """A rejected message is kept where it can be found."""
+    buries: bool = False
+    """What this source rejects is kept where it can be found."""
     groups: bool = False
     """Readers of one group share its messages."""
     fans_out: bool = False
@@ -220,7 +220,7 @@ class Flushing(Protocol):
 
 
 @runtime_checkable
-class Recalling(Protocol):
+class Revocable(Protocol):
     """A subscription whose deliveries may have to be given back: to the next member of a group."""
 
     def on_recall(self, give_back: Callable[[], None], /) -> None:
@@ -254,18 +254,18 @@ class Lagging(Protocol):
 
 
 @runtime_checkable
-class Staging(Protocol[T_contra]):
+class Transactional(Protocol[T_contra]):
     """A subscription whose outputs are published with the settlement of what they came from."""
 
     @property
-    def staging(self) -> bool:
+    def transactional(self) -> bool:
         """Whether this source is read so."""
         ...
 
-    def stage(self, delivery: Delivery, outputs: Sequence[tuple[Message, T_contra]], /) -> None:
+    def enlist(self, delivery: Delivery, outputs: Sequence[tuple[Message, T_contra]], /) -> None:
         """Publish *outputs* if, when, and only if *delivery* is done with for good.
 
-        Both happen at once, or neither does. They are added to what was staged for *delivery*
+        Both happen at once, or neither does. They are added to what was enlisted for *delivery*
         before; a nack, a release, and whatever makes the delivery stale forget all of it.
 
         Raises:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from anyio import CapacityLimiter
 
 from callboard_actors import concerns_actor
-from callboard_brokers import Delivery, Message, Settlement, Staging
+from callboard_brokers import Delivery, Message, Settlement, Transactional
 from callboard_validation import DefinitionError
 
 from ._batch import BatchWorker, is_batch, parts_of
@@ -72,7 +72,7 @@ class Assembly:
         self._bury = burying(
             declared.name, inherited.dead_letter, broker.way, self._leave, broker.reporter
         )
-        if inherited.dead_letter is None and not runtime.adapter.features.dead_letters:
+        if inherited.dead_letter is None and not runtime.adapter.features.buries:
             broker.reporter.graveless(declared.name)
         self._conclusions = [self._concluding(call) for call in declared.calls]
         self._functions = (
@@ -84,7 +84,7 @@ class Assembly:
         """Whether an actor class takes the messages, rather than functions."""
         return self._first.constructor is not None
 
-    def stage_with(self, subscription: Staging[Any]) -> None:
+    def stage_with(self, subscription: Transactional[Any]) -> None:
         """Let *subscription* publish the outputs of its deliveries."""
         self._publish = staging(subscription, self._broker)
 

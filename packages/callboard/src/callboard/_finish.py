@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from callboard_brokers import BatchDelivery, BrokerError, Delivery, Settlement, Staging
+from callboard_brokers import BatchDelivery, BrokerError, Delivery, Settlement, Transactional
 
 from ._batch import parts_of
 from ._outcome import Outcome, Output
@@ -41,7 +41,7 @@ async def publish_at_once(delivery: Delivery[Any], outputs: Sequence[Output]) ->
         await output.way.publish(output.message)
 
 
-def staging(subscription: Staging[Any], broker: Broker[Any]) -> Publish:
+def staging(subscription: Transactional[Any], broker: Broker[Any]) -> Publish:
     """Return what leaves outputs to *subscription*, which publishes them with the settlement.
 
     Those of other brokers can't be part of its transactions; they are published before.
@@ -57,7 +57,7 @@ def staging(subscription: Staging[Any], broker: Broker[Any]) -> Publish:
         # A transaction that can't be finished would be tried for ever: what it would find is found now.
         ours = [each for each in outputs if each.way.broker is broker and await each.way.reach()]
         # Nothing is awaited from here to the settlement: half of it would be handled again.
-        subscription.stage(delivery, [(each.message, each.way.target) for each in ours])
+        subscription.enlist(delivery, [(each.message, each.way.target) for each in ours])
 
     return stage
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from callboard_actors import Child, Mailbox, MailboxClosed
-from callboard_brokers import Delivery, Message, Recalling, Subscription
+from callboard_brokers import Delivery, Message, Revocable, Subscription
 
 from ._dead_letter import burying
 from ._envelope import content_type_of
@@ -60,7 +60,7 @@ class Reading:
         source, capacity = self._declared.source, self._declared.options.mailbox
         async with self._runtime.connection.subscribe(source, capacity) as subscription:
             self.subscription = subscription
-            if isinstance(subscription, Recalling):
+            if isinstance(subscription, Revocable):
                 subscription.on_recall(self._give_back)
             child.ready()
             with anyio.CancelScope() as intake:

@@ -13,7 +13,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from callboard_actors import Child, ChildSpec, Mailbox, Reader, Supervisor, lifecycle, serve
-from callboard_brokers import Counting, Delivery, Recalling, Staging, Subscription
+from callboard_brokers import Counting, Delivery, Revocable, Subscription, Transactional
 
 from ._assembly import Assembly
 from ._batch import Batcher, parts_of, size_of
@@ -122,9 +122,9 @@ class Running:
         connection = self._runtime.connection
         async with connection.subscribe(self._declared.source, capacity) as subscription:
             self.subscription = subscription
-            if isinstance(subscription, Recalling):
+            if isinstance(subscription, Revocable):
                 subscription.on_recall(self._recall)
-            if isinstance(subscription, Staging) and subscription.staging:
+            if isinstance(subscription, Transactional) and subscription.transactional:
                 self._assembly.stage_with(subscription)
             child.ready()
             try:

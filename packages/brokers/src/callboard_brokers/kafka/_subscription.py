@@ -100,11 +100,11 @@ class KafkaSubscription:
         self._window.forget(partition)
 
     @property
-    def staging(self) -> bool:
+    def transactional(self) -> bool:
         """Whether the source is transactional."""
         return self._source.transactional
 
-    def stage(self, delivery: Delivery, outputs: Sequence[tuple[Message, KafkaTarget]], /) -> None:
+    def enlist(self, delivery: Delivery, outputs: Sequence[tuple[Message, KafkaTarget]], /) -> None:
         """Publish *outputs* in the transaction that commits *delivery*, if that is done with.
 
         Nothing is sent before. They are added to what was staged for it until now; a nack, a
@@ -116,12 +116,12 @@ class KafkaSubscription:
             MessageTooLarge: A message can never be published.
         """
         why = (
-            (not self.staging and "its source needs transactional=True")
+            (not self.transactional and "its source needs transactional=True")
             or (delivery.settled and "it is settled already")
             or (isinstance(delivery, BatchDelivery) and "a batch has no one position")
         )
         if why:
-            raise BrokerError(f"cannot stage an output of {delivery.message.address!r}: {why}")
+            raise BrokerError(f"cannot enlist an output of {delivery.message.address!r}: {why}")
         for _, target in outputs:
             check_topic(target.topic)
         records = [outgoing(message, target, self._limit) for message, target in outputs]

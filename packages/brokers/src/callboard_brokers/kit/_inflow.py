@@ -48,7 +48,7 @@ class Inflow(Generic[R]):
                 f"cannot read {address!r} with a capacity of {capacity}: give 1 or more"
             )
         self.recall: Callable[[], None] = lambda: None
-        """Has the reader release what it has not begun; see `Recalling.on_recall`."""
+        """Has the reader release what it has not begun; see `Revocable.on_recall`."""
         self._address = address
         self._capacity = capacity
         self._max_bytes = max_bytes

@@ -34,7 +34,7 @@ class Memory:
         redelivers=True,
         delays=True,
         counts_deliveries=True,
-        dead_letters=True,
+        buries=True,
         groups=True,
         fans_out=True,
         persistent=True,

@@ -12,8 +12,9 @@ from callboard_brokers.conformance import CHECKS, Check, Harness
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def harness() -> Harness[MemorySource, MemoryTarget]:
+@pytest.fixture(params=["group", "no group"])
+def harness(request: pytest.FixtureRequest) -> Harness[MemorySource, MemoryTarget]:
+    shared = request.param == "group"
     memory = Memory(capacity=50)
 
     async def dead_letters(address: str) -> Sequence[bytes]:
@@ -28,7 +29,7 @@ def harness() -> Harness[MemorySource, MemoryTarget]:
 
     return Harness(
         adapter=memory,
-        source=lambda address, group: MemorySource(address, group=group),
+        source=lambda address, group: MemorySource(address, group=group if shared else None),
         target=MemoryTarget,
         stale=lambda: memory.stats().stale,
         settled_twice=lambda: memory.stats().settled_twice,

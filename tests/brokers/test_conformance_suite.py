@@ -32,7 +32,11 @@ NAMED = {check.__name__: check for check in CHECKS}
 class Modest:
     """An adapter that promises nothing."""
 
-    features = Features()
+    promised = Features()
+
+    def features(self, source: MemorySource, /) -> Features:
+        del source
+        return self.promised
 
     @asynccontextmanager
     async def connect(self) -> AsyncGenerator[Published]:
@@ -61,7 +65,7 @@ class Published:
 class Forgetful(Modest):
     """An adapter that says it redelivers, but acknowledges first, and waits before it returns."""
 
-    features = Features(redelivers=True)
+    promised = Features(redelivers=True)
 
     @asynccontextmanager
     async def connect(self) -> AsyncGenerator[Published]:

@@ -31,7 +31,7 @@ class Faulty:
 
     def __init__(self, inner: Adapter[Any, MemoryTarget], features: Features | None = None) -> None:
         self.inner = inner
-        self.features = features or inner.features
+        self._features = features
         self.faults: Counter[str] = Counter()
         self.attempts: Counter[str] = Counter()
         self.recall: Callable[[], None] = lambda: None
@@ -48,6 +48,9 @@ class Faulty:
             self.faults[name] -= 1
             return True
         return False
+
+    def features(self, source: Any, /) -> Features:
+        return self._features or self.inner.features(source)
 
     @asynccontextmanager
     async def connect(self) -> AsyncGenerator[FaultyConnection]:

@@ -114,24 +114,24 @@ class Row(NamedTuple):
 class Sqlite:
     """Queues in the file at *path*."""
 
-    features = Features(
-        redelivers=True,
-        delays=True,
-        counts_deliveries=True,
-        buries=True,
-        groups=True,
-        fans_out=True,
-        persistent=True,
-        ordered_by_key=True,
-        keys=True,
-        headers=True,
-        binary_headers=True,
-        requests=True,
-    )
-
     def __init__(self, path: str, notify: Notify | None = None) -> None:
         self.journal = Journal(notify)
         self._path = path
+
+    def features(self, source: SqliteSource, /) -> Features:
+        return Features(
+            redelivers=True,
+            delays=True,
+            counts_deliveries=True,
+            buries=True,
+            groups=source.group is not None,
+            fans_out=True,
+            persistent=source.group is not None,
+            ordered_by_key=True,
+            keys=True,
+            headers=True,
+            binary_headers=True,
+        )
 
     @asynccontextmanager
     async def connect(self) -> AsyncGenerator[SqliteConnection]:

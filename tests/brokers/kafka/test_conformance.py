@@ -2,36 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 
 import pytest
 
 from callboard_brokers.conformance import CHECKS, Check, Harness
-from callboard_brokers.kafka import Kafka, KafkaOptions, KafkaSource, KafkaTarget
+from callboard_brokers.kafka import Kafka, KafkaOptions, KafkaSource, KafkaTarget, TopicPartition
 
 from .cluster import client
 
 pytestmark = [pytest.mark.anyio, pytest.mark.broker("kafka"), pytest.mark.slow]
 
 
-@pytest.fixture
-def harness(address: str) -> Harness[KafkaSource, KafkaTarget]:
+KINDS: dict[str, Callable[[str, str], KafkaSource]] = {
+    "group": lambda topic, group: KafkaSource(topics=(topic,), group_id=f"{topic}.{group}"),
+    "no group": lambda topic, group: KafkaSource(topics=(topic,)),
+    "transactional": lambda topic, group: KafkaSource(
+        topics=(topic,), group_id=f"{topic}.{group}", transactional=True
+    ),
+    "partitions": lambda topic, group: KafkaSource(
+        partitions=[TopicPartition(topic, 0)], group_id=f"{topic}.{group}"
+    ),
+}
+
+
+@pytest.fixture(params=KINDS)
+def harness(address: str, request: pytest.FixtureRequest) -> Harness[KafkaSource, KafkaTarget]:
     # The server takes no batch of over a mebibyte: the suite's largest body has to shrink.
     kafka = Kafka(address, KafkaOptions(compression_type="gzip", max_request_size=2**21))
+    kind = KINDS[request.param]
 
     async def smuggle(topic: str, headers: Sequence[tuple[str, bytes | None]]) -> None:
         async with client.AIOKafkaProducer(bootstrap_servers=address) as producer:
-            await producer.send_and_wait(topic, b"", headers=headers)
+            await producer.send_and_wait(topic, b"", headers=headers, partition=0)
 
     return Harness(
         adapter=kafka,
-        source=lambda topic, group: KafkaSource(
-            topics=(topic,),
-            group_id=f"{topic}.{group}",
-            auto_offset_reset="earliest",
-            heartbeat_interval_ms=200,
+        source=lambda topic, group: replace(
+            kind(topic, group), auto_offset_reset="earliest", heartbeat_interval_ms=200
         ),
-        target=KafkaTarget,
+        target=partial(KafkaTarget, partition=0),
         stale=lambda: kafka.counts["settle.stale"],
         settled_twice=lambda: kafka.counts["settle.double"],
         smuggle=smuggle,

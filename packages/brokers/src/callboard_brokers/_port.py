@@ -43,7 +43,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Features:
-    """What a broker can do; decides which tests of the conformance suite apply to its adapter."""
+    """What one kind of source can do; decides which checks of the conformance suite apply to it."""
 
     redelivers: bool = False
     """A message that is nacked, released, or left unsettled is delivered again."""
@@ -69,8 +69,6 @@ class Features:
     """Headers of bytes travel, and arrive as bytes."""
     backpressure: bool = False
     """`publish` waits while a reader is too far behind."""
-    requests: bool = False
-    """The connection is `Requesting`."""
 
 
 class Subscription(Protocol):
@@ -124,9 +122,8 @@ class Connection(Protocol[S_contra, T_contra]):
 class Adapter(Protocol[S_contra, T_contra]):
     """A broker that can be connected to; *S* and *T* are its records of a source and a target."""
 
-    @property
-    def features(self) -> Features:
-        """What this broker can do."""
+    def features(self, source: S_contra, /) -> Features:
+        """Return what *source* can do; it needs no connection."""
         ...
 
     def connect(self) -> AbstractAsyncContextManager[Connection[S_contra, T_contra]]:

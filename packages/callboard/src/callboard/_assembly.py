@@ -72,7 +72,7 @@ class Assembly:
         self._bury = burying(
             declared.name, inherited.dead_letter, broker.way, self._leave, broker.reporter
         )
-        if inherited.dead_letter is None and not runtime.adapter.features.buries:
+        if inherited.dead_letter is None and not runtime.adapter.features(declared.source).buries:
             broker.reporter.graveless(declared.name)
         self._conclusions = [self._concluding(call) for call in declared.calls]
         self._functions = (

@@ -48,9 +48,10 @@ class Harness(Generic[S, T]):
     address: str = field(default_factory=lambda: f"conformance.{uuid4().hex}")
 
     def needs(self, *features: str) -> None:
-        """Skip the test if the adapter lacks one of *features*."""
+        """Skip the test if the source lacks one of *features*."""
+        there = self.adapter.features(self.source(self.address, "readers"))
         for feature in features:
-            if not getattr(self.adapter.features, feature):
+            if not getattr(there, feature):
                 self.lacks(feature)
 
     def lacks(self, feature: str) -> NoReturn:

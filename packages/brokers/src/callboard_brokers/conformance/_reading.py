@@ -98,7 +98,7 @@ async def readers_of_one_group_share_its_messages(harness: Harness) -> None:
 
 
 async def a_group_keeps_its_messages_while_nobody_reads(harness: Harness) -> None:
-    harness.needs("persistent", "groups")
+    harness.needs("persistent")
     async with harness.connect() as stage:
         async with stage.read():
             pass

@@ -13,7 +13,7 @@ __all__ = ["CHECKS"]
 
 
 async def an_acknowledged_message_does_not_come_again(harness: Harness) -> None:
-    harness.needs("redelivers")
+    harness.needs("persistent")
     async with harness.connect() as stage:
         async with stage.read() as reader:
             await stage.publish(b"once")
@@ -116,7 +116,7 @@ async def the_first_settlement_wins_and_others_are_counted(harness: Harness) -> 
 
 
 async def leaving_a_subscription_gives_back_what_is_unsettled(harness: Harness) -> None:
-    harness.needs("redelivers", "groups")
+    harness.needs("redelivers", "persistent")
     async with harness.connect() as stage:
         async with stage.read() as reader:
             await stage.publish(b"settled", b"held", b"never taken")
@@ -128,7 +128,7 @@ async def leaving_a_subscription_gives_back_what_is_unsettled(harness: Harness) 
 
 
 async def a_stale_settlement_is_dropped_and_counted(harness: Harness) -> None:
-    harness.needs("redelivers", "groups")
+    harness.needs("redelivers", "persistent")
     async with harness.connect() as stage:
         async with stage.read() as reader:
             await stage.publish(b"held")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from callboard_brokers._port import Features
 from callboard_brokers.kafka._journal import Journal, Notify
-from callboard_brokers.kafka._records import KafkaOptions
+from callboard_brokers.kafka._records import KafkaOptions, KafkaSource
 
 if TYPE_CHECKING:
     from callboard_brokers.kafka._connection import KafkaConnection
@@ -26,19 +26,6 @@ class Kafka:
     `settle.stale`, `settle.double`. It may not raise.
     """
 
-    features = Features(
-        redelivers=True,
-        delays=True,
-        groups=True,
-        fans_out=True,
-        persistent=True,
-        ordered_by_key=True,
-        keys=True,
-        headers=True,
-        binary_headers=True,
-        requests=True,
-    )
-
     def __init__(
         self,
         servers: str | Sequence[str] = "localhost:9092",
@@ -54,6 +41,20 @@ class Kafka:
     def counts(self) -> Counter[str]:
         """How often each event was told."""
         return self._journal.counts.copy()
+
+    def features(self, source: KafkaSource, /) -> Features:
+        """Return what *source* can do: without a group nothing is kept for it, nor shared."""
+        return Features(
+            redelivers=True,
+            delays=True,
+            groups=source.group_id is not None and not source.partitions,
+            fans_out=True,
+            persistent=source.group_id is not None,
+            ordered_by_key=True,
+            keys=True,
+            headers=True,
+            binary_headers=True,
+        )
 
     @asynccontextmanager
     async def connect(self) -> AsyncGenerator[KafkaConnection]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Final
 
 from anyio import Event
 
@@ -18,6 +20,21 @@ from callboard_brokers.memory._routing import Routing, Templates
 
 __all__ = ["Memory"]
 
+_FEATURES: Final = Features(
+    redelivers=True,
+    delays=True,
+    counts_deliveries=True,
+    buries=True,
+    groups=True,
+    fans_out=True,
+    persistent=True,
+    ordered_by_key=True,
+    keys=True,
+    headers=True,
+    binary_headers=True,
+    backpressure=True,
+)
+
 
 class Memory:
     """A message broker in this process, shared by everyone who connects to this object.
@@ -29,22 +46,6 @@ class Memory:
     *notify* gets what is dropped, by name and with attributes: `deadletter` (nobody reads it),
     `message.dead_lettered`, `settle.stale`, `settle.double`. Neither it nor *redelivery* may raise.
     """
-
-    features = Features(
-        redelivers=True,
-        delays=True,
-        counts_deliveries=True,
-        buries=True,
-        groups=True,
-        fans_out=True,
-        persistent=True,
-        ordered_by_key=True,
-        keys=True,
-        headers=True,
-        binary_headers=True,
-        backpressure=True,
-        requests=True,
-    )
 
     def __init__(
         self,
@@ -61,6 +62,11 @@ class Memory:
         self._exchange = Exchange(capacity, self._book)
         self._routing = routing or Templates()
         self._settled: Event | None = None
+
+    def features(self, source: MemorySource, /) -> Features:
+        """Return what *source* can do: without a group nothing is kept for it, nor shared."""
+        shared = self._routing.source(source).group is not None
+        return replace(_FEATURES, groups=shared, persistent=shared)
 
     @asynccontextmanager
     async def connect(self) -> AsyncGenerator[MemoryConnection[MemorySource, MemoryTarget]]:

@@ -135,20 +135,23 @@ def encode_json(value: object) -> bytes:
     Models are written by their aliases, so that the same model can read them again.
     NaN and infinity, for which JSON has no word, are text, and so are bytes.
     """
-    if isinstance(value, msgspec.Struct):
-        return _encode_struct(value)
-    target = _target_of(value)
-    if target is not None:
-        return target.to_json(value, fallback=_struct_to_builtins)
-    write = partial(to_json, inf_nan_mode="strings", fallback=_struct_to_builtins)
+    kind = type(value)
+    if kind not in _CONTAINERS and kind not in _PLAIN:
+        target = target_of_class(kind)
+        if target is not None:
+            return target.to_json(value, fallback=_struct_to_builtins)
+        if isinstance(value, msgspec.Struct):
+            return _encode_struct(value)
     try:
-        body = write(value)
+        body = to_json(value, inf_nan_mode="strings", fallback=_struct_to_builtins)
     except PydanticSerializationError:
         with suppress(RecursionError):  # of a cycle, which the first error tells better
-            return write(spelled(value))  # there may be bytes in it that are no text
+            return _encode_spelled(value)  # there may be bytes in it that are no text
         raise
-    # Of a model in a container, pydantic asks the serialiser that is the model's own.
-    return write(spelled(value)) if b"null" in body and _holds_records(value) else body
+    if b"null" in body and kind in _CONTAINERS and _holds_records(value):
+        # Of a model in a container, pydantic asks the serialiser that is the model's own.
+        return _encode_spelled(value)
+    return body
 
 
 def encode_messagepack(value: object) -> bytes:
@@ -189,14 +192,18 @@ def _is_collection(value: object) -> TypeGuard[Collection[Any]]:
 
 
 def _holds_records(value: Any) -> bool:
-    """Tell whether there are models in a collection, without a look at each plain value."""
-    if type(value) not in _CONTAINERS:
-        return False
-    inner = value.values() if is_mapping(value) else value
-    kinds = set(map(type, inner)) - _PLAIN
+    """Tell whether there are models in a container, without a look at each plain value."""
+    inner = value.values() if type(value) is dict else value
+    kinds = {*map(type, inner)} - _PLAIN
     if not kinds:
         return False
-    return not kinds <= _CONTAINERS or any(map(_holds_records, inner))
+    if not kinds <= _CONTAINERS:
+        return True
+    return any(_holds_records(each) for each in inner if type(each) in _CONTAINERS)
+
+
+def _encode_spelled(value: object) -> bytes:
+    return to_json(spelled(value), inf_nan_mode="strings", fallback=_struct_to_builtins)
 
 
 def _encode_struct(value: object) -> bytes:

@@ -851,7 +851,7 @@ async def _raise_signal() -> None:
 
 async def test_an_exit_after_the_end_does_nothing(app: App) -> None:
     await app.start()
-    host = app._host
+    host = app._host  # pyright: ignore[reportPrivateUsage] - as a thread has it that asks too late
     await app.stop()
     assert host is not None
 

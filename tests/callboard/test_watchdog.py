@@ -36,7 +36,10 @@ class Kennel:
     def __init__(self) -> None:
         self.barks: list[tuple[float, Culprit]] = []
         self._told = anyio.Event()
-        self.watchdog = Watchdog(self._hear, lambda *bark: self.barks.append(bark), long=0.04)
+        self.watchdog = Watchdog(self._hear, self._hear_bark, long=0.04)
+
+    def _hear_bark(self, seconds: float, culprit: Culprit) -> None:
+        self.barks.append((seconds, culprit))
 
     def _hear(self, seconds: float, culprit: Culprit) -> None:
         self.seconds, self.culprit = seconds, culprit

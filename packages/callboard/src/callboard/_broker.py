@@ -375,7 +375,7 @@ def _allowing(patterns: str | Sequence[str] | None) -> Callable[[str], bool]:
     """
     if patterns is None:
         return lambda _: True
-    listed: Sequence[object] = [patterns] if isinstance(patterns, str) else patterns
+    listed: Sequence[Any] = [patterns] if isinstance(patterns, str) else patterns
     parts: list[str] = []
     for each in listed:
         if not isinstance(each, str):

@@ -103,7 +103,7 @@ class LastResort:
         return answer.wait(SIGN_OF_LIFE)
 
     def _give_up(self) -> NoReturn:
-        frame = sys._current_frames().get(self._watched)  # noqa: SLF001 - documented, for such a case
+        frame = sys._current_frames().get(self._watched)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - documented, for such a case
         stack = extract_stack(frame)[-FRAMES:]
         where = f"{stack[-1].name} ({Path(stack[-1].filename).name}:{stack[-1].lineno})"
         told = "".join(format_list(stack))

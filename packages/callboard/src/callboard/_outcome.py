@@ -55,7 +55,7 @@ class Way:
         """Return whether it is worth while to publish; raise what `publish` would."""
         connection: object = self.broker.connection
         if isinstance(connection, Reaching):
-            await connection.reach(self.target)
+            await connection.reach(self.target)  # pyright: ignore[reportUnknownMemberType] - isinstance can't say of what
         return True
 
     def aimed(self, target: Any) -> Way:

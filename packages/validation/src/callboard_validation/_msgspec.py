@@ -135,7 +135,7 @@ def encode_json(value: object) -> bytes:
     Models are written by their aliases, so that the same model can read them again.
     NaN and infinity, for which JSON has no word, are text, and so are bytes.
     """
-    kind = type(value)
+    kind: type = type(value)
     if kind not in _CONTAINERS and kind not in _PLAIN:
         target = target_of_class(kind)
         if target is not None:
@@ -193,7 +193,7 @@ def _is_collection(value: object) -> TypeGuard[Collection[Any]]:
 
 def _holds_records(value: Any) -> bool:
     """Tell whether there are models in a container, without a look at each plain value."""
-    inner = value.values() if type(value) is dict else value
+    inner = value.values() if is_mapping(value) else value
     kinds = {*map(type, inner)} - _PLAIN
     if not kinds:
         return False

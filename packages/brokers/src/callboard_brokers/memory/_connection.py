@@ -42,7 +42,11 @@ class MemoryConnection(Generic[S, T]):
         self._exchange = exchange
         self._routing = routing
         self._record = routing.record if isinstance(routing, Recording) else MemoryRecord
-        self._carried = routing.carried if isinstance(routing, Carrying) else None
+        self._carried: Callable[[Message, T], Message] | None = (
+            routing.carried  # pyright: ignore[reportUnknownMemberType] - isinstance can't say of what
+            if isinstance(routing, Carrying)
+            else None
+        )
         self._open = True
         self._turn = 0
         self._subscriptions: set[MemorySubscription] = set()

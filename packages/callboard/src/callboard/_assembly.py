@@ -18,7 +18,7 @@ from callboard_actors import concerns_actor
 from callboard_brokers import Delivery, Message, Settlement, Transactional
 from callboard_validation import DefinitionError
 
-from ._batch import BatchWorker, is_batch, parts_of
+from ._batch import BatchWorker
 from ._dead_letter import burying
 from ._envelope import content_type_of, result_encoder, wrapping
 from ._errors import DeclarationError, Quarantined
@@ -27,6 +27,7 @@ from ._handler import publishers_of, where
 from ._layers import acknowledged_first, logged, recorded
 from ._options import Inherited, RouterOptions
 from ._outcome import Conclude, Output, Way, concluding, deciding
+from ._parts import is_batch, parts_of
 from ._pipeline import Choice, Scope, inject, plan_of, select, wrapped
 from ._policy import AckPolicy, settlement_of
 from ._printable import last_words

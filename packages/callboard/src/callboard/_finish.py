@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from callboard_brokers import BatchDelivery, BrokerError, Delivery, Settlement, Transactional
 
-from ._batch import parts_of
 from ._outcome import Outcome, Output
+from ._parts import parts_of
 from ._reporter import Reporter
 
 if TYPE_CHECKING:

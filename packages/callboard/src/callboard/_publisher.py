@@ -20,12 +20,12 @@ from typing import (
 
 from callboard_brokers import Message
 
-from ._batch import is_batch
 from ._envelope import Wrap, result_encoder, wrapping
 from ._errors import DeclarationError
 from ._handler import Handler, handler_of, publishers_of, receive_of, where
 from ._options import PublisherOptions, PublishOptions, RouterOptions, prefixed
 from ._outcome import Output, Produce, Way
+from ._parts import is_batch
 from ._takes import sends
 
 if TYPE_CHECKING:

@@ -16,9 +16,10 @@ from callboard_actors import Child, ChildSpec, Mailbox, Reader, Supervisor, life
 from callboard_brokers import Counting, Delivery, Revocable, Subscription, Transactional
 
 from ._assembly import Assembly
-from ._batch import Batcher, parts_of, size_of
+from ._batch import Batcher
 from ._lanes import Lane, LaneKeeper, lane_of, release_parked, shard_of, usual_delay
 from ._options import DEFAULT_SUPERVISION, resolve
+from ._parts import parts_of, size_of
 from ._printable import text_of
 from ._pump import Meter, pump, pump_batches, size
 from ._worker import Keeper, Worker

@@ -23,19 +23,19 @@ from ._dead_letter import burying
 from ._envelope import content_type_of, result_encoder, wrapping
 from ._errors import DeclarationError, Quarantined
 from ._finish import Finish, Publish, finishing, publish_at_once, staging
-from ._handler import publishers_of, where
+from ._handler import where
 from ._layers import acknowledged_first, logged, recorded
-from ._options import Inherited, RouterOptions
+from ._options import BrokerOptions, Handle, Inherited, RouterOptions
 from ._outcome import Conclude, Output, Way, concluding, deciding
 from ._parts import is_batch, parts_of
 from ._pipeline import Choice, Scope, inject, plan_of, select, wrapped
 from ._policy import AckPolicy, settlement_of
 from ._printable import last_words
+from ._publisher import publishers_of
 from ._resolver import HookResolver, MessageResolver
-from ._worker import Handle, Keeper, Worker
+from ._worker import Keeper, Worker
 
 if TYPE_CHECKING:
-    from ._broker import BrokerOptions
     from ._runtime import Runtime
     from ._subscriber import Call, Subscriber
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import groupby
 from operator import itemgetter
@@ -23,60 +22,17 @@ from ._envelope import content_type_of, envelope, identities
 from ._errors import DeclarationError, NotRunning, RequestFailed
 from ._host import Host
 from ._observer import Observer
-from ._options import DEFAULT_SUPERVISION, Inherited, PublishOptions
+from ._options import DEFAULT_SUPERVISION, BrokerOptions, PublishOptions
 from ._outcome import FAILURE_HEADER, Answering, Way
-from ._pipeline import Middleware
 from ._reporter import Reporter
 from ._router import Router
 from ._runtime import Runtime
+from ._skin import Skin
 from ._view import View, unready
 
-__all__ = ["Broker", "BrokerOptions", "Skin"]
+__all__ = ["Broker"]
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, kw_only=True)
-class BrokerOptions(Inherited):
-    """What every broker can be told; the first three are inherited by its subscribers."""
-
-    middlewares: Sequence[Middleware] = ()
-    """Around every handler, the first of them outermost."""
-    dependencies: Sequence[Any] = ()
-    """`Depends(...)` that run before every handler, for their effect."""
-    codec: Codec = field(default_factory=Codec)
-    """How bodies are encoded and decoded, by content type."""
-    context: ContextRepo | None = None
-    logger: logging.Logger | None = None
-    """None: `callboard.` and the name of the broker."""
-    log_level: int = logging.DEBUG
-    """The level of the two lines for every message."""
-    graceful_timeout: float = 25.0
-    """Seconds in which a stop has to be done; what is unfinished then is cancelled."""
-    description: str | None = None
-    reply_to: str | Sequence[str] | None = None
-    """Where answers may go, whatever a message says: an address, or more, with `*` for any text.
-
-    None: anywhere that exists. No answer ever creates its destination.
-    """
-
-
-@dataclass(frozen=True, kw_only=True)
-class Skin(Generic[T]):
-    """What the facade has to know of a kind of broker beside its adapter."""
-
-    name: str
-    """What the log and the supervision tree call it."""
-    target: Callable[[str], T]
-    """Turns an address, as of a dead letter, into a target."""
-    routing: Callable[[], Any]
-    """The rules by which the broker in memory stands in for it under test."""
-    partition: Callable[[Message[Any]], Hashable] | None = None
-    """Tells the partition of a received message; None: the broker has none."""
-    answer: Callable[[str], T] | None = None
-    """Turns the address of an answer into a target, which is never created; None: as any other."""
-    url: str = ""
-    protocol: str = ""
 
 
 class Broker(Router, Generic[T]):

@@ -22,7 +22,7 @@ from callboard_brokers import Message
 
 from ._envelope import Wrap, result_encoder, wrapping
 from ._errors import DeclarationError
-from ._handler import Handler, handler_of, publishers_of, receive_of, where
+from ._handler import PUBLISHERS, Handler, handler_of, receive_of, where
 from ._options import PublisherOptions, PublishOptions, RouterOptions, prefixed
 from ._outcome import Output, Produce, Way
 from ._parts import is_batch
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from ._handler import ActorClass, Recorder
     from ._router import Router
 
-__all__ = ["Outlet", "Publisher", "result_element"]
+__all__ = ["Outlet", "Publisher", "publishers_of", "result_element"]
 
 A = TypeVar("A", bound="ActorClass")
 P = ParamSpec("P")
@@ -163,6 +163,18 @@ class Publisher(Generic[T]):
                 " `async with TestBroker(broker):`"
             )
         return self.recorder.mock
+
+
+def publishers_of(target: object) -> list[Publisher[Any]]:
+    """Return the publishers that decorate *target*, a handler or an actor class: a list to add to.
+
+    They are kept on the target itself, since those of several brokers may decorate it.
+    """
+    owned: list[Publisher[Any]] | None = vars(target).get(PUBLISHERS)
+    if owned is None:
+        owned = []
+        setattr(target, PUBLISHERS, owned)
+    return owned
 
 
 def result_element(returns: Any) -> Any:

@@ -16,7 +16,7 @@ from callboard_actors import Child, ChildSpec, Decision, GaveUp, Supervisor
 from callboard_brokers import Adapter, Connection, Message, can_batch
 
 from ._errors import NotRunning
-from ._pipeline import Middleware
+from ._options import Middleware
 from ._subscriptions import Subscriptions
 from ._view import View, seen_from
 

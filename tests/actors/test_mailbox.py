@@ -8,7 +8,7 @@ import anyio
 import pytest
 from anyio import wait_all_tasks_blocked as idle
 
-from callboard_actors import Event, Mailbox, MailboxClosed, MailboxFull, Reader, SpecError
+from callboard_actors import Event, Mailbox, MailboxClosed, Reader, SpecError
 from callboard_actors.testing import virtual_backend
 
 pytestmark = pytest.mark.anyio
@@ -148,48 +148,6 @@ async def test_who_puts_does_not_overtake_those_who_wait_for_room() -> None:
 
         assert mailbox.free == 1
         mailbox.drain()
-
-
-@pytest.mark.parametrize(("overflow", "kept"), [("drop_new", [1, 2]), ("drop_old", [2, 3])])
-async def test_overflow_drops_counts_and_reports(overflow: str, kept: list[int]) -> None:
-    events: list[Event] = []
-    notify = events.append
-    mailbox = (
-        Mailbox[int](2, overflow="drop_new", notify=notify)
-        if overflow == "drop_new"
-        else Mailbox[int](2, overflow="drop_old", notify=notify)
-    )
-    for n in (1, 2, 3):
-        await mailbox.put(n)
-
-    assert mailbox.drain() == kept
-    assert mailbox.stats().dropped == 1
-    assert [event.name for event in events] == ["mailbox.overflow"]
-
-
-async def test_overflow_can_go_to_a_dead_letter_box() -> None:
-    dead: list[int] = []
-    mailbox = Mailbox[int](1, overflow=dead.append)
-    await mailbox.put(1)
-    await mailbox.put(2)
-
-    assert dead == [2]
-
-
-async def test_overflow_can_raise() -> None:
-    mailbox = Mailbox[int](1, overflow="raise", name="orders")
-    await mailbox.put(1)
-
-    with pytest.raises(MailboxFull, match="'orders' is full: 1 items"):
-        await mailbox.put(2)
-
-
-async def test_one_who_cannot_wait_is_told_that_a_blocking_mailbox_is_full() -> None:
-    mailbox = Mailbox[int](1)
-    mailbox.post(1)
-
-    with pytest.raises(MailboxFull):
-        mailbox.post(2)
 
 
 async def test_the_system_lane_is_read_first_and_has_no_bound() -> None:
@@ -375,7 +333,6 @@ async def test_the_oldest_age_is_that_of_the_bulk_with_which_an_item_came(lanes:
         ("at least 1", lambda: Mailbox[int](0)),
         ("no lane=", lambda: Mailbox[int](shards=2)),
         ("leave out kin=", lambda: Mailbox[int](lane=lambda n: n, kin=lambda n: n)),
-        ("use drop_new", lambda: Mailbox[int](lane=lambda n: n, overflow="drop_old")),
     ],
 )
 async def test_options_that_contradict_each_other_are_refused(problem: str, make: object) -> None:

@@ -28,7 +28,7 @@ from callboard_actors._errors import (
 from callboard_actors._events import Event, Notify
 from callboard_actors._exits import ExitKind, ExitReason, guarded
 from callboard_actors._factory import Factory, actor
-from callboard_actors._mailbox import Mailbox, MailboxStats, Overflow
+from callboard_actors._mailbox import Mailbox, MailboxStats
 from callboard_actors._policy import AutoShutdown, Strategy
 from callboard_actors._pool import Pool, Route, consistent_hash, round_robin, smallest_mailbox
 from callboard_actors._reader import Reader
@@ -71,7 +71,6 @@ __all__ = [
     "MailboxStats",
     "Node",
     "Notify",
-    "Overflow",
     "Pool",
     "Quarantine",
     "Reader",

@@ -29,7 +29,7 @@ _NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
 class Event:
-    """Something that happened, such as `actor.crashed` or `mailbox.overflow`.
+    """Something that happened, such as `actor.crashed` or `message.dropped`.
 
     Attributes:
         name: What happened, in dotted lower case.

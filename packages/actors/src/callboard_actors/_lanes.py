@@ -256,11 +256,6 @@ class Line(Generic[T]):
         if due is not None:
             self._park(due)
 
-    def take_out_oldest(self) -> list[tuple[T, int]]:
-        """Remove the first item; return it and its size."""
-        self.unpark(inf)
-        return [(self.ready.popleft(), self.sizes.popleft() if self.sizes else 0)]
-
     def unpark(self, now: float) -> None:
         """Let go on what is due; who is due first comes first."""
         ripe: list[Aside[T]] = []

@@ -5,22 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from itertools import repeat
-from typing import Generic, Literal, TypeAlias, TypeVar
+from typing import Generic, TypeVar
 
 import anyio
 
-from callboard_actors._errors import MailboxClosed, MailboxFull, SpecError
+from callboard_actors._errors import MailboxClosed, SpecError
 from callboard_actors._events import Notify
 from callboard_actors._gauge import Gauge
 from callboard_actors._lanes import Entry, Lanes, Line, rouse
 from callboard_actors._reader import Reader
 
-__all__ = ["Mailbox", "MailboxStats", "Overflow"]
+__all__ = ["Mailbox", "MailboxStats"]
 
 T = TypeVar("T")
-
-Overflow: TypeAlias = Literal["block", "drop_new", "drop_old", "raise"]
-"""What `put` does with a full mailbox. In the place of a word, a callable takes the dead letter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +29,7 @@ class MailboxStats:
         held: Items that readers have taken and are not done with.
         bytes: Of the queued items, by the mailbox's `size`.
         oldest_age: Seconds since the oldest queued item was put; 0 if there is none.
-        dropped: Items given up so far, by overflow or by a reader.
+        dropped: Items that readers have given up so far.
         capacity: How many items may be queued.
         closed: Whether nothing can be put any more.
         parked: Lanes and items without a lane that wait for their time.
@@ -70,9 +67,7 @@ class Mailbox(Generic[T]):
             is parked; None for an item without such. Asked only while something is parked.
             None: all wait.
         shards: How many readers with a part of their own there are.
-        overflow: What `put` and `post` do when there is no room: wait (`block`), drop the new
-            item or the oldest one, or raise `MailboxFull`; a callable is handed the new item.
-        notify: Told when the mailbox is full, has room again, or drops.
+        notify: Told when the mailbox is full, has room again, or an item is given up.
         name: Its name in reports and errors.
 
     Raises:
@@ -88,7 +83,6 @@ class Mailbox(Generic[T]):
         lane: Callable[[T], Hashable | None] | None = None,
         kin: Callable[[T], Hashable | None] | None = None,
         shards: int = 1,
-        overflow: Overflow | Callable[[T], None] = "block",
         notify: Notify | None = None,
         name: str = "mailbox",
     ) -> None:
@@ -101,12 +95,8 @@ class Mailbox(Generic[T]):
         if kin is not None and lane is not None and shards == 1:
             message = f"mailbox {name!r} has lanes, which say who waits for whom; leave out kin="
             raise SpecError(message)
-        if overflow == "drop_old" and lane is not None:
-            message = f"mailbox {name!r} has lanes, in which no item is the oldest; use drop_new"
-            raise SpecError(message)
         self._gauge = Gauge(capacity, max_bytes, size, notify, name)
         self._lane = lane
-        self._overflow = overflow
         self._lanes = Lanes[T]() if lane is not None and shards == 1 else None
         self._lines = (
             []
@@ -187,17 +177,13 @@ class Mailbox(Generic[T]):
         return True
 
     async def put(self, item: T) -> None:
-        """Leave *item*; if there is no room, do what `overflow` says.
+        """Leave *item*, waiting for room.
 
         If cancelled, *item* was not left. Nobody overtakes those who already wait.
 
         Raises:
             MailboxClosed: The mailbox is closed, perhaps while waiting.
-            MailboxFull: There is no room, and `overflow` is `raise`.
         """
-        if self._overflow != "block":
-            self.post(item)
-            return
         while not self.offer(item):
             await self.room()
 
@@ -208,26 +194,6 @@ class Mailbox(Generic[T]):
             MailboxClosed: The mailbox is closed.
         """
         return self._gauge.roomy is None and self.put_nowait(item)
-
-    def post(self, item: T) -> None:
-        """Leave *item* as `put` does, but from where one cannot wait: `block` raises.
-
-        Raises:
-            MailboxClosed: The mailbox is closed.
-            MailboxFull: There is no room, and `overflow` is `raise` or `block`.
-        """
-        if self.put_nowait(item):
-            return
-        if self._overflow in {"block", "raise"}:
-            message = f"mailbox {self._gauge.name!r} is full: {self._gauge.queued} items queued"
-            raise MailboxFull(message)
-        self._gauge.dropped += 1
-        self._gauge.report("mailbox.overflow", {"queued": self._gauge.queued})
-        if callable(self._overflow):
-            self._overflow(item)
-        elif self._overflow == "drop_old":
-            self._gauge.forget(self._lines[0].take_out_oldest())
-            self.put_many((item,))
 
     def put_system(self, item: T) -> None:
         """Leave *item* in the system lane, which has no bound and is always read first.

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 import anyio
 
 from callboard_actors._envelope import Envelope, Question
-from callboard_actors._errors import MailboxClosed
+from callboard_actors._errors import MailboxClosed, MailboxFull
 from callboard_actors._exits import ExitReason
 from callboard_actors._mailbox import Mailbox
 from callboard_actors._parker import Loop
@@ -68,12 +68,13 @@ class ActorRef(Generic[M_contra]):
         Raises:
             MailboxFull: There is no room in its mailbox.
         """
-        mailbox, envelope = self.mailbox, Envelope(message)
         try:
-            if not mailbox.put_nowait(envelope):
-                mailbox.post(envelope)
+            has_room = self.mailbox.put_nowait(Envelope(message))
         except MailboxClosed:
             self._undeliverable(message)
+            return
+        if not has_room:
+            raise MailboxFull(f"the mailbox of {self} is full: {len(self.mailbox)} messages wait")
 
     async def ask(self, message: M_contra, timeout: float = 30.0) -> Any:  # noqa: ASYNC109 - only the actor knows what it answers; the question ends with the time
         """Leave *message* and wait for what `receive` returns.

@@ -27,8 +27,6 @@ from callboard_actors._errors import MailboxClosed
 from callboard_actors._exits import ExitReason, as_exit, describe, guarded, is_foreign
 from callboard_actors._reader import Reader
 
-__all__ = ["Actor", "Failed", "Quarantine", "isolated", "lifecycle", "serve"]
-
 T = TypeVar("T")
 M_contra = TypeVar("M_contra", contravariant=True)
 

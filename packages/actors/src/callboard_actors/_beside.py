@@ -15,8 +15,6 @@ from callboard_actors._child import Child, Run
 from callboard_actors._errors import SupervisorStopped
 from callboard_actors._exits import as_exit, cancelled_from_outside
 
-__all__ = ["Beside"]
-
 
 class Beside:
     """Runs a supervisor beside a block: not before it is needed, and not longer than the block.

@@ -22,8 +22,6 @@ from callboard_actors._ref import ActorRef
 from callboard_actors._registry import Registry
 from callboard_actors._team import Team
 
-__all__ = ["ActorCell"]
-
 M = TypeVar("M")
 Receive: TypeAlias = Callable[[M], Awaitable[object]]
 

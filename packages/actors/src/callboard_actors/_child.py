@@ -16,8 +16,6 @@ from callboard_actors._exits import ExitReason
 from callboard_actors._restarts import Backoff, Restart
 from callboard_actors._tree import Node
 
-__all__ = ["Child", "ChildSpec", "Run"]
-
 
 class Child:
     """One life of a child, from a start to its exit; a restart makes a new one.

@@ -18,8 +18,6 @@ from callboard_actors._events import Event, Notify
 from callboard_actors._exits import ExitReason
 from callboard_actors._slot import Exit, Incarnation, Slot
 
-__all__ = ["Children"]
-
 
 class Children:
     """The children of one run of a supervisor, and the ways to start, stop and await them.

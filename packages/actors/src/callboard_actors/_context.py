@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from callboard_actors._factory import Factory
     from callboard_actors._system import ActorSystem
 
-__all__ = ["ActorContext"]
-
 M = TypeVar("M")
 N = TypeVar("N")
 

@@ -14,8 +14,6 @@ from callboard_actors._errors import (
     StopActor,
 )
 
-__all__ = ["Decision", "Rule", "check_rules", "concerns_actor", "decision"]
-
 
 class Decision(Enum):
     """What is to be done about an exception; the later ones are the graver ones."""

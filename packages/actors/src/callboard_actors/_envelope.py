@@ -13,8 +13,6 @@ from callboard_actors._errors import Abandoned, AskTimeout, ReentrantAsk
 from callboard_actors._mailbox import Mailbox
 from callboard_actors._parker import Loop, Wake
 
-__all__ = ["AskRoot", "Envelope", "Question", "SystemMessage", "current_cause"]
-
 M = TypeVar("M")
 
 

@@ -21,25 +21,6 @@ ActorError
 
 from __future__ import annotations
 
-__all__ = [
-    "Abandoned",
-    "ActorCrash",
-    "ActorError",
-    "AskError",
-    "AskTimeout",
-    "Escalate",
-    "ForeignCancellation",
-    "GaveUp",
-    "MailboxClosed",
-    "MailboxFull",
-    "ReentrantAsk",
-    "SpecError",
-    "StartTimeout",
-    "SupervisorStopped",
-    "Unkillable",
-    "UnknownActor",
-]
-
 
 class ActorError(Exception):
     """The root of all errors of this package."""

@@ -23,8 +23,6 @@ from typing import TypeAlias
 
 import anyio
 
-__all__ = ["Event", "Notify"]
-
 _NOTHING: Mapping[str, object] = MappingProxyType({})
 
 

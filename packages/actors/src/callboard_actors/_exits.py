@@ -16,16 +16,6 @@ import anyio
 
 from callboard_actors._errors import ForeignCancellation, GaveUp, StopActor
 
-__all__ = [
-    "ExitKind",
-    "ExitReason",
-    "as_exit",
-    "cancelled_from_outside",
-    "describe",
-    "guarded",
-    "is_foreign",
-]
-
 ExitKind: TypeAlias = Literal[
     "normal", "shutdown", "failed", "foreign_cancel", "killed", "unkillable", "gave_up"
 ]

@@ -10,8 +10,6 @@ from callboard_actors._actor import Actor
 from callboard_actors._context import ActorContext
 from callboard_actors._errors import SpecError
 
-__all__ = ["Factory", "Make", "actor", "made_by"]
-
 M = TypeVar("M")
 
 # Of any context: what it takes is told by the actor that comes out.

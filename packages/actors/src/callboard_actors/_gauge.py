@@ -11,8 +11,6 @@ import anyio
 
 from callboard_actors._events import Event, Notify
 
-__all__ = ["Crashes", "Gauge"]
-
 T = TypeVar("T")
 
 

@@ -28,8 +28,6 @@ import anyio
 
 from callboard_actors._parker import Spent, Wake
 
-__all__ = ["Entry", "Lanes", "Line", "rouse"]
-
 T = TypeVar("T")
 
 _BULK = 0.01

@@ -15,8 +15,6 @@ from callboard_actors._gauge import Gauge
 from callboard_actors._lanes import Entry, Lanes, Line, rouse
 from callboard_actors._reader import Reader
 
-__all__ = ["Mailbox", "MailboxStats"]
-
 T = TypeVar("T")
 
 

@@ -17,8 +17,6 @@ from heapq import heapify, heappop, heappush
 from math import inf
 from typing import Final, NamedTuple, TypeAlias
 
-__all__ = ["Loop", "Spent", "Wake", "native"]
-
 Wake: TypeAlias = Callable[[], object]
 
 Spent: Final = asyncio.InvalidStateError

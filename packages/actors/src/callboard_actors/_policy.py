@@ -11,8 +11,6 @@ from callboard_actors._errors import SpecError
 from callboard_actors._restarts import check_limit
 from callboard_actors._slot import Slot
 
-__all__ = ["AutoShutdown", "Policy", "Strategy"]
-
 Strategy: TypeAlias = Literal["one_for_one", "rest_for_one", "one_for_all", "dynamic"]
 AutoShutdown: TypeAlias = Literal["never", "any_significant", "all_significant"]
 

@@ -11,8 +11,6 @@ from typing import Any, Generic, TypeAlias, TypeVar
 from callboard_actors._ref import ActorRef
 from callboard_actors._team import Team
 
-__all__ = ["Pool", "Route", "consistent_hash", "round_robin", "smallest_mailbox"]
-
 M = TypeVar("M")
 
 Route: TypeAlias = Callable[[Sequence[ActorRef[M]], M], ActorRef[M]]

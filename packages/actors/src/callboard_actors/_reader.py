@@ -22,8 +22,6 @@ from callboard_actors._gauge import Crashes, Gauge
 from callboard_actors._lanes import Entry, Lanes, Line, rouse
 from callboard_actors._parker import Wake, native
 
-__all__ = ["Reader"]
-
 T = TypeVar("T")
 
 # A loop that never waits would starve every other task; a yield for each item would cost ten

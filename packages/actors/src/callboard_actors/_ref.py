@@ -15,8 +15,6 @@ from callboard_actors._mailbox import Mailbox
 from callboard_actors._parker import Loop
 from callboard_actors._reader import Reader
 
-__all__ = ["ActorRef", "Terminated", "Termination"]
-
 M_contra = TypeVar("M_contra", contravariant=True)
 
 

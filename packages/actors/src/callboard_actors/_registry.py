@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from callboard_actors._cell import ActorCell
     from callboard_actors._system import ActorSystem
 
-__all__ = ["DeadLetters", "Registry"]
-
 _log = logging.getLogger("callboard_actors")
 
 # A storm of dead letters is one fact, not a hundred thousand lines.

@@ -11,8 +11,6 @@ from callboard_actors._decisions import Rule, check_rules
 from callboard_actors._errors import SpecError
 from callboard_actors._exits import ExitReason
 
-__all__ = ["Backoff", "Intensity", "Restart", "Supervision", "check_limit", "restarts"]
-
 Restart: TypeAlias = Literal["permanent", "transient", "temporary"]
 OnGiveUp: TypeAlias = Literal["wait", "stop"]
 

@@ -13,8 +13,6 @@ from callboard_actors._exits import ExitReason, as_exit, cancelled_from_outside
 from callboard_actors._restarts import restarts
 from callboard_actors._tree import Node, State
 
-__all__ = ["Exit", "Incarnation", "Slot"]
-
 
 @dataclass(frozen=True, slots=True)
 class Exit:

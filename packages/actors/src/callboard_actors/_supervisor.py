@@ -38,8 +38,6 @@ from callboard_actors._restarts import Intensity
 from callboard_actors._slot import Incarnation, Slot
 from callboard_actors._tree import Node, State
 
-__all__ = ["Strategy", "Supervisor"]
-
 
 class Supervisor:
     """Starts children in order, restarts those that crash, stops them in reverse order.

@@ -21,8 +21,6 @@ from callboard_actors._restarts import Supervision
 from callboard_actors._team import Team
 from callboard_actors._tree import Node
 
-__all__ = ["ActorSystem"]
-
 M = TypeVar("M")
 
 

@@ -16,8 +16,6 @@ from callboard_actors._tree import Node
 if TYPE_CHECKING:
     from callboard_actors._cell import ActorCell
 
-__all__ = ["Team"]
-
 
 class Team:
     """Actors under one supervisor. Made by `ActorSystem.supervise`.

@@ -12,8 +12,6 @@ from anyio.abc import TaskGroup
 from callboard_actors._envelope import SystemMessage
 from callboard_actors._errors import SpecError
 
-__all__ = ["Timers"]
-
 M = TypeVar("M")
 
 

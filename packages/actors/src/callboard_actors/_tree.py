@@ -8,8 +8,6 @@ from typing import Literal, TypeAlias
 
 from callboard_actors._exits import ExitKind
 
-__all__ = ["Node", "State"]
-
 State: TypeAlias = Literal[
     "new", "starting", "running", "restarting", "stopping", "stopped", "unkillable"
 ]

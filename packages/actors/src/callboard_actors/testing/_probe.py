@@ -13,8 +13,6 @@ from callboard_actors._errors import ActorCrash
 from callboard_actors._ref import ActorRef
 from callboard_actors._system import ActorSystem
 
-__all__ = ["Probe", "crash", "probe"]
-
 T = TypeVar("T")
 
 

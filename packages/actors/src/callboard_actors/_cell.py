@@ -10,7 +10,6 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from callboard_actors._actor import lifecycle, serve
-from callboard_actors._beside import Beside
 from callboard_actors._child import Child, ChildSpec
 from callboard_actors._context import ActorContext
 from callboard_actors._decisions import Decision, concerns_actor, decision
@@ -20,6 +19,7 @@ from callboard_actors._factory import Make
 from callboard_actors._mailbox import Mailbox
 from callboard_actors._ref import ActorRef
 from callboard_actors._registry import Registry
+from callboard_actors._supervised import supervised
 from callboard_actors._team import Team
 
 M = TypeVar("M")
@@ -120,16 +120,15 @@ class ActorCell(Generic[M]):
 
     async def _live(self, child: Child) -> None:
         below = Team(self.path, self._team.supervision, self._registry.notify)
-        beside = Beside(self.path, below.run, child)
+        async with supervised(self.path, below.run, child) as block:
 
-        async def children() -> Team:
-            await beside.start()
-            child.describe = below.tree
-            return below
+            async def children() -> Team:
+                await block.start()
+                child.describe = below.tree
+                return below
 
-        self.children = children
-        async with beside.block() as tasks:
-            context = ActorContext(self, self._registry.system, tasks)
+            self.children = children
+            context = ActorContext(self, self._registry.system, block.tasks)
             current_cause.set(AskRoot(self.ref, self._registry.loop))
             try:
                 actor = self._make(context)
@@ -137,7 +136,7 @@ class ActorCell(Generic[M]):
                     try:
                         await self._work(actor.receive, context, child)
                     finally:
-                        await beside.end(child.deadline)
+                        await block.end(child.deadline)
             finally:
                 context.close()
 

@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from callboard_actors._beside import Beside
 from callboard_actors._cell import ActorCell
 from callboard_actors._child import ChildSpec
 from callboard_actors._errors import SpecError, SupervisorStopped, UnknownActor
@@ -18,6 +17,7 @@ from callboard_actors._pool import Pool, Route, round_robin
 from callboard_actors._ref import ActorRef
 from callboard_actors._registry import DeadLetters, Registry
 from callboard_actors._restarts import Supervision
+from callboard_actors._supervised import supervised
 from callboard_actors._team import Team
 from callboard_actors._tree import Node
 
@@ -198,10 +198,9 @@ class ActorSystem:
 
     @asynccontextmanager
     async def _running(self) -> AsyncGenerator[None]:
-        beside = Beside(self._team.path, self._team.run)
         try:
-            async with beside.block():
-                await beside.start()
+            async with supervised(self._team.path, self._team.run) as block:
+                await block.start()
                 yield
         finally:
             self._registry.close()

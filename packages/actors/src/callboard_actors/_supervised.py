@@ -16,8 +16,11 @@ from callboard_actors._errors import SupervisorStopped
 from callboard_actors._exits import as_exit, cancelled_from_outside
 
 
-class Beside:
-    """Runs a supervisor beside a block: not before it is needed, and not longer than the block.
+@asynccontextmanager
+async def supervised(
+    path: str, run: Run, above: Child | None = None
+) -> AsyncGenerator[SupervisedBlock]:
+    """Run a supervisor beside the block: not before it is started, and not longer than the block.
 
     When the supervisor fails, the block is cancelled, and the failure raised out of it.
 
@@ -26,48 +29,52 @@ class Beside:
         run: The supervisor.
         above: The child that the block is, which hears what lives on below it; None if it is none.
     """
+    # Nothing is raised inside the task group, as in `Supervisor.run`.
+    async with anyio.create_task_group() as tasks:
+        block = SupervisedBlock(path, run, above, tasks)
+        try:
+            yield block
+        except BaseException as error:  # noqa: BLE001 - raised again when the supervisor has ended
+            block.failure = block.failure or error
+        await block.close()
+        tasks.cancel_scope.cancel()
+    if block.failure is not None:
+        raise block.failure
 
-    def __init__(self, path: str, run: Run, above: Child | None = None) -> None:
+
+class SupervisedBlock:
+    """A block of code, and the supervisor beside it. Made by `supervised`.
+
+    Attributes:
+        tasks: What runs in this task group is cancelled at the end of the block.
+        failure: What is raised at the end of the block.
+    """
+
+    def __init__(self, path: str, run: Run, above: Child | None, tasks: TaskGroup) -> None:
+        self.tasks = tasks
+        self.failure: BaseException | None = None
         self._run = run
         self._above = above
+        self._root = Child(path, self._look)
         self._ready = anyio.Event()
         self._ended = anyio.Event()
-        self._root = Child(path, self._look)
-        self._tasks: TaskGroup | None = None
-        self._failure: BaseException | None = None
         self._started = False
         self._is_over = False
         self._context = copy_context()
-
-    @asynccontextmanager
-    async def block(self) -> AsyncGenerator[TaskGroup]:
-        """Be the block. What runs in the task group is cancelled at its end."""
-        # Nothing is raised inside the task group, as in `Supervisor.run`.
-        async with anyio.create_task_group() as self._tasks:
-            try:
-                yield self._tasks
-            except BaseException as error:  # noqa: BLE001 - raised again when the supervisor has ended
-                self._failure = self._failure or error
-            self._is_over = True
-            self._pass_on()
-            await self.end()
-            self._tasks.cancel_scope.cancel()
-        if self._failure is not None:
-            raise self._failure
 
     async def start(self) -> None:
         """Start the supervisor, if nobody has; return when it is ready.
 
         Raises:
-            SupervisorStopped: The block has not begun, or is ending.
+            SupervisorStopped: The block is ending.
         """
-        if self._tasks is None or self._root.stop_requested:
-            raise SupervisorStopped(f"{self._root.path} does not run, or is about to end")
+        if self._root.stop_requested:
+            raise SupervisorStopped(f"{self._root.path} is about to end")
         if not self._started:
             self._started = True
             # Not in the context of whoever needs it first, who may be at work on a message.
             self._context.copy().run(
-                partial(self._tasks.start_soon, self._live, name=self._root.path)
+                partial(self.tasks.start_soon, self._live, name=self._root.path)
             )
         await self._ready.wait()
         if self._above is not None:
@@ -78,6 +85,12 @@ class Beside:
         self._root.stop(deadline)
         if self._started:
             await self._ended.wait()
+
+    async def close(self) -> None:
+        """End the supervisor, now that the block is through."""
+        self._is_over = True
+        self._pass_on()
+        await self.end()
 
     async def _live(self) -> None:
         try:
@@ -102,11 +115,10 @@ class Beside:
             self._pass_on()
 
     def _fail(self, error: BaseException) -> None:
-        self._failure = error
-        if self._tasks is not None:
-            self._tasks.cancel_scope.cancel()
+        self.failure = error
+        self.tasks.cancel_scope.cancel()
 
     def _pass_on(self) -> None:
         """Tell the one above that all is over but for what lives on, if that is so."""
         if self._is_over and self._root.survivor and self._above is not None:
-            self._above.hold_up(self._root.survivor, self._failure)
+            self._above.hold_up(self._root.survivor, self.failure)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from callboard_actors._actor import Actor, Failed, Quarantine, isolated, lifecycle, serve
 from callboard_actors._child import Child, ChildSpec, Run
-from callboard_actors._context import ActorContext
+from callboard_actors._context import ActorContext, Factory
 from callboard_actors._decisions import Decision, Rule, concerns_actor, decision
 from callboard_actors._errors import (
     Abandoned,
@@ -27,7 +27,7 @@ from callboard_actors._errors import (
 )
 from callboard_actors._events import Event, Notify
 from callboard_actors._exits import ExitKind, ExitReason, guarded
-from callboard_actors._factory import Factory, actor
+from callboard_actors._factory import actor
 from callboard_actors._mailbox import Mailbox, MailboxStats
 from callboard_actors._policy import AutoShutdown, Strategy
 from callboard_actors._pool import Pool, Route, consistent_hash, round_robin, smallest_mailbox

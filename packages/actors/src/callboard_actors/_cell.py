@@ -11,12 +11,11 @@ from anyio.lowlevel import checkpoint
 
 from callboard_actors._actor import lifecycle, serve
 from callboard_actors._child import Child, ChildSpec
-from callboard_actors._context import ActorContext
+from callboard_actors._context import ActorContext, Make
 from callboard_actors._decisions import Decision, concerns_actor, decision
 from callboard_actors._envelope import AskRoot, Envelope, Question, SystemMessage, current_cause
 from callboard_actors._exits import ExitReason, describe
-from callboard_actors._factory import Make
-from callboard_actors._mailbox import Mailbox
+from callboard_actors._inbox import Inbox
 from callboard_actors._ref import ActorRef
 from callboard_actors._registry import Registry
 from callboard_actors._supervised import supervised
@@ -32,7 +31,6 @@ class ActorCell(Generic[M]):
     Attributes:
         path: The ids from the root of the tree, joined by slashes.
         ref: Its address.
-        reader: What it is at work on.
         children: Returns the team of its children; None while it does not live.
     """
 
@@ -43,19 +41,11 @@ class ActorCell(Generic[M]):
         self._team = team
         self._rules = team.supervision.decide
         self._registry = registry
-        self._mailbox = Mailbox[Envelope[M]](
-            capacity, max_bytes=None, notify=registry.notify, name=path
-        )
-        # Never takes: what was stashed returns as what a reader holds does, closed or not.
-        self._returning = self._mailbox.reader()
+        self._inbox = Inbox[M](path, capacity, registry.notify)
         self._reason: ExitReason | None = None
         self.path = path
-        self.capacity = capacity
-        self.reader = self._mailbox.reader()
         undeliverable = partial(registry.dead_letters.post, path)
-        self.ref = ActorRef[M](
-            path.partition("/")[2], self._mailbox, self.reader, registry.loop, undeliverable
-        )
+        self.ref = ActorRef(path.partition("/")[2], self._inbox, registry.loop, undeliverable)
         self.children: Callable[[], Awaitable[Team]] | None = None
 
     @property
@@ -84,32 +74,22 @@ class ActorCell(Generic[M]):
 
     def _details(self) -> dict[str, object]:
         """Say what the tree tells of it."""
-        stats = self._mailbox.stats()
-        envelope = self.reader.current
+        stats, reader = self._inbox.mailbox.stats(), self._inbox.reader
+        envelope = reader.current
         return {
             "queued": stats.queued,
             "in_flight": stats.held,
             "oldest_age": stats.oldest_age,
-            "idle": self.reader.idle,
+            "idle": reader.idle,
             "message": "" if envelope is None else f"{envelope.message!r:.80}",
         }
-
-    def post(self, message: SystemMessage) -> None:
-        """Leave *message*, to be read first. Who is ending does not need it."""
-        if not self._mailbox.closed:
-            self._mailbox.put_system(message)
-
-    def put_back(self, envelope: Envelope[M]) -> None:
-        """Return *envelope* to the front of the mailbox."""
-        self._returning.current = envelope
-        self._returning.put_back()
 
     def close(self) -> None:
         """Say that it has ended for good, to all who wait for an answer or for its end."""
         if self.ref.termination.reason is not None:
             return
-        self._mailbox.close()
-        for envelope in self._mailbox.drain():
+        self._inbox.mailbox.close()
+        for envelope in self._inbox.mailbox.drain():
             if isinstance(envelope, Question):
                 envelope.abandon("ended before it answered")
             elif not isinstance(envelope, SystemMessage):
@@ -128,7 +108,7 @@ class ActorCell(Generic[M]):
                 return below
 
             self.children = children
-            context = ActorContext(self, self._registry.system, block.tasks)
+            context = ActorContext(self.ref, self._inbox, self._registry.system, block.tasks)
             current_cause.set(AskRoot(self.ref, self._registry.loop))
             try:
                 actor = self._make(context)
@@ -145,7 +125,7 @@ class ActorCell(Generic[M]):
             child.on_stop(partial(self._wind_down, work))
             await serve(
                 partial(self._deliver, receive, context),
-                self.reader,
+                self._inbox.reader,
                 quarantine=self._set_aside,
                 decide=self._rules,
                 failed=partial(self._report_failure, context),
@@ -153,9 +133,9 @@ class ActorCell(Generic[M]):
 
     def _wind_down(self, work: anyio.CancelScope) -> None:
         if self._team.is_closing:
-            self._mailbox.close()
+            self._inbox.mailbox.close()
         else:
-            self.post(SystemMessage(None, partial(_leave, work)))
+            self._inbox.post(SystemMessage(None, partial(_leave, work)))
 
     def _deliver(
         self, receive: Receive[M], context: ActorContext[M], envelope: Envelope[M]

@@ -2,24 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 from anyio.abc import TaskGroup
 
+from callboard_actors._actor import Actor
 from callboard_actors._envelope import Envelope, Question, SystemMessage
 from callboard_actors._errors import ActorError, MailboxFull
 from callboard_actors._exits import ExitReason
+from callboard_actors._inbox import Inbox
 from callboard_actors._ref import ActorRef, Terminated
 from callboard_actors._timers import Timers
 
-if TYPE_CHECKING:
-    from callboard_actors._cell import ActorCell
-    from callboard_actors._factory import Factory
-    from callboard_actors._system import ActorSystem
-
 M = TypeVar("M")
 N = TypeVar("N")
+
+
+class System(Protocol):
+    """What an actor sees of the `ActorSystem` in which it lives."""
+
+    async def spawn(
+        self,
+        factory: Factory[N],
+        name: str,
+        *,
+        parent: ActorRef[Any] | None = None,
+        capacity: int = 256,
+    ) -> ActorRef[N]:
+        """Start an actor."""
+        ...
+
+    def get(self, path: str) -> ActorRef[Any]:
+        """Return the address of the actor at *path*."""
+        ...
 
 
 class ActorContext(Generic[M]):
@@ -30,15 +47,15 @@ class ActorContext(Generic[M]):
 
     Attributes:
         ref: The actor's own address.
-        system: The system.
+        system: The system, an `ActorSystem`.
         timers: Messages that the actor sends to itself, later.
     """
 
-    def __init__(self, cell: ActorCell[M], system: ActorSystem, tasks: TaskGroup) -> None:
-        self.ref = cell.ref
+    def __init__(self, ref: ActorRef[M], inbox: Inbox[M], system: System, tasks: TaskGroup) -> None:
+        self.ref = ref
         self.system = system
-        self.timers = Timers[M](tasks, cell.post)
-        self._cell = cell
+        self.timers = Timers[M](tasks, inbox.post)
+        self._inbox = inbox
         self._stashed: list[Envelope[M]] = []
         self._watched: set[ActorRef[Any]] = set()
 
@@ -68,10 +85,10 @@ class ActorContext(Generic[M]):
             MailboxFull: There are as many put aside as the mailbox may hold.
             ActorError: No message is being received.
         """
-        envelope = self._cell.reader.current
+        envelope = self._inbox.reader.current
         if envelope is None:
             raise ActorError(f"{self.ref} receives no message that it could stash")
-        if len(self._stashed) >= self._cell.capacity:
+        if len(self._stashed) >= self._inbox.capacity:
             raise MailboxFull(f"{self.ref} has stashed {len(self._stashed)} messages, which is all")
         self._stashed.append(envelope)
         if isinstance(envelope, Question):
@@ -80,7 +97,7 @@ class ActorContext(Generic[M]):
     def unstash_all(self) -> None:
         """Return what was put aside to the front of the mailbox, in its order."""
         while self._stashed:
-            self._cell.put_back(self._stashed.pop())
+            self._inbox.put_back(self._stashed.pop())
 
     def failed(self, envelope: Envelope[M] | None) -> None:
         """Forget that *envelope* was just put aside; whoever handles its failure sees to it."""
@@ -92,13 +109,19 @@ class ActorContext(Generic[M]):
         self.timers.cancel_all()
         for ref in list(self._watched):
             self.unwatch(ref)
-        self.failed(self._cell.reader.returned)  # it crashed the actor, and is put back
+        self.failed(self._inbox.reader.returned)  # it crashed the actor, and is put back
         self.unstash_all()
 
     def _tell_end(self, ref: ActorRef[Any], reason: ExitReason) -> None:
-        self._cell.post(SystemMessage(Terminated(ref, reason), partial(self._is_watched, ref)))
+        self._inbox.post(SystemMessage(Terminated(ref, reason), partial(self._is_watched, ref)))
 
     def _is_watched(self, ref: ActorRef[Any]) -> bool:
         watched = ref in self._watched
         self._watched.discard(ref)
         return watched
+
+
+# Of any context: what it takes is told by the actor that comes out.
+Make: TypeAlias = Callable[[ActorContext[Any]], Actor[M]]
+Factory: TypeAlias = Callable[[], Actor[M]] | Make[M]
+"""Makes an actor, and makes it anew for every restart: a class, for example."""

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from inspect import Parameter, signature
-from typing import Any, Generic, TypeAlias, TypeGuard, TypeVar
+from typing import Generic, TypeGuard, TypeVar
 
 from callboard_actors._actor import Actor
-from callboard_actors._context import ActorContext
+from callboard_actors._context import Factory, Make
 from callboard_actors._errors import SpecError
 
 M = TypeVar("M")
-
-# Of any context: what it takes is told by the actor that comes out.
-Make: TypeAlias = Callable[[ActorContext[Any]], Actor[M]]
-Factory: TypeAlias = Callable[[], Actor[M]] | Make[M]
-"""Makes an actor, and makes it anew for every restart: a class, for example."""
 
 
 def actor(function: Callable[[M], Awaitable[object]]) -> Callable[[], Actor[M]]:

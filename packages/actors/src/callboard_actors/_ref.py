@@ -11,9 +11,8 @@ import anyio
 from callboard_actors._envelope import Envelope, Question
 from callboard_actors._errors import MailboxClosed, MailboxFull
 from callboard_actors._exits import ExitReason
-from callboard_actors._mailbox import Mailbox
+from callboard_actors._inbox import Inbox
 from callboard_actors._parker import Loop
-from callboard_actors._reader import Reader
 
 M_contra = TypeVar("M_contra", contravariant=True)
 
@@ -33,15 +32,14 @@ class ActorRef(Generic[M_contra]):
     def __init__(
         self,
         path: str,
-        mailbox: Mailbox[Envelope[M_contra]],
-        reader: Reader[Envelope[M_contra]],
+        inbox: Inbox[M_contra],
         loop: Loop,
         undeliverable: Callable[[object], None],
     ) -> None:
         self.path = path
-        self.mailbox = mailbox
+        self.mailbox = inbox.mailbox
         self.termination = Termination()
-        self._reader = reader
+        self._reader = inbox.reader
         self._loop = loop
         self._undeliverable = undeliverable
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
 
 import anyio
 
+from callboard_actors._context import System
 from callboard_actors._events import Event, Notify
 from callboard_actors._parker import Loop, native
-
-if TYPE_CHECKING:
-    from callboard_actors._cell import ActorCell
-    from callboard_actors._system import ActorSystem
+from callboard_actors._team import Member
 
 _log = logging.getLogger("callboard_actors")
 
@@ -29,11 +26,11 @@ class Registry:
         loop: The event loop in which they live.
     """
 
-    def __init__(self, system: ActorSystem, notify: Notify | None) -> None:
+    def __init__(self, system: System, notify: Notify | None) -> None:
         self.system = system
         self.notify = notify
         self.dead_letters = DeadLetters(self)
-        self.cells: dict[str, ActorCell[Any]] = {}
+        self.cells: dict[str, Member] = {}
         self._loop: Loop | None = None
 
     @property
@@ -46,14 +43,14 @@ class Registry:
         if self.notify is not None:
             self.notify(Event(name, path, attributes))
 
-    def add(self, cell: ActorCell[Any]) -> None:
+    def add(self, cell: Member) -> None:
         """Let *cell* live at its path. Whoever lived there before has ended."""
         former = self.cells.get(cell.path, cell)
         if former is not cell:
             former.close()
         self.cells[cell.path] = cell
 
-    def remove(self, cell: ActorCell[Any]) -> None:
+    def remove(self, cell: Member) -> None:
         if self.cells.get(cell.path) is cell:
             del self.cells[cell.path]
 

@@ -9,9 +9,10 @@ from typing import Any, Self, TypeVar
 
 from callboard_actors._cell import ActorCell
 from callboard_actors._child import ChildSpec
+from callboard_actors._context import Factory
 from callboard_actors._errors import SpecError, SupervisorStopped, UnknownActor
 from callboard_actors._events import Notify
-from callboard_actors._factory import Factory, made_by
+from callboard_actors._factory import made_by
 from callboard_actors._policy import Strategy
 from callboard_actors._pool import Pool, Route, round_robin
 from callboard_actors._ref import ActorRef

@@ -2,19 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from callboard_actors._child import Child, ChildSpec
 from callboard_actors._events import Notify
 from callboard_actors._policy import Strategy
+from callboard_actors._ref import ActorRef
 from callboard_actors._restarts import Supervision
 from callboard_actors._supervisor import Supervisor
 from callboard_actors._tree import Node
 
-if TYPE_CHECKING:
-    from callboard_actors._cell import ActorCell
+
+class Member(Protocol):
+    """An actor, as those see it who keep it up.
+
+    Attributes:
+        path: The ids from the root of the tree, joined by slashes.
+        ref: Its address.
+        children: Returns the team of its children; None while it does not live.
+    """
+
+    path: str
+    ref: ActorRef[Any]
+    children: Callable[[], Awaitable[Team]] | None
+
+    @property
+    def spec(self) -> ChildSpec:
+        """How to start it."""
+        ...
+
+    def close(self) -> None:
+        """Say that it has ended for good."""
+        ...
 
 
 class Team:
@@ -49,10 +70,10 @@ class Team:
             name=path.rpartition("/")[2],
             notify=notify,
         )
-        self._added: set[ActorCell[Any]] = set()
+        self._added: set[Member] = set()
         self.keep(())
 
-    def keep(self, members: Sequence[ActorCell[Any]]) -> None:
+    def keep(self, members: Sequence[Member]) -> None:
         """Let it have *members* whenever it starts. Not while it runs."""
         self._kept = members
         self._supervisor = self._supervise([member.spec for member in members])
@@ -76,12 +97,12 @@ class Team:
         """Return the team as plain data."""
         return self._supervisor.tree()
 
-    async def add(self, member: ActorCell[Any]) -> None:
+    async def add(self, member: Member) -> None:
         """Start *member*, which is not started again with the team; return when it is up."""
         self._added.add(member)
         await self.start_child(member.spec)
 
-    def remove(self, member: ActorCell[Any]) -> None:
+    def remove(self, member: Member) -> None:
         self._added.discard(member)
 
     async def start_child(self, spec: ChildSpec) -> None:
@@ -92,6 +113,6 @@ class Team:
         self.is_closing = True
 
 
-def _close_all(members: Iterable[ActorCell[Any]]) -> None:
+def _close_all(members: Iterable[Member]) -> None:
     for member in list(members):
         member.close()

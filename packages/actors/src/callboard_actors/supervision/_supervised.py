@@ -29,9 +29,10 @@ async def supervised(
         run: The supervisor.
         above: The child that the block is, which hears what lives on below it; None if it is none.
     """
+    tasks = anyio.create_task_group()
+    block = SupervisedBlock(path, run, above, tasks)
     # Nothing is raised inside the task group, as in `Supervisor.run`.
-    async with anyio.create_task_group() as tasks:
-        block = SupervisedBlock(path, run, above, tasks)
+    async with tasks:
         try:
             yield block
         except BaseException as error:  # noqa: BLE001 - raised again when the supervisor has ended

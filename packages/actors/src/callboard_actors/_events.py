@@ -23,11 +23,13 @@ from typing import TypeAlias
 
 import anyio
 
+__all__ = ["Event", "Notify"]
+
 _NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
 class Event:
-    """Something that happened, such as `actor.crashed` or `message.dropped`.
+    """Something that happened, such as `actor.crashed` or `mailbox.overflow`.
 
     Attributes:
         name: What happened, in dotted lower case.

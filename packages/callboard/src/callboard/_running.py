@@ -13,13 +13,12 @@ from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from callboard_actors import Child, ChildSpec, Mailbox, Reader, Supervisor, lifecycle, serve
-from callboard_brokers import Counting, Delivery, Revocable, Subscription, Transactional
+from callboard_brokers import Counting, Delivery, Revocable, Subscription
 
 from ._assembly import Assembly
-from ._batch import Batcher
+from ._batch import Batcher, parts_of, size_of
 from ._lanes import Lane, LaneKeeper, lane_of, release_parked, shard_of, usual_delay
 from ._options import DEFAULT_SUPERVISION, resolve
-from ._parts import parts_of, size_of
 from ._printable import text_of
 from ._pump import Meter, pump, pump_batches, size
 from ._worker import Keeper, Worker
@@ -125,8 +124,7 @@ class Running:
             self.subscription = subscription
             if isinstance(subscription, Revocable):
                 subscription.on_recall(self._recall)
-            if isinstance(subscription, Transactional) and subscription.transactional:
-                self._assembly.stage_with(subscription)
+            self._assembly.open(subscription)
             child.ready()
             try:
                 await child.stopping()

@@ -1,1 +1,0 @@
-"""Where messages wait: bounded queues, lanes by key, and their readers."""

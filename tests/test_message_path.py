@@ -19,8 +19,8 @@ PACKAGES = Path(__file__).parents[1] / "packages"
 HOPS = [
     ("1 receive", "callboard_brokers/memory/_subscription.py"),
     ("2 pump", "callboard/_pump.py"),
-    ("3 mailbox", "callboard_actors/_mailbox.py"),
-    ("4 actor loop", "callboard_actors/_actor.py"),
+    ("3 mailbox", "callboard_actors/mailbox/_mailbox.py"),
+    ("4 actor loop", "callboard_actors/system/_actor.py"),
     ("5 worker", "callboard/_worker.py"),
     ("6 middlewares", "tests/test_message_path.py"),
     ("7 plan", "callboard_di/_plan.py"),

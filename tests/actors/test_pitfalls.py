@@ -39,7 +39,7 @@ from callboard_actors import (
 )
 
 from .foreign import await_a_cancelled_future, be_cancelled_natively, on_asyncio
-from .parts import Part, node, running, steady, stubborn
+from .supervision.parts import Part, node, running, steady, stubborn
 
 pytestmark = pytest.mark.anyio
 

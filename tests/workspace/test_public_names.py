@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
+PACKAGES = HERE.parents[1] / "packages"
 SCRIPT = HERE.parents[1] / "scripts" / "public_names"
 
 
@@ -20,3 +21,16 @@ def test_the_public_names_are_the_stored_ones() -> None:
 
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == stored
+
+
+@pytest.mark.parametrize("package", ["actors"])
+def test_only_modules_with_public_names_list_them(package: str) -> None:
+    """What a private module has for others is what has no underscore."""
+    source = PACKAGES / package / "src"
+    listing = {
+        path.relative_to(source)
+        for path in source.rglob("*.py")
+        if "\n__all__ = " in path.read_text(encoding="utf-8")
+    }
+
+    assert [path for path in listing if path.name != "__init__.py"] == []

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from callboard_actors._actor import Actor, Failed, Quarantine, isolated, lifecycle, serve
-from callboard_actors._child import Child, ChildSpec, Run
-from callboard_actors._context import ActorContext
-from callboard_actors._decisions import Decision, Rule, concerns_actor, decision
 from callboard_actors._errors import (
     Abandoned,
     ActorCrash,
@@ -26,20 +22,30 @@ from callboard_actors._errors import (
     UnknownActor,
 )
 from callboard_actors._events import Event, Notify
-from callboard_actors._exits import ExitKind, ExitReason, guarded
-from callboard_actors._factory import Factory, actor
-from callboard_actors._mailbox import Mailbox, MailboxStats, Overflow
-from callboard_actors._policy import AutoShutdown, Strategy
-from callboard_actors._pool import Pool, Route, consistent_hash, round_robin, smallest_mailbox
-from callboard_actors._reader import Reader
-from callboard_actors._ref import ActorRef, Terminated
-from callboard_actors._registry import DeadLetters
-from callboard_actors._restarts import Backoff, Restart, Supervision
-from callboard_actors._supervisor import Supervisor
-from callboard_actors._system import ActorSystem
-from callboard_actors._team import Team
-from callboard_actors._timers import Timers
-from callboard_actors._tree import Node, State
+from callboard_actors.mailbox._mailbox import Mailbox, MailboxStats
+from callboard_actors.mailbox._reader import Reader
+from callboard_actors.supervision._child import Child, ChildSpec, Run
+from callboard_actors.supervision._decisions import Decision, Rule, concerns_actor, decision
+from callboard_actors.supervision._exits import ExitKind, ExitReason, guarded
+from callboard_actors.supervision._policy import AutoShutdown, Strategy
+from callboard_actors.supervision._restarts import Backoff, Restart, Supervision
+from callboard_actors.supervision._supervisor import Supervisor
+from callboard_actors.supervision._tree import Node, State
+from callboard_actors.system._actor import Actor, Failed, Quarantine, isolated, lifecycle, serve
+from callboard_actors.system._context import ActorContext, Factory
+from callboard_actors.system._factory import actor
+from callboard_actors.system._pool import (
+    Pool,
+    Route,
+    consistent_hash,
+    round_robin,
+    smallest_mailbox,
+)
+from callboard_actors.system._ref import ActorRef, Terminated
+from callboard_actors.system._registry import DeadLetters
+from callboard_actors.system._system import ActorSystem
+from callboard_actors.system._team import Team
+from callboard_actors.system._timers import Timers
 
 __all__ = [
     "Abandoned",
@@ -71,7 +77,6 @@ __all__ = [
     "MailboxStats",
     "Node",
     "Notify",
-    "Overflow",
     "Pool",
     "Quarantine",
     "Reader",

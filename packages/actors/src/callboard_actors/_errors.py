@@ -11,7 +11,7 @@ ActorError
 ├─ SpecError              a declaration that cannot work
 ├─ SupervisorStopped      a child for a supervisor that does not run
 ├─ MailboxClosed          nothing more is put, or nothing is left to take
-├─ MailboxFull            no room, and no leave to wait for it
+├─ MailboxFull            no room, and the sender does not wait
 ├─ UnknownActor           nobody lives under a path
 └─ AskError               a question without an answer
    ├─ AskTimeout          … in time
@@ -20,25 +20,6 @@ ActorError
 """
 
 from __future__ import annotations
-
-__all__ = [
-    "Abandoned",
-    "ActorCrash",
-    "ActorError",
-    "AskError",
-    "AskTimeout",
-    "Escalate",
-    "ForeignCancellation",
-    "GaveUp",
-    "MailboxClosed",
-    "MailboxFull",
-    "ReentrantAsk",
-    "SpecError",
-    "StartTimeout",
-    "SupervisorStopped",
-    "Unkillable",
-    "UnknownActor",
-]
 
 
 class ActorError(Exception):
@@ -96,7 +77,7 @@ class MailboxClosed(ActorError):
 
 
 class MailboxFull(ActorError):
-    """There is no room, and the sender cannot or will not wait for it."""
+    """There is no room, and the sender does not wait for it."""
 
 
 class UnknownActor(ActorError, LookupError):

@@ -23,13 +23,11 @@ from typing import TypeAlias
 
 import anyio
 
-__all__ = ["Event", "Notify"]
-
 _NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
 class Event:
-    """Something that happened, such as `actor.crashed` or `mailbox.overflow`.
+    """Something that happened, such as `actor.crashed` or `message.dropped`.
 
     Attributes:
         name: What happened, in dotted lower case.

@@ -20,7 +20,7 @@ from callboard_di import Context, Depends, Header, InjectionError, NoCast, Path
 from callboard_validation import Codec, DecodeError, EncodeError, ValidationError, ValidationFailed
 
 from ._app import App
-from ._broker import Broker, BrokerOptions, Skin
+from ._broker import Broker
 from ._context import ContextRepo
 from ._envelope import Response
 from ._errors import (
@@ -40,14 +40,21 @@ from ._errors import (
     StopTimedOut,
 )
 from ._handler import Handler
-from ._options import PublisherOptions, PublishOptions, RouterOptions, SubscriberOptions
-from ._pipeline import Middleware
+from ._options import (
+    BrokerOptions,
+    Handle,
+    Middleware,
+    PublisherOptions,
+    PublishOptions,
+    RouterOptions,
+    SubscriberOptions,
+)
 from ._policy import AckPolicy
 from ._publisher import Publisher
 from ._router import Router
+from ._skin import Skin
 from ._subscriber import Subscriber
 from ._takes import part, sends, takes
-from ._worker import Handle
 from .annotations import Logger
 from .memory import MemoryBroker, TestMemoryBroker
 from .testing import TestApp, TestBroker

@@ -8,20 +8,14 @@ from collections.abc import Set as AbstractSet
 from typing import Any, TypeGuard
 
 from callboard_actors import isolated
-from callboard_brokers import BatchDelivery, BatchMessage, Delivery, Message, Settlement
+from callboard_brokers import BatchDelivery, BatchMessage, Delivery, Settlement
 
 from ._errors import BatchError, BatchUnclear, CallboardError, ControlFlow
 from ._outcome import Outcome
+from ._parts import parts_of, size_of
 from ._worker import Worker
 
-__all__ = [
-    "BatchWorker",
-    "Batcher",
-    "InvalidParts",
-    "is_batch",
-    "parts_of",
-    "size_of",
-]
+__all__ = ["BatchWorker", "Batcher", "InvalidParts"]
 
 
 class Batcher:
@@ -187,21 +181,6 @@ class BatchWorker(Worker):
         rest = [part for index, part in enumerate(parts) if index not in failures]
         if rest and outcome is not None:
             await self._finish(BatchDelivery(rest), outcome)
-
-
-def size_of(delivery: Delivery[Any]) -> int:
-    """Return the bytes by which a delivery, or a batch, counts against a bound."""
-    return sum(len(part.message.body) for part in parts_of(delivery))
-
-
-def is_batch(message: Message[Any]) -> TypeGuard[BatchMessage[Any]]:
-    """Whether *message* stands for several; `isinstance` would forget of which kind."""
-    return isinstance(message, BatchMessage)
-
-
-def parts_of(delivery: Delivery[Any]) -> Sequence[Delivery[Any]]:
-    """Return the deliveries that *delivery* is made of."""
-    return delivery.parts if isinstance(delivery, BatchDelivery) else [delivery]
 
 
 def named_by(error: BatchError, count: int) -> Mapping[int, Exception]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import groupby
 from operator import itemgetter
@@ -23,61 +22,17 @@ from ._envelope import content_type_of, envelope, identities
 from ._errors import DeclarationError, NotRunning, RequestFailed
 from ._host import Host
 from ._observer import Observer
-from ._options import DEFAULT_SUPERVISION, Inherited, PublishOptions
-from ._outcome import FAILURE_HEADER
-from ._output import Output, Send
-from ._pipeline import Middleware
+from ._options import DEFAULT_SUPERVISION, BrokerOptions, PublishOptions
+from ._outcome import FAILURE_HEADER, Answering, Way
 from ._reporter import Reporter
 from ._router import Router
 from ._runtime import Runtime
+from ._skin import Skin
 from ._view import View, unready
 
-__all__ = ["Broker", "BrokerOptions", "Skin"]
+__all__ = ["Broker"]
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, kw_only=True)
-class BrokerOptions(Inherited):
-    """What every broker can be told; the first three are inherited by its subscribers."""
-
-    middlewares: Sequence[Middleware] = ()
-    """Around every handler, the first of them outermost."""
-    dependencies: Sequence[Any] = ()
-    """`Depends(...)` that run before every handler, for their effect."""
-    codec: Codec = field(default_factory=Codec)
-    """How bodies are encoded and decoded, by content type."""
-    context: ContextRepo | None = None
-    logger: logging.Logger | None = None
-    """None: `callboard.` and the name of the broker."""
-    log_level: int = logging.DEBUG
-    """The level of the two lines for every message."""
-    graceful_timeout: float = 25.0
-    """Seconds in which a stop has to be done; what is unfinished then is cancelled."""
-    description: str | None = None
-    reply_to: str | Sequence[str] | None = None
-    """Where answers may go, whatever a message says: an address, or more, with `*` for any text.
-
-    None: anywhere that exists. No answer ever creates its destination.
-    """
-
-
-@dataclass(frozen=True, kw_only=True)
-class Skin(Generic[T]):
-    """What the facade has to know of a kind of broker beside its adapter."""
-
-    name: str
-    """What the log and the supervision tree call it."""
-    target: Callable[[str], T]
-    """Turns an address, as of a dead letter, into a target."""
-    routing: Callable[[], Any]
-    """The rules by which the broker in memory stands in for it under test."""
-    partition: Callable[[Message[Any]], Hashable] | None = None
-    """Tells the partition of a received message; None: the broker has none."""
-    answer: Callable[[str], T] | None = None
-    """Turns the address of an answer into a target, which is never created; None: as any other."""
-    url: str = ""
-    protocol: str = ""
 
 
 class Broker(Router, Generic[T]):
@@ -205,15 +160,16 @@ class Broker(Router, Generic[T]):
 
     async def send(self, message: object, target: T, options: PublishOptions) -> None:
         """Encode *message* and publish it to *target*; return when the broker has it."""
-        await self._leave([Output(self, target, self.envelope(message, options), "own")])
+        await self.started.publish(self.envelope(message, options), target)
 
     async def send_all(self, messages: Sequence[tuple[Message[Any], T]]) -> None:
         """Publish encoded *messages*, each to its target; return when the broker has them all.
 
         If one fails, the broker may have others.
         """
+        runtime = self.started
         for target, group in groupby(messages, itemgetter(1)):
-            await self._leave([Output(self, target, message, "own") for message, _ in group])
+            await runtime.publish_batch([message for message, _ in group], target)
 
     async def ask(
         self,
@@ -228,37 +184,31 @@ class Broker(Router, Generic[T]):
             RequestTimeout: None came within *timeout* seconds.
             RequestFailed: The handler that was asked has failed.
         """
-        if not can_request(self.connection):
+        connection = self.connection
+        if not can_request(connection):
             raise DeclarationError(f"{self.name} has no way to wait for an answer")
-        request = self.envelope(message, options)
-        asking = Output(self, target, request, "own", timeout=timeout)
-        answer: Message[Any] = await self._leave([asking])
+        answer = await connection.request(self.envelope(message, options), target, timeout)
         if (kind := answer.headers.get(FAILURE_HEADER)) is not None:
             raise RequestFailed(str(kind), answer.body.decode(errors="replace"))
         answer.binding = _Plain(self.codec)
         return answer
 
-    @property
-    def way_out(self) -> Send:
-        """What brings outputs to it.
+    def to(self, target: T) -> Way:
+        """Return the way to *target*, for results of handlers."""
+        return Way(self, target)
 
-        Raises:
-            NotRunning: It is not connected.
-        """
-        return self.started.send
+    def way(self, address: str) -> Way:
+        """Return the way to *address*, for a dead letter."""
+        return self.to(self.skin.target(address))
 
-    def letter(self, address: str, message: Message[Any]) -> Output:
-        """Return *message* as a dead letter to *address*."""
-        return Output(self, self.skin.target(address), message, "dead letter")
-
-    def answer(self, reply_to: str) -> T | None:
-        """Return where the answer to *reply_to* goes; None: none may go there."""
+    def answer(self, reply_to: str) -> Way | None:
+        """Return the way to who waits for an answer at *reply_to*; None: none may go there."""
         if not self._answers(reply_to):
             self.reporter.unanswered(
                 reply_to, f"{self.name} was told reply_to={self.options.reply_to!r}"
             )
             return None
-        return (self.skin.answer or self.skin.target)(reply_to)
+        return Answering(self, (self.skin.answer or self.skin.target)(reply_to))
 
     def tree(self) -> Node:
         """Return the supervision tree as plain data."""
@@ -335,11 +285,6 @@ class Broker(Router, Generic[T]):
             runtime = self.attach(self.adapter, listening=listening)
             self._host = Host(partial(self._watched, runtime))
         return self._host
-
-    async def _leave(self, outputs: Sequence[Output]) -> Any:
-        """Send *outputs* of one's own accord; return the receipt when they have arrived."""
-        sent = await self.way_out(outputs, None)
-        return await sent.wait()
 
     def _heed(self, event: Event) -> None:
         if event.name == "connection.lost":

@@ -17,14 +17,12 @@ from ._errors import DeclarationError
 if TYPE_CHECKING:
     from unittest.mock import MagicMock
 
-    from ._publisher import Publisher
-
 __all__ = [
+    "PUBLISHERS",
     "ActorClass",
     "Handler",
     "Recorder",
     "handler_of",
-    "publishers_of",
     "receive_of",
     "refuse_unbound",
     "signature_of",
@@ -34,7 +32,8 @@ __all__ = [
 P = ParamSpec("P")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
-_PUBLISHERS = "__callboard_publishers__"
+PUBLISHERS = "__callboard_publishers__"
+"""Where a function notes what it publishes to, once it is a handler or an actor class."""
 
 
 class ActorClass(Protocol):
@@ -90,7 +89,7 @@ class Handler(Generic[P, R_co]):
         update_wrapper(self, function)
         for name in ("__code__", "__defaults__", "__kwdefaults__", "__annotations__"):
             setattr(self, name, getattr(code, name, None))
-        setattr(self, _PUBLISHERS, [*vars(self).get(_PUBLISHERS, ())])
+        setattr(self, PUBLISHERS, [*vars(self).get(PUBLISHERS, ())])
         self.function = function
         self.callee = signature_of(function)
         self.recorder: Recorder | None = None
@@ -210,18 +209,6 @@ def _check_hooks(actor: type) -> None:
                 f"`{name}` of the actor class {where(actor)} has to be"
                 f" `async def {name}({', '.join(arguments)})`"
             )
-
-
-def publishers_of(target: object) -> list[Publisher[Any]]:
-    """Return the publishers that decorate *target*, a handler or an actor class: a list to add to.
-
-    They are kept on the target itself, since those of several brokers may decorate it.
-    """
-    owned: list[Publisher[Any]] | None = vars(target).get(_PUBLISHERS)
-    if owned is None:
-        owned = []
-        setattr(target, _PUBLISHERS, owned)
-    return owned
 
 
 def where(target: Callable[..., Any]) -> str:

@@ -11,9 +11,9 @@ from zlib import crc32
 from callboard_actors import Mailbox, Reader
 from callboard_brokers import Binding, Delivery, Message, Settles
 
-from ._batch import parts_of
 from ._errors import DeclarationError
 from ._options import SubscriberOptions
+from ._parts import parts_of
 
 __all__ = ["Count", "Lane", "LaneKeeper", "lane_of", "release_parked", "shard_of", "usual_delay"]
 

@@ -9,8 +9,8 @@ from callboard_brokers import Message
 from callboard_validation import ValidationError
 
 from ._handler import Handler
+from ._options import Handle
 from ._reporter import coordinates
-from ._worker import Handle
 
 __all__ = ["acknowledged_first", "logged", "recorded"]
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import KW_ONLY, dataclass, fields
+import logging
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from dataclasses import KW_ONLY, dataclass, field, fields
 from enum import Enum
 from typing import (
     Any,
@@ -19,14 +20,19 @@ from typing import (
 
 from callboard_actors import Supervision
 from callboard_brokers import DestinationError, Message
+from callboard_validation import Codec
 
+from ._context import ContextRepo
 from ._errors import DeclarationError
 from ._policy import AckPolicy
 
 __all__ = [
     "DEFAULT_SUPERVISION",
     "UNSET",
+    "BrokerOptions",
+    "Handle",
     "Inherited",
+    "Middleware",
     "OnBatchError",
     "OrderedBy",
     "PublishOptions",
@@ -50,6 +56,9 @@ class Unset(Enum):
 
 UNSET: Final = Unset.UNSET
 _BRACES: Final = frozenset("{}")
+Handle: TypeAlias = Callable[[Message[Any]], Awaitable[object]]
+Middleware: TypeAlias = Callable[[Handle], Handle]
+"""Wraps what handles a message; made once for each worker, when it starts."""
 OnBatchError: TypeAlias = Literal["fail", "split"]
 OrderedBy: TypeAlias = Literal["key", "partition", "none"] | Callable[[Message[Any]], Hashable]
 
@@ -74,6 +83,31 @@ class Inherited:
 
     def __post_init__(self) -> None:
         _check_inherited("a broker", self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BrokerOptions(Inherited):
+    """What every broker can be told; the first three are inherited by its subscribers."""
+
+    middlewares: Sequence[Middleware] = ()
+    """Around every handler, the first of them outermost."""
+    dependencies: Sequence[Any] = ()
+    """`Depends(...)` that run before every handler, for their effect."""
+    codec: Codec = field(default_factory=Codec)
+    """How bodies are encoded and decoded, by content type."""
+    context: ContextRepo | None = None
+    logger: logging.Logger | None = None
+    """None: `callboard.` and the name of the broker."""
+    log_level: int = logging.DEBUG
+    """The level of the two lines for every message."""
+    graceful_timeout: float = 25.0
+    """Seconds in which a stop has to be done; what is unfinished then is cancelled."""
+    description: str | None = None
+    reply_to: str | Sequence[str] | None = None
+    """Where answers may go, whatever a message says: an address, or more, with `*` for any text.
+
+    None: anywhere that exists. No answer ever creates its destination.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +179,7 @@ class RouterOptions:
     ack_policy: AckPolicy | Unset = UNSET
     dead_letter: str | Unset | None = UNSET
     supervision: Supervision | Unset = UNSET
-    middlewares: Sequence[Callable[[Any], Any]] = ()
+    middlewares: Sequence[Middleware] = ()
     """Around every handler, inside of those of the broker; the first of them outermost."""
     dependencies: Sequence[Any] = ()
     """`Depends(...)` that run before every handler, for their effect."""
@@ -261,7 +295,7 @@ def _check_inherited(owner: str, options: Any) -> None:
 def resolve(*layers: object) -> Inherited:
     """Merge *layers*, the nearest first: the first value that is set wins."""
     merged: dict[str, Any] = {}
-    for field in fields(Inherited):
-        values = [getattr(layer, field.name, UNSET) for layer in layers]
-        merged[field.name] = next((value for value in values if value is not UNSET), field.default)
+    for each in fields(Inherited):
+        values = [getattr(layer, each.name, UNSET) for layer in layers]
+        merged[each.name] = next((value for value in values if value is not UNSET), each.default)
     return Inherited(**merged)

@@ -26,14 +26,12 @@ from ._elements import Elements, elements_of
 from ._envelope import content_type_of
 from ._errors import DeclarationError, RejectMessage
 from ._handler import where
+from ._options import Handle, Middleware
 from ._outcome import Conclude
 from ._subscriber import Filter
-from ._worker import Handle
 
-__all__ = ["Choice", "Middleware", "Scope", "body_of", "inject", "plan_of", "select", "wrapped"]
+__all__ = ["Choice", "Scope", "body_of", "inject", "plan_of", "select", "wrapped"]
 
-Middleware: TypeAlias = Callable[[Handle], Handle]
-"""Wraps what handles a message; made once for each worker, when it starts."""
 Read: TypeAlias = Callable[[Message[Any]], Any]
 
 

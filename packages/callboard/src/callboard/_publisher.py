@@ -20,13 +20,12 @@ from typing import (
 
 from callboard_brokers import Message
 
-from ._batch import is_batch
-from ._envelope import Wrap, aimed, result_encoder, wrapping
+from ._envelope import Wrap, result_encoder, wrapping
 from ._errors import DeclarationError
-from ._handler import Handler, handler_of, publishers_of, receive_of, where
+from ._handler import PUBLISHERS, Handler, handler_of, receive_of, where
 from ._options import PublisherOptions, PublishOptions, RouterOptions, prefixed
-from ._outcome import Produce
-from ._output import Output, Sender
+from ._outcome import Output, Produce, Way
+from ._parts import is_batch
 from ._takes import sends
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
     from ._handler import ActorClass, Recorder
     from ._router import Router
 
-__all__ = ["Outlet", "Publisher", "result_element"]
+__all__ = ["Outlet", "Publisher", "publishers_of", "result_element"]
 
 A = TypeVar("A", bound="ActorClass")
 P = ParamSpec("P")
@@ -113,21 +112,19 @@ class Publisher(Generic[T]):
 
     def producing(self, returns: object, broker: Broker[Any]) -> Produce:
         """Return what makes outputs of the results of a handler of *broker*."""
-        broker = self.sender(broker)
         seen = self.seen_from(broker)
+        if seen.outlet is not broker:
+            broker = self.outlet.broker
+            seen = self.seen_from(broker)
         annotation = returns if self.options.schema is None else self.options.schema
         if self.options.batch and self.options.schema is None:
             annotation = result_element(returns)
         encode, own = result_encoder(annotation, broker.codec), self.options
         wrap = wrapping(encode, broker.identify, own.headers, own.reply_to)
-        target = seen.target
+        way = broker.to(seen.target)
         if self.options.batch:
-            return _one_by_one(wrap, broker, target)
-        return lambda result, cause: [Output(broker, aimed(result, target), wrap(result, cause))]
-
-    def sender(self, broker: Broker[Any]) -> Broker[Any]:
-        """Return by whom the results of a handler of *broker* leave: by that, if it knows this."""
-        return broker if self.seen_from(broker).outlet is broker else self.outlet.broker
+            return _one_by_one(wrap, way)
+        return lambda result, cause: [Output(way, result, wrap(result, cause))]
 
     def placed(self, scopes: Sequence[RouterOptions], outlet: Outlet) -> Publisher[T]:
         """Return it as it is seen from *outlet*, outside of *scopes*; its mock is the same."""
@@ -168,6 +165,18 @@ class Publisher(Generic[T]):
         return self.recorder.mock
 
 
+def publishers_of(target: object) -> list[Publisher[Any]]:
+    """Return the publishers that decorate *target*, a handler or an actor class: a list to add to.
+
+    They are kept on the target itself, since those of several brokers may decorate it.
+    """
+    owned: list[Publisher[Any]] | None = vars(target).get(PUBLISHERS)
+    if owned is None:
+        owned = []
+        setattr(target, PUBLISHERS, owned)
+    return owned
+
+
 def result_element(returns: Any) -> Any:
     """Return the type of one element; Any, if the annotation does not say one for all."""
     arguments = get_args(returns)
@@ -176,7 +185,7 @@ def result_element(returns: Any) -> Any:
     return arguments[0] if len(arguments) == 1 else Any
 
 
-def _one_by_one(wrap: Wrap, by: Sender, target: Any) -> Produce:
+def _one_by_one(wrap: Wrap, way: Way) -> Produce:
     """Return what makes an output of each element of a result; none of None.
 
     Of a batch each element follows from the message in its place, if there are as many. None is a
@@ -195,7 +204,7 @@ def _one_by_one(wrap: Wrap, by: Sender, target: Any) -> Produce:
         if len(causes) != len(elements):
             causes = [cause] * len(elements)
         return [
-            Output(by, aimed(each, target), wrap(each, its), "result", its)
+            Output(way, each, wrap(each, its), its)
             for each, its in zip(elements, causes, strict=True)
         ]
 

@@ -6,14 +6,13 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ._errors import DeclarationError
-from ._options import Inherited, PublisherOptions, RouterOptions, SubscriberOptions
+from ._options import Inherited, Middleware, PublisherOptions, RouterOptions, SubscriberOptions
 from ._publisher import Publisher
 from ._subscriber import Subscriber
 from ._takes import takes
 
 if TYPE_CHECKING:
     from ._broker import Broker
-    from ._pipeline import Middleware
 
 __all__ = ["Router"]
 

@@ -13,12 +13,13 @@ from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from callboard_actors import Child, ChildSpec, Mailbox, Reader, Supervisor, lifecycle, serve
-from callboard_brokers import Counting, Delivery, Revocable, Subscription
+from callboard_brokers import Counting, Delivery, Revocable, Subscription, Transactional
 
 from ._assembly import Assembly
-from ._batch import Batcher, parts_of, size_of
+from ._batch import Batcher
 from ._lanes import Lane, LaneKeeper, lane_of, release_parked, shard_of, usual_delay
 from ._options import DEFAULT_SUPERVISION, resolve
+from ._parts import parts_of, size_of
 from ._printable import text_of
 from ._pump import Meter, pump, pump_batches, size
 from ._worker import Keeper, Worker
@@ -124,7 +125,8 @@ class Running:
             self.subscription = subscription
             if isinstance(subscription, Revocable):
                 subscription.on_recall(self._recall)
-            self._assembly.open(subscription)
+            if isinstance(subscription, Transactional) and subscription.transactional:
+                self._assembly.stage_with(subscription)
             child.ready()
             try:
                 await child.stopping()

@@ -8,16 +8,16 @@ finishes it; the steps are composed when the subscription starts (`_pipeline.py`
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, Protocol
 
 from callboard_brokers import Binding, Delivery, Message, Settlement
 
+from ._options import Handle
 from ._outcome import Outcome
 
-__all__ = ["Handle", "Keeper", "Worker"]
+__all__ = ["Keeper", "Worker"]
 
 _ACK: Final = Settlement.ACK
-Handle: TypeAlias = Callable[[Message[Any]], Awaitable[object]]
 
 
 class Keeper(Binding, Protocol):

@@ -27,12 +27,13 @@ from callboard_brokers.kafka import (
     TopicPartition,
 )
 
-from ._broker import Broker, BrokerOptions, Skin
+from ._broker import Broker
 from ._envelope import Response
 from ._errors import DeclarationError
-from ._options import PublisherOptions, PublishOptions, SubscriberOptions
+from ._options import BrokerOptions, PublisherOptions, PublishOptions, SubscriberOptions
 from ._publisher import Publisher
 from ._router import Router
+from ._skin import Skin
 from ._subscriber import Subscriber
 from ._takes import part, sends, takes, takes_names
 from .testing import TestApp, TestBroker

@@ -20,11 +20,12 @@ from callboard_brokers.memory import (
     Templates,
 )
 
-from ._broker import Broker, BrokerOptions, Skin
+from ._broker import Broker
 from ._errors import DeclarationError
-from ._options import PublisherOptions, PublishOptions, SubscriberOptions
+from ._options import BrokerOptions, PublisherOptions, PublishOptions, SubscriberOptions
 from ._publisher import Publisher
 from ._router import Router
+from ._skin import Skin
 from ._subscriber import Subscriber
 from ._takes import part, sends, takes
 from .testing import TestBroker

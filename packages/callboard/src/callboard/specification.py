@@ -26,8 +26,7 @@ from callboard_validation import DefinitionError, Parameter, json_schema, spread
 from ._app import App
 from ._broker import Broker
 from ._elements import elements_of
-from ._handler import publishers_of
-from ._publisher import Publisher, result_element
+from ._publisher import Publisher, publishers_of, result_element
 from ._resolver import AnyResolver
 from ._subscriber import Call, Subscriber
 

@@ -10,8 +10,6 @@ import asyncio  # noqa: TID251 - a virtual loop for asyncio has to be a loop of 
 import selectors
 from typing import Literal
 
-__all__ = ["virtual_backend"]
-
 
 class _JumpingSelector(selectors.DefaultSelector):
     """Polls; where it would have waited for a timer, it moves the clock."""

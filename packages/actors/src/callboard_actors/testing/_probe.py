@@ -7,13 +7,11 @@ from typing import Any, TypeVar, overload
 
 import anyio
 
-from callboard_actors._context import ActorContext
-from callboard_actors._envelope import SystemMessage
 from callboard_actors._errors import ActorCrash
-from callboard_actors._ref import ActorRef
-from callboard_actors._system import ActorSystem
-
-__all__ = ["Probe", "crash", "probe"]
+from callboard_actors.system._context import ActorContext
+from callboard_actors.system._envelope import SystemMessage
+from callboard_actors.system._ref import ActorRef
+from callboard_actors.system._system import ActorSystem
 
 T = TypeVar("T")
 

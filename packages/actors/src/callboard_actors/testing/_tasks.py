@@ -9,8 +9,6 @@ from contextlib import asynccontextmanager
 import anyio
 from anyio.lowlevel import checkpoint
 
-__all__ = ["idle", "leak_check"]
-
 
 async def idle() -> None:
     """Wait until every other task waits for something. No time passes, virtual or real.

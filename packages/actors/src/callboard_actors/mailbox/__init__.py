@@ -1,0 +1,1 @@
+"""Where messages wait: bounded queues, lanes by key, and their readers."""

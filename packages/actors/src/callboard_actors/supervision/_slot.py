@@ -1,0 +1,175 @@
+"""A place in a supervisor: a child's declaration, its present life, and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import anyio
+
+from callboard_actors.supervision._child import Child, ChildSpec
+from callboard_actors.supervision._decisions import Decision, decision
+from callboard_actors.supervision._exits import ExitReason, as_exit, cancelled_from_outside
+from callboard_actors.supervision._restarts import restarts
+from callboard_actors.supervision._tree import Node, State
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """The end of an incarnation. The exception is kept only until the supervisor has judged it."""
+
+    reason: ExitReason
+    error: BaseException | None = None
+
+    @property
+    def is_fatal(self) -> bool:
+        """Whether the process is to end: `SystemExit`, `KeyboardInterrupt` and the like."""
+        return self.error is not None and not isinstance(self.error, Exception | BaseExceptionGroup)
+
+    @property
+    def event(self) -> str:
+        """The name under which it is reported."""
+        crashes = {"failed", "foreign_cancel", "gave_up"}
+        if self.reason.kind == "unkillable":
+            return "actor.unkillable"
+        return "actor.crashed" if self.reason.kind in crashes else "actor.stopped"
+
+    def particulars(self, verdict: Decision | None) -> dict[str, object]:
+        """Return what is reported of it, and what follows from it if that was asked."""
+        said: dict[str, object] = {"reason": self.reason.kind, "error": self.reason.text}
+        if self.error is not None:
+            said["exc_type"] = type(self.error).__name__
+        if verdict is not None:
+            said["decision"] = verdict.value
+        return said
+
+
+@dataclass(eq=False, slots=True)
+class Incarnation:
+    """One life of a child, from a start to its exit; a late exit of an earlier one is told by identity.
+
+    Attributes:
+        has_begun: Whether its task has run at all. One that a foreign hand has cancelled before
+            that never will, and nobody is told.
+    """
+
+    child: Child
+    began: float
+    has_begun: bool = False
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    exit: Exit | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended, or only waits for what lives on below it."""
+        return self.exit is not None or bool(self.child.survivor)
+
+    @property
+    def end(self) -> Exit | None:
+        """How it has ended, or would have if nothing lived on below it; None if it goes on."""
+        if self.exit is not None or not self.child.survivor:
+            return self.exit
+        failure = self.child.failure
+        if failure is None:
+            return Exit(self.child.returned())
+        if isinstance(failure, anyio.get_cancelled_exc_class()):
+            return Exit(ExitReason("killed"))
+        return Exit(ExitReason.of(failure), _end_of_process(failure) or failure)
+
+    async def live(self, spec: ChildSpec, ended: Callable[[], None]) -> None:
+        """Run the child. Nothing but the cancellation of the whole task group escapes."""
+        self.has_begun = True
+        try:
+            with self.scope:
+                await spec.run(self.child)
+            # Not cancelled_caught: it may have swallowed its cancellation and returned.
+            killed = self.scope.cancel_called
+            self.exit = Exit(ExitReason("killed") if killed else self.child.returned())
+        except GeneratorExit:  # the event loop is gone
+            raise
+        except anyio.get_cancelled_exc_class() as error:
+            if cancelled_from_outside():
+                self.exit = Exit(ExitReason("killed"))
+                raise
+            self.exit = self._foreign(error)
+        except BaseException as error:  # noqa: BLE001 - the supervisor judges, and raises the fatal ones again
+            self.exit = Exit(ExitReason.of(error), _end_of_process(error) or error)
+        finally:
+            ended()
+
+    def _foreign(self, error: BaseException) -> Exit:
+        if self.scope.cancel_called:
+            return Exit(ExitReason("killed"))
+        failure = as_exit(error, self.child.path)
+        return Exit(ExitReason.of(failure), failure)
+
+
+def _end_of_process(error: BaseException) -> BaseException | None:
+    """Return the `SystemExit` or `KeyboardInterrupt` in *error*, a group perhaps."""
+    if not isinstance(error, BaseExceptionGroup):
+        harmless = isinstance(error, Exception | anyio.get_cancelled_exc_class())
+        return None if harmless else error
+    # isinstance cannot say of what it is a group.
+    group: BaseExceptionGroup[BaseException] = error  # pyright: ignore[reportUnknownVariableType] - as above
+    found = (_end_of_process(part) for part in group.exceptions)
+    return next((part for part in found if part is not None), None)
+
+
+@dataclass(eq=False, slots=True)
+class Slot:
+    """A child of a supervisor, across its lives.
+
+    Attributes:
+        survivor: An incarnation that was cancelled and goes on, itself or what is below it: the
+            tree still shows what is in it, and nothing takes its place.
+        is_leaving: Whether it is to be forgotten when the survivor has ended.
+        streak: How many restarts there were in a row.
+        is_extra: Whether it was added to a running supervisor; forgotten when it has ended.
+    """
+
+    spec: ChildSpec
+    path: str
+    is_extra: bool = False
+    is_leaving: bool = False
+    state: State = "new"
+    incarnation: Incarnation | None = None
+    survivor: Incarnation | None = None
+    restarts: int = 0
+    streak: int = 0
+    last: ExitReason | None = None
+    last_at: float | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended, and is not about to be restarted."""
+        return self.state == "stopped" or self.survivor is not None
+
+    def verdict(self, end: Exit) -> Decision:
+        """Return what follows from *end* of the child's own accord: RESTART, STOP or ESCALATE."""
+        said = Decision.RESTART
+        if end.error is not None:
+            said = decision(end.error, self.spec.decide)
+        if said in (Decision.STOP, Decision.ESCALATE):
+            return said
+        again = restarts(self.spec.restart, end.reason)
+        return Decision.RESTART if again else Decision.STOP
+
+    def node(self, now: float) -> Node:
+        """Return the child, and its children if it has any, as plain data."""
+        incarnation = self.incarnation or self.survivor
+        describe = incarnation.child.describe if incarnation is not None else None
+        inner = describe() if describe is not None else None
+        details = incarnation.child.details if incarnation is not None else None
+        return Node(
+            id=self.spec.id,
+            kind="actor" if inner is None else "supervisor",
+            state=self.state,
+            restarts=self.restarts,
+            streak=self.streak,
+            uptime=now - self.incarnation.began if self.incarnation is not None else 0.0,
+            last_exit=self.last.kind if self.last is not None else None,
+            last_error=self.last.text if self.last is not None else "",
+            last_exit_at=self.last_at,
+            children=inner.children if inner is not None else (),
+            details=details() if details is not None else {},
+        )

@@ -15,18 +15,26 @@ from typing import TYPE_CHECKING, Any
 from anyio import CapacityLimiter
 
 from callboard_actors import concerns_actor
-from callboard_brokers import Delivery, Message, Settlement, Transactional
+from callboard_brokers import (
+    Confirmation,
+    Delivery,
+    Message,
+    Settlement,
+    Subscription,
+    Transactional,
+)
 from callboard_validation import DefinitionError
 
 from ._batch import BatchWorker
 from ._dead_letter import burying
 from ._envelope import content_type_of, result_encoder, wrapping
 from ._errors import DeclarationError, Quarantined
-from ._finish import Finish, Publish, finishing, publish_at_once, staging
+from ._finish import Finish, finishing
 from ._handler import where
 from ._layers import acknowledged_first, logged, recorded
 from ._options import BrokerOptions, Handle, Inherited, RouterOptions
-from ._outcome import Conclude, Output, Way, concluding, deciding
+from ._outcome import Answering, Conclude, concluding, deciding
+from ._output import Output, Send, enlisting, routed, straight
 from ._parts import is_batch, parts_of
 from ._pipeline import Choice, Scope, inject, plan_of, select, wrapped
 from ._policy import AckPolicy, settlement_of
@@ -69,9 +77,12 @@ class Assembly:
             dependencies=[*chain(*dependencies, declared.options.dependencies)],
             batch=declared.options.batch,
         )
-        self._publish: Publish = publish_at_once
+        self._runtime = runtime
+        self._send: Send
+        self._is_alone = True
+        """Whether all that its handlers return leaves by their own broker."""
         self._bury = burying(
-            declared.name, inherited.dead_letter, broker.way, self._leave, broker.reporter
+            declared.name, inherited.dead_letter, broker.letter, self._leave, broker.reporter
         )
         if inherited.dead_letter is None and not runtime.adapter.features(declared.source).buries:
             broker.reporter.graveless(declared.name)
@@ -85,9 +96,15 @@ class Assembly:
         """Whether an actor class takes the messages, rather than functions."""
         return self._first.constructor is not None
 
-    def stage_with(self, subscription: Transactional[Any]) -> None:
-        """Let *subscription* publish the outputs of its deliveries."""
-        self._publish = staging(subscription, self._broker)
+    def open(self, subscription: Subscription) -> None:
+        """Compose the way out of what comes by *subscription*, which may publish it itself."""
+        runtime, broker = self._runtime, self._broker
+        send, waits = runtime.send, False
+        if isinstance(subscription, Transactional) and subscription.transactional:
+            waits, told = True, broker.reporter.unanswered
+            direct = straight(runtime.connection, told)
+            send = runtime.composed(enlisting(subscription, runtime.connection, direct, told))
+        self._send = send if self._is_alone else routed(send, broker, waits=waits)
 
     def worker(self, keeper: Keeper, actor: Any = None) -> Worker:
         """Return a worker for *actor*, an instance of the class; None: for the functions."""
@@ -95,7 +112,7 @@ class Assembly:
         if self.stateful:
             handles = [inject(replace(self._first.callee, call=actor.receive), self._scope)]
         handle, conclude = self._chosen_of(handles)
-        reporter, way = self._broker.reporter, self._way
+        reporter = self._broker.reporter
         report = partial(reporter.failed, self._declared.name)
         splits = self._declared.options.on_batch_error == "split"
         make = (
@@ -106,7 +123,7 @@ class Assembly:
         return make(
             handle=self._around(handle),
             conclude=conclude,
-            decide=deciding(self._policy, way, report, self._rules),
+            decide=deciding(self._policy, self._answers, report, self._rules),
             finish=self._finishing(),
             keeper=keeper,
         )
@@ -125,7 +142,7 @@ class Assembly:
         error = Quarantined(f"it has crashed its actor twice: {last_words(reason)}")
         error.add_note(reason)
         # Whatever the policy says of failures, this one is final; who waits for an answer is told.
-        decide = deciding(AckPolicy.REJECT_ON_ERROR, self._way, _unreported)
+        decide = deciding(AckPolicy.REJECT_ON_ERROR, self._answers, _unreported)
         finish = self._finishing()
         for part in parts_of(delivery):
             await finish(part, decide(part.message, error))
@@ -146,17 +163,16 @@ class Assembly:
                 await self._bury(part, None)
 
     def _finishing(self) -> Finish:
-        return finishing(self._leave, self._bury, self._settles, self._broker.reporter)
+        return finishing(self._send, self._bury, self._settles, self._broker.reporter)
 
-    async def _leave(self, delivery: Delivery[Any], outputs: Sequence[Output]) -> None:
-        """Publish *outputs*, now or with the settlement."""
-        await self._publish(delivery, outputs)
+    async def _leave(self, outputs: Sequence[Output], cause: Delivery[Any] | None) -> Confirmation:
+        return await self._send(outputs, cause)
 
     @property
-    def _way(self) -> Callable[[str], Way | None] | None:
-        """The way to whoever waits for an answer; None: nobody is answered."""
+    def _answers(self) -> Answering | None:
+        """By whom answers go to whoever waits for them; None: nobody is answered."""
         options = self._declared.options
-        return None if options.no_reply or options.batch else self._broker.answer
+        return None if options.no_reply or options.batch else self._broker
 
     def _settles(self, error: Exception | None) -> Settlement | None:
         """Say what the policy does for *error*; None also for what only the actor can answer."""
@@ -188,25 +204,25 @@ class Assembly:
 
     def _concluding(self, call: Call) -> Conclude:
         """Compose what becomes of results: they are published in the order of the decorators."""
-        way, broker = self._way, self._broker
+        answers, broker = self._answers, self._broker
         # A list of results may hold exceptions, of which no encoder can be made.
         returns = Any if self._scope.batch else call.callee.returns
         try:
-            publishers = [
-                publisher.producing(returns, broker) for publisher in publishers_of(call.target)
-            ]
+            declared = publishers_of(call.target)
+            self._is_alone &= all(each.sender(broker) is broker for each in declared)
+            publishers = [publisher.producing(returns, broker) for publisher in declared]
         except DefinitionError as error:
             raise DeclarationError(
                 f"the result of {where(call.target)} can't be published: {error}"
             ) from error
-        if way is None:
+        if answers is None:
             return concluding(self._policy, publishers, None)
         try:
             encode = result_encoder(returns, broker.codec)
         except DefinitionError:
             # Nobody may ever ask; and the value may be better than what is said of it.
             encode = broker.codec.encode
-        return concluding(self._policy, publishers, (wrapping(encode, broker.identify), way))
+        return concluding(self._policy, publishers, (wrapping(encode, broker.identify), answers))
 
 
 def _unreported(message: Message[Any], error: Exception, settlement: Settlement | None) -> None:

@@ -23,7 +23,8 @@ from ._errors import DeclarationError, NotRunning, RequestFailed
 from ._host import Host
 from ._observer import Observer
 from ._options import DEFAULT_SUPERVISION, BrokerOptions, PublishOptions
-from ._outcome import FAILURE_HEADER, Answering, Way
+from ._outcome import FAILURE_HEADER
+from ._output import Output, Send
 from ._reporter import Reporter
 from ._router import Router
 from ._runtime import Runtime
@@ -160,16 +161,15 @@ class Broker(Router, Generic[T]):
 
     async def send(self, message: object, target: T, options: PublishOptions) -> None:
         """Encode *message* and publish it to *target*; return when the broker has it."""
-        await self.started.publish(self.envelope(message, options), target)
+        await self._leave([Output(self, target, self.envelope(message, options), "own")])
 
     async def send_all(self, messages: Sequence[tuple[Message[Any], T]]) -> None:
         """Publish encoded *messages*, each to its target; return when the broker has them all.
 
         If one fails, the broker may have others.
         """
-        runtime = self.started
         for target, group in groupby(messages, itemgetter(1)):
-            await runtime.publish_batch([message for message, _ in group], target)
+            await self._leave([Output(self, target, message, "own") for message, _ in group])
 
     async def ask(
         self,
@@ -184,31 +184,37 @@ class Broker(Router, Generic[T]):
             RequestTimeout: None came within *timeout* seconds.
             RequestFailed: The handler that was asked has failed.
         """
-        connection = self.connection
-        if not can_request(connection):
+        if not can_request(self.connection):
             raise DeclarationError(f"{self.name} has no way to wait for an answer")
-        answer = await connection.request(self.envelope(message, options), target, timeout)
+        request = self.envelope(message, options)
+        asking = Output(self, target, request, "own", timeout=timeout)
+        answer: Message[Any] = await self._leave([asking])
         if (kind := answer.headers.get(FAILURE_HEADER)) is not None:
             raise RequestFailed(str(kind), answer.body.decode(errors="replace"))
         answer.binding = _Plain(self.codec)
         return answer
 
-    def to(self, target: T) -> Way:
-        """Return the way to *target*, for results of handlers."""
-        return Way(self, target)
+    @property
+    def way_out(self) -> Send:
+        """What brings outputs to it.
 
-    def way(self, address: str) -> Way:
-        """Return the way to *address*, for a dead letter."""
-        return self.to(self.skin.target(address))
+        Raises:
+            NotRunning: It is not connected.
+        """
+        return self.started.send
 
-    def answer(self, reply_to: str) -> Way | None:
-        """Return the way to who waits for an answer at *reply_to*; None: none may go there."""
+    def letter(self, address: str, message: Message[Any]) -> Output:
+        """Return *message* as a dead letter to *address*."""
+        return Output(self, self.skin.target(address), message, "dead letter")
+
+    def answer(self, reply_to: str) -> T | None:
+        """Return where the answer to *reply_to* goes; None: none may go there."""
         if not self._answers(reply_to):
             self.reporter.unanswered(
                 reply_to, f"{self.name} was told reply_to={self.options.reply_to!r}"
             )
             return None
-        return Answering(self, (self.skin.answer or self.skin.target)(reply_to))
+        return (self.skin.answer or self.skin.target)(reply_to)
 
     def tree(self) -> Node:
         """Return the supervision tree as plain data."""
@@ -285,6 +291,11 @@ class Broker(Router, Generic[T]):
             runtime = self.attach(self.adapter, listening=listening)
             self._host = Host(partial(self._watched, runtime))
         return self._host
+
+    async def _leave(self, outputs: Sequence[Output]) -> Any:
+        """Send *outputs* of one's own accord; return the receipt when they have arrived."""
+        sent = await self.way_out(outputs, None)
+        return await sent.wait()
 
     def _heed(self, event: Event) -> None:
         if event.name == "connection.lost":

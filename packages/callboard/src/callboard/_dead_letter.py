@@ -21,8 +21,8 @@ from callboard_actors import Backoff
 from callboard_brokers import Delivery, DestinationError, Message, forwarding
 
 from ._errors import words
-from ._finish import Bury, Publish, is_hopeless
-from ._outcome import Output, Way
+from ._finish import Bury, is_hopeless
+from ._output import Output, Send
 from ._printable import TRACE, printable
 from ._reporter import Reporter
 
@@ -34,13 +34,13 @@ _BACKOFF: Final = Backoff(min=0.2, max=30)
 def burying(
     subscriber: str,
     address: str | None,
-    way: Callable[[str], Way],
-    publish: Publish,
+    post: Callable[[str, Message[Any]], Output],
+    send: Send,
     reporter: Reporter,
 ) -> Bury:
-    """Compose what a rejection does, given the dead letter *address*, a template, and ways there.
+    """Compose what a rejection does, given the dead letter *address*, a template.
 
-    A dead letter that can't be published is tried again with back-off, for as long as it takes:
+    *post* makes the output of a letter to an address. A dead letter that can't be published is tried again with back-off, for as long as it takes:
     the worker waits with it, hence the subscription's intake does too. What comes from the dead
     letter address itself is left to the broker: it would come back at once, for ever. A letter that
     the broker will never take, being too large, goes without the reasons; else, and where no letter
@@ -57,7 +57,8 @@ def burying(
         failures, brief = 0, False
         while not delivery.settled:
             try:
-                await publish(delivery, [Output(way(grave), None, letter)])
+                sent = await send([post(grave, letter)], delivery)
+                await sent.wait()
             except Exception as failure:  # noqa: BLE001 - nothing may lose the letter
                 if not is_hopeless(failure):
                     failures += 1

@@ -17,6 +17,7 @@ __all__ = [
     "Encode",
     "Response",
     "Wrap",
+    "aimed",
     "content_type_of",
     "envelope",
     "identities",
@@ -54,6 +55,11 @@ class Response:
     def aim(self, target: Any) -> Any:
         """Return where it goes, given where the results of its handler go."""
         return target
+
+
+def aimed(result: object, target: Any) -> Any:
+    """Return where *result* goes, given where results go."""
+    return result.aim(target) if isinstance(result, Response) else target
 
 
 class _Process:

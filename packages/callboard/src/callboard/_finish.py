@@ -3,30 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
-from callboard_brokers import BatchDelivery, BrokerError, Delivery, Settlement, Transactional
+from callboard_brokers import BatchDelivery, BrokerError, Delivery, Settlement
 
-from ._outcome import Outcome, Output
+from ._outcome import Outcome
+from ._output import Output, Send
 from ._parts import parts_of
 from ._reporter import Reporter
 
-if TYPE_CHECKING:
-    from ._broker import Broker
-
-__all__ = [
-    "Bury",
-    "Finish",
-    "Publish",
-    "finishing",
-    "is_hopeless",
-    "publish_at_once",
-    "staging",
-]
+__all__ = ["Bury", "Finish", "finishing", "is_hopeless"]
 
 Finish: TypeAlias = Callable[[Delivery[Any], Outcome], Awaitable[None]]
-Publish: TypeAlias = Callable[[Delivery[Any], Sequence[Output]], Awaitable[None]]
-"""Publishes what came of a delivery."""
 Bury: TypeAlias = Callable[[Delivery[Any], Exception | None], Awaitable[None]]
 """Brings a rejected delivery to where the subscription's dead letters go, and settles it."""
 
@@ -34,36 +22,8 @@ Settle: TypeAlias = Callable[..., Awaitable[None]]
 """Settles a delivery, given the settlement, why, and after which delay."""
 
 
-async def publish_at_once(delivery: Delivery[Any], outputs: Sequence[Output]) -> None:
-    """Publish *outputs* in order, each when the one before has arrived."""
-    del delivery
-    for output in outputs:
-        await output.way.publish(output.message)
-
-
-def staging(subscription: Transactional[Any], broker: Broker[Any]) -> Publish:
-    """Return what leaves outputs to *subscription*, which publishes them with the settlement.
-
-    Those of other brokers can't be part of its transactions; they are published before.
-    """
-
-    async def stage(delivery: Delivery[Any], outputs: Sequence[Output]) -> None:
-        if delivery.settled:  # by hand, or before it ran: its transaction may be over
-            await publish_at_once(delivery, outputs)
-            return
-        for output in outputs:
-            if output.way.broker is not broker:
-                await output.way.publish(output.message)
-        # A transaction that can't be finished would be tried for ever: what it would find is found now.
-        ours = [each for each in outputs if each.way.broker is broker and await each.way.reach()]
-        # Nothing is awaited from here to the settlement: half of it would be handled again.
-        subscription.enlist(delivery, [(each.message, each.way.target) for each in ours])
-
-    return stage
-
-
 def finishing(
-    publish: Publish,
+    send: Send,
     bury: Bury,
     settles: Callable[[Exception], Settlement | None],
     reporter: Reporter,
@@ -80,7 +40,7 @@ def finishing(
     async def finish(delivery: Delivery[Any], outcome: Outcome) -> None:
         settlement, cause = outcome.settlement, outcome.error
         for outputs in _portions(delivery, outcome.outputs):
-            error = await _failure_of(publish(delivery, outputs))
+            error = await _failure_of(send, delivery, outputs)
             if error is None:
                 continue
             hopeless = is_hopeless(error)
@@ -131,9 +91,12 @@ def _source_of(outputs: Sequence[Output], delivery: Delivery[Any]) -> Delivery[A
     return next((part for part in delivery.parts if part.message is outputs[0].cause), None)
 
 
-async def _failure_of(publishing: Awaitable[None]) -> Exception | None:
+async def _failure_of(
+    send: Send, delivery: Delivery[Any], outputs: Sequence[Output]
+) -> Exception | None:
     try:
-        await publishing
+        sent = await send(outputs, delivery)
+        await sent.wait()
     except Exception as error:  # noqa: BLE001 - whatever the broker says, the outputs are not out
         return error
     return None

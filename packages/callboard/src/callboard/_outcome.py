@@ -7,26 +7,22 @@ composed once, when the subscription starts.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from callboard_actors import Rule, concerns_actor
-from callboard_brokers import DestinationError, Message, Reaching, Settlement
+from callboard_brokers import Message, Settlement
 
-from ._envelope import Response, Wrap
+from ._envelope import Wrap, aimed
 from ._errors import NackMessage, words
+from ._output import Output, Sender
 from ._policy import AckPolicy, settlement_of
-
-if TYPE_CHECKING:
-    from ._broker import Broker
 
 __all__ = [
     "FAILURE_HEADER",
     "Answering",
     "Conclude",
     "Outcome",
-    "Output",
     "Produce",
-    "Way",
     "concluding",
     "deciding",
 ]
@@ -38,77 +34,12 @@ Conclude: TypeAlias = "Callable[[Message[Any], object], Outcome]"
 """Says what follows from a message and the result of its handler."""
 
 
-class Way:
-    """A target of a broker, known before there is a message for it."""
+class Answering(Sender, Protocol):
+    """A broker that knows where whoever has asked waits for an answer."""
 
-    __slots__ = ("broker", "target")
-
-    def __init__(self, broker: Broker[Any], target: Any) -> None:
-        self.broker = broker
-        self.target = target
-
-    async def publish(self, message: Message[Any]) -> None:
-        """Return when the broker has *message*, which is encoded already."""
-        await self.broker.connection.publish(message, self.target)
-
-    async def reach(self) -> bool:
-        """Return whether it is worth while to publish; raise what `publish` would."""
-        connection: object = self.broker.connection
-        if isinstance(connection, Reaching):
-            await connection.reach(self.target)  # pyright: ignore[reportUnknownMemberType] - isinstance can't say of what
-        return True
-
-    def aimed(self, target: Any) -> Way:
-        """Return the way to *target* instead, which is nearly the same."""
-        return Way(self.broker, target)
-
-
-class Answering(Way):
-    """The way to whoever has asked, at an address that he has chosen.
-
-    If it leads nowhere, that is no fault of the message, nor of its handler: it is told of, and
-    nothing is published.
-    """
-
-    __slots__ = ()
-
-    async def publish(self, message: Message[Any]) -> None:
-        """Return when the broker has *message*, or there is nobody to have it."""
-        try:
-            await super().publish(message)
-        except DestinationError as error:
-            self._tell(error)
-
-    async def reach(self) -> bool:
-        """Return whether there is somebody to answer."""
-        try:
-            return await super().reach()
-        except DestinationError as error:
-            self._tell(error)
-            return False
-
-    def aimed(self, target: Any) -> Way:
-        """Return the way to *target* instead."""
-        return Answering(self.broker, target)
-
-    def _tell(self, error: DestinationError) -> None:
-        self.broker.reporter.unanswered(self.target.address, str(error))
-
-
-class Output:
-    """A message that is to be published before its cause is settled.
-
-    *cause* is the message of a batch that it came of; None where that goes without saying.
-    """
-
-    __slots__ = ("cause", "message", "way")
-
-    def __init__(
-        self, way: Way, result: object, message: Message[Any], cause: Message[Any] | None = None
-    ) -> None:
-        self.cause = cause
-        self.way = way.aimed(result.aim(way.target)) if isinstance(result, Response) else way
-        self.message = message
+    def answer(self, reply_to: str) -> Any | None:
+        """Return the target of an answer to *reply_to*; None: none may go there."""
+        ...
 
 
 class Outcome:
@@ -136,12 +67,11 @@ Produce: TypeAlias = Callable[[object, Message[Any]], Sequence[Output]]
 def concluding(
     policy: AckPolicy,
     publishers: Sequence[Produce],
-    answer: tuple[Wrap, Callable[[str], Way | None]] | None,
+    answer: tuple[Wrap, Answering] | None,
 ) -> Conclude:
     """Compose what follows a handler's return: first the answer, then each of *publishers*.
 
-    *answer* wraps the result and finds the way to a `reply_to`, if answers may go there; None:
-    nobody is answered.
+    *answer* wraps the result, and says by whom it goes; None: nobody is answered.
     """
     settlement = settlement_of(policy, None)
     plain = Outcome(settlement)
@@ -152,9 +82,10 @@ def concluding(
             return plain
         outputs = [each for produce in publishers for each in produce(result, message)]
         if answer is not None and reply_to is not None:
-            wrap, find = answer
-            if (way := find(reply_to)) is not None:
-                outputs.insert(0, Output(way, result, wrap(result, message)))
+            wrap, by = answer
+            if (target := by.answer(reply_to)) is not None:
+                wrapped = wrap(result, message)
+                outputs.insert(0, Output(by, aimed(result, target), wrapped, "answer"))
         return Outcome(settlement, outputs)
 
     return conclude
@@ -162,13 +93,13 @@ def concluding(
 
 def deciding(
     policy: AckPolicy,
-    find: Callable[[str], Way | None] | None,
+    by: Answering | None,
     report: Callable[[Message[Any], Exception, Settlement | None], None],
     rules: Sequence[Rule] = (),
 ) -> Callable[[Message[Any], Exception], Outcome]:
     """Compose what follows a handler's failure: a report, and an answer if nobody tries again.
 
-    What concerns the actor by *rules*, or because it was made for it, is raised again.
+    It goes by *by*; None: nobody is answered. What concerns the actor by *rules*, or because it was made for it, is raised again.
     """
 
     def decide(message: Message[Any], error: Exception) -> Outcome:
@@ -178,10 +109,10 @@ def deciding(
         report(message, error, settlement)
         outputs: list[Output] = []
         final = settlement in (Settlement.ACK, Settlement.REJECT)
-        if final and find is not None and (reply_to := message.reply_to) is not None:
-            way = find(reply_to)
-            if way is not None:
-                outputs.append(Output(way, error, _failure(error, message)))
+        if final and by is not None and (reply_to := message.reply_to) is not None:
+            target = by.answer(reply_to)
+            if target is not None:
+                outputs.append(Output(by, target, _failure(error, message), "answer"))
         return Outcome(settlement, outputs, error)
 
     return decide

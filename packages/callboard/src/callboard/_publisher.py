@@ -20,11 +20,12 @@ from typing import (
 
 from callboard_brokers import Message
 
-from ._envelope import Wrap, result_encoder, wrapping
+from ._envelope import Wrap, aimed, result_encoder, wrapping
 from ._errors import DeclarationError
 from ._handler import PUBLISHERS, Handler, handler_of, receive_of, where
 from ._options import PublisherOptions, PublishOptions, RouterOptions, prefixed
-from ._outcome import Output, Produce, Way
+from ._outcome import Produce
+from ._output import Output, Sender
 from ._parts import is_batch
 from ._takes import sends
 
@@ -112,19 +113,21 @@ class Publisher(Generic[T]):
 
     def producing(self, returns: object, broker: Broker[Any]) -> Produce:
         """Return what makes outputs of the results of a handler of *broker*."""
+        broker = self.sender(broker)
         seen = self.seen_from(broker)
-        if seen.outlet is not broker:
-            broker = self.outlet.broker
-            seen = self.seen_from(broker)
         annotation = returns if self.options.schema is None else self.options.schema
         if self.options.batch and self.options.schema is None:
             annotation = result_element(returns)
         encode, own = result_encoder(annotation, broker.codec), self.options
         wrap = wrapping(encode, broker.identify, own.headers, own.reply_to)
-        way = broker.to(seen.target)
+        target = seen.target
         if self.options.batch:
-            return _one_by_one(wrap, way)
-        return lambda result, cause: [Output(way, result, wrap(result, cause))]
+            return _one_by_one(wrap, broker, target)
+        return lambda result, cause: [Output(broker, aimed(result, target), wrap(result, cause))]
+
+    def sender(self, broker: Broker[Any]) -> Broker[Any]:
+        """Return by whom the results of a handler of *broker* leave: by that, if it knows this."""
+        return broker if self.seen_from(broker).outlet is broker else self.outlet.broker
 
     def placed(self, scopes: Sequence[RouterOptions], outlet: Outlet) -> Publisher[T]:
         """Return it as it is seen from *outlet*, outside of *scopes*; its mock is the same."""
@@ -185,7 +188,7 @@ def result_element(returns: Any) -> Any:
     return arguments[0] if len(arguments) == 1 else Any
 
 
-def _one_by_one(wrap: Wrap, way: Way) -> Produce:
+def _one_by_one(wrap: Wrap, by: Sender, target: Any) -> Produce:
     """Return what makes an output of each element of a result; none of None.
 
     Of a batch each element follows from the message in its place, if there are as many. None is a
@@ -204,7 +207,7 @@ def _one_by_one(wrap: Wrap, way: Way) -> Produce:
         if len(causes) != len(elements):
             causes = [cause] * len(elements)
         return [
-            Output(way, each, wrap(each, its), its)
+            Output(by, aimed(each, target), wrap(each, its), "result", its)
             for each, its in zip(elements, causes, strict=True)
         ]
 

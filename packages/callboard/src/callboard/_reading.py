@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import anyio
 
 from callboard_actors import Child, Mailbox, MailboxClosed
-from callboard_brokers import Delivery, Message, Revocable, Subscription
+from callboard_brokers import Confirmation, Delivery, Message, Revocable, Subscription
 
 from ._dead_letter import burying
 from ._envelope import content_type_of
 from ._errors import NotRunning
-from ._finish import publish_at_once
 from ._options import resolve
+from ._output import Output
 from ._pump import size
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class Reading:
         self._runtime = runtime
         self._codec = broker.codec
         self._bury = burying(
-            declared.name, inherited.dead_letter, broker.way, publish_at_once, broker.reporter
+            declared.name, inherited.dead_letter, broker.letter, self._send, broker.reporter
         )
         self.subscription: Subscription
         self._failure: Exception | None = None
@@ -92,6 +93,9 @@ class Reading:
         """Bury *message*."""
         if isinstance(message.delivery, Delivery):
             await self._bury(message.delivery, None)  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType] - isinstance can't say of what
+
+    async def _send(self, outputs: Sequence[Output], cause: Delivery[Any] | None) -> Confirmation:
+        return await self._runtime.send(outputs, cause)
 
     def _give_back(self) -> None:
         """Release what nobody has asked for."""

@@ -13,7 +13,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from callboard_actors import Child, ChildSpec, Mailbox, Reader, Supervisor, lifecycle, serve
-from callboard_brokers import Counting, Delivery, Revocable, Subscription, Transactional
+from callboard_brokers import Counting, Delivery, Revocable, Subscription
 
 from ._assembly import Assembly
 from ._batch import Batcher
@@ -125,8 +125,7 @@ class Running:
             self.subscription = subscription
             if isinstance(subscription, Revocable):
                 subscription.on_recall(self._recall)
-            if isinstance(subscription, Transactional) and subscription.transactional:
-                self._assembly.stage_with(subscription)
+            self._assembly.open(subscription)
             child.ready()
             try:
                 await child.stopping()

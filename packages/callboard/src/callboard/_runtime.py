@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import inf
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import anyio
 from anyio.lowlevel import current_token
 
 from callboard_actors import Child, ChildSpec, Decision, GaveUp, Supervisor
-from callboard_brokers import Adapter, Connection, Message, can_batch
+from callboard_brokers import Adapter, Connection
 
 from ._errors import NotRunning
 from ._options import Middleware
+from ._output import Layer, Send, composed, straight
 from ._subscriptions import Subscriptions
 from ._view import View, seen_from
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from ._broker import Broker
 
 __all__ = ["Runtime", "hush", "is_lost"]
+
+T = TypeVar("T")
 
 HANDLERS: Final = 0.8
 """The part of the time to stop that handlers have; the rest is for settlements and connections."""
@@ -34,10 +37,11 @@ class Runtime:
 
     Its scope connects; its subscriptions are started then, when all is there that they publish to.
     A test broker puts one with another adapter in the place of the real one, and *layers* of its
-    own around every handler.
+    own around every handler, *send_layers* around whatever is sent.
     """
 
     layers: Sequence[Middleware] = ()
+    send_layers: Sequence[Layer] = ()
 
     def __init__(
         self,
@@ -50,6 +54,7 @@ class Runtime:
         self.broker = broker
         self.adapter = adapter
         self._connection: Connection[Any, Any] | None = None
+        self._send: Send | None = None
         self._loop = current_token()
         total = broker.options.graceful_timeout if graceful_timeout is None else graceful_timeout
         self.drain = HANDLERS * total
@@ -85,9 +90,20 @@ class Runtime:
         Raises:
             NotRunning: There is none at the moment.
         """
-        if self._connection is None:
-            raise NotRunning(f"{self.broker.name} is not connected at the moment")
-        return self._connection
+        return self._here(self._connection)
+
+    @property
+    def send(self) -> Send:
+        """The way out of the connection.
+
+        Raises:
+            NotRunning: There is no connection at the moment.
+        """
+        return self._here(self._send)
+
+    def composed(self, innermost: Send) -> Send:
+        """Put around *innermost* what is around whatever is sent."""
+        return composed(innermost, self.send_layers)
 
     def view(self) -> View:
         """Return what there is to see of it, called from any thread.
@@ -97,18 +113,10 @@ class Runtime:
         """
         return seen_from(self._loop, lambda: View(tree=self.scope.tree(), now=anyio.current_time()))
 
-    async def publish(self, message: Message[Any], target: Any) -> None:
-        """Publish of one's own accord, not as the result of a handler."""
-        await self.connection.publish(message, target)
-
-    async def publish_batch(self, messages: Sequence[Message[Any]], target: Any) -> None:
-        """Publish several of one's own accord, at once where the broker can."""
-        connection = self.connection
-        if can_batch(connection):
-            await connection.publish_batch(messages, target)
-        else:
-            for message in messages:
-                await connection.publish(message, target)
+    def _here(self, part: T | None) -> T:
+        if part is None:
+            raise NotRunning(f"{self.broker.name} is not connected at the moment")
+        return part
 
     async def _connect(self, child: Child) -> None:
         child.details = lambda: self.broker.loss
@@ -118,11 +126,12 @@ class Runtime:
     async def _hold(self, child: Child) -> None:
         async with self.adapter.connect() as connection:
             self._connection = connection
+            self._send = self.composed(straight(connection, self.broker.reporter.unanswered))
             try:
                 child.ready()
                 await child.stopping()
             finally:
-                self._connection = None
+                self._connection = self._send = None
 
 
 async def hush(runtimes: Sequence[Runtime]) -> None:

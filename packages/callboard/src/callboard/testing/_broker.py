@@ -23,7 +23,7 @@ from callboard._runtime import Runtime, hush
 from callboard_actors import Child, ChildSpec, Supervisor
 from callboard_brokers.memory import Memory
 
-from ._connection import WatchedConnection
+from ._connection import WatchedConnection, awaiting, recording
 from ._recorder import CallRecorder
 from ._witness import INSIDE, Witness
 
@@ -133,12 +133,16 @@ class _TestRuntime(Runtime):
     ) -> None:
         self._witness = witness
         self.layers = (witness.attending,)
+        self.send_layers = (
+            awaiting(witness),
+            recording(lambda: broker.publishers, broker.codec),
+        )
         super().__init__(broker, memory, listening=listening)
 
     @property
     def connection(self) -> Any:
         """The connection, watched."""
-        return WatchedConnection(super().connection, self.broker, self._witness)
+        return WatchedConnection(super().connection, self._witness)
 
 
 async def _inside(supervisor: Supervisor, child: Child) -> None:

@@ -1,16 +1,18 @@
-"""The broker in memory, under the eyes of a test: it hears what is published and settled."""
+"""The broker in memory, under the eyes of a test: it hears what is sent and settled."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from math import inf
 from typing import Any
 
-from callboard._broker import Broker
 from callboard._envelope import content_type_of
 from callboard._outcome import FAILURE_HEADER
+from callboard._output import Layer, Output, Send
+from callboard._publisher import Publisher
 from callboard_brokers import (
+    Confirmation,
     Counting,
     Delivery,
     Message,
@@ -18,24 +20,87 @@ from callboard_brokers import (
     Settlement,
     Subscription,
 )
-from callboard_validation import ValidationError
+from callboard_validation import Codec, ValidationError
 
 from ._witness import INSIDE, Witness
 
-__all__ = ["WatchedConnection"]
+__all__ = ["WatchedConnection", "awaiting", "recording"]
+
+
+def recording(publishers: Callable[[], Sequence[Publisher[Any]]], codec: Codec) -> Layer:
+    """Return the layer in which publishers remember what a reader of their address would decode."""
+
+    def layer(send: Send) -> Send:
+        async def remember(outputs: Sequence[Output], cause: Delivery[Any] | None) -> Confirmation:
+            asks = outputs[0].timeout is not None
+            if asks:  # `send` returns when that is answered
+                _record(outputs, publishers(), codec)
+            sent = await send(outputs, cause)
+            if not asks:
+                _record(outputs, publishers(), codec)
+            return sent
+
+        return remember
+
+    return layer
+
+
+def _record(outputs: Sequence[Output], publishers: Sequence[Publisher[Any]], codec: Codec) -> None:
+    for output in outputs:
+        for publisher in publishers:
+            if publisher.recorder is None or publisher.target.address != output.target.address:
+                continue
+            message = output.message
+            try:
+                body = codec.decode(message.body, content_type_of(message))
+            except ValidationError:
+                body = message.body
+            publisher.recorder.record(body)
+
+
+def awaiting(witness: Witness) -> Layer:
+    """Return the layer that waits for all that was caused, and raises what failed meanwhile.
+
+    Inside a handler it does not wait, or it would wait for itself.
+    """
+
+    def layer(send: Send) -> Send:
+        async def settle(outputs: Sequence[Output], cause: Delivery[Any] | None) -> Confirmation:
+            since = witness.failed
+            if outputs[0].timeout is None:
+                with witness.running():
+                    sent = await send(outputs, cause)
+            else:
+                sent = await _asked(send, outputs, witness)
+            if not INSIDE.get():
+                answer = await sent.wait()
+                await witness.settled()
+                # That the handler has failed says the answer, as in production.
+                told = isinstance(answer, Message) and FAILURE_HEADER in answer.headers
+                if not told and (failure := witness.failure(since)) is not None:
+                    raise failure
+            return sent
+
+        return settle
+
+    return layer
+
+
+async def _asked(send: Send, outputs: Sequence[Output], witness: Witness) -> Confirmation:
+    since = witness.failed
+    try:
+        return await send(outputs, None)
+    except RequestTimeout as error:
+        raise error from witness.failure(since)
 
 
 class WatchedConnection:
-    """A connection whose `publish` and `request` return when all that they caused has settled.
+    """A connection that hears what is settled."""
 
-    Inside a handler they don't wait, or it would wait for itself.
-    """
-
-    def __init__(self, inner: Any, broker: Broker[Any], witness: Witness) -> None:
+    def __init__(self, inner: Any, witness: Witness) -> None:
         self._inner = inner
-        self._broker = broker
         self._witness = witness
-        self.ping = inner.ping
+        self.publish, self.request, self.ping = inner.publish, inner.request, inner.ping
 
     @asynccontextmanager
     async def subscribe(self, source: Any, capacity: int, /) -> AsyncGenerator[Subscription]:
@@ -45,48 +110,6 @@ class WatchedConnection:
                 yield _Watched(subscription, self._witness)
         finally:
             self._witness.changed()
-
-    async def publish(self, message: Message[Any], target: Any, /) -> None:
-        """Publish; raise what a handler raised meanwhile."""
-        await self.publish_batch([message], target)
-
-    async def publish_batch(self, messages: Sequence[Message[Any]], target: Any, /) -> None:
-        """Publish all of *messages*, then wait as `publish` does."""
-        since = self._witness.failed
-        with self._witness.running():
-            for message in messages:
-                await self._inner.publish(message, target)
-                self._record(message, target)
-        if not INSIDE.get():
-            await self._witness.settled()
-            if (failure := self._witness.failure(since)) is not None:
-                raise failure
-
-    async def request(self, message: Message[Any], target: Any, timeout: float, /) -> Message[Any]:  # noqa: ASYNC109 - the port's
-        """Ask; that the handler has failed says the answer, as in production."""
-        since = self._witness.failed
-        self._record(message, target)
-        try:
-            answer: Message[Any] = await self._inner.request(message, target, timeout)
-        except RequestTimeout as error:
-            raise error from self._witness.failure(since)
-        if not INSIDE.get():
-            await self._witness.settled()
-            failure = self._witness.failure(since)
-            if failure is not None and FAILURE_HEADER not in answer.headers:
-                raise failure
-        return answer
-
-    def _record(self, message: Message[Any], target: Any) -> None:
-        """Let the publishers to this address remember what a reader would decode."""
-        for publisher in self._broker.publishers:
-            if publisher.recorder is None or publisher.target.address != target.address:
-                continue
-            try:
-                body = self._broker.codec.decode(message.body, content_type_of(message))
-            except ValidationError:
-                body = message.body
-            publisher.recorder.record(body)
 
 
 class _Watched:

@@ -1,0 +1,286 @@
+"""The one way out: whatever leaves a program is an `Output`, and goes through one `Send`.
+
+A `Send` is composed when a connection is open: layers around an innermost function, which enlists
+(`enlisting`), publishes a batch, or hands over one by one (`straight`). A layer that nobody has put
+there costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any, Final, Literal, Protocol, TypeAlias
+
+from callboard_brokers import (
+    BrokerError,
+    Confirmation,
+    Connection,
+    Delivery,
+    DestinationError,
+    Message,
+    Reaching,
+    Transactional,
+    can_batch,
+    can_request,
+    can_send,
+)
+
+__all__ = [
+    "ARRIVED",
+    "Arrived",
+    "Kind",
+    "Layer",
+    "Output",
+    "Send",
+    "Sender",
+    "Unanswered",
+    "composed",
+    "enlisting",
+    "routed",
+    "straight",
+]
+
+Kind: TypeAlias = Literal["result", "answer", "dead letter", "own"]
+"""Why a message leaves: of one's own accord, or for the sake of one that was received."""
+
+Send: TypeAlias = "Callable[[Sequence[Output], Delivery[Any] | None], Awaitable[Confirmation]]"
+"""Hands over outputs in their order, which follow from a delivery, or from nothing (None).
+
+What is known at once is raised. The confirmation is of all of them: it fails with the first.
+"""
+Layer: TypeAlias = Callable[[Send], Send]
+"""Puts something around a `Send`."""
+HandOver: TypeAlias = Callable[[Message[Any], Any], Awaitable[Confirmation]]
+Unanswered: TypeAlias = Callable[[str, str], None]
+"""Told of an answer that goes nowhere: its address, and why."""
+
+
+class Sender(Protocol):
+    """What outputs leave by: a broker."""
+
+    @property
+    def way_out(self) -> Send:
+        """The way out while it is connected; else this raises `NotRunning`."""
+        ...
+
+
+class Output:
+    """A message, where it goes, by which broker, and why.
+
+    *cause* is the message of a batch that it came of; None where that goes without saying. With
+    *timeout* an answer is waited for, so many seconds; it is the receipt of the confirmation.
+    """
+
+    __slots__ = ("by", "cause", "kind", "message", "target", "timeout")
+
+    def __init__(  # noqa: PLR0913, PLR0917 - it is made for each message, and by position is faster
+        self,
+        by: Sender,
+        target: Any,
+        message: Message[Any],
+        kind: Kind = "result",
+        cause: Message[Any] | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        self.by = by
+        self.target = target
+        self.message = message
+        self.kind: Kind = kind
+        self.cause = cause
+        self.timeout = timeout
+
+
+class Arrived:
+    """Confirms what is there already. To wait for it is no checkpoint."""
+
+    __slots__ = ("_receipt",)
+
+    def __init__(self, receipt: object = None) -> None:
+        self._receipt = receipt
+
+    async def wait(self) -> object:
+        """Return the receipt."""
+        return self._receipt
+
+    def then(self, call: Callable[[BrokerError | None], None], /) -> None:
+        """Call at once."""
+        call(None)
+
+
+ARRIVED: Final = Arrived()
+
+
+class _Together:
+    """Confirms several, once the last is known; fails with the first of them that has failed."""
+
+    __slots__ = ("_sent",)
+
+    def __init__(self, sent: Sequence[Confirmation]) -> None:
+        self._sent = sent
+
+    async def wait(self) -> object:
+        return [await each.wait() for each in self._sent]
+
+    def then(self, call: Callable[[BrokerError | None], None], /) -> None:
+        failures: list[BrokerError | None] = [None] * len(self._sent)
+        left = len(self._sent)
+
+        def heard(number: int, failure: BrokerError | None) -> None:
+            nonlocal left
+            left -= 1
+            failures[number] = failure
+            if not left:
+                call(next(filter(None, failures), None))
+
+        for number, each in enumerate(self._sent):
+            each.then(partial(heard, number))
+
+
+class _Excused:
+    """Confirms an answer: that its address leads nowhere is told, and no failure."""
+
+    __slots__ = ("_excuse", "_sent")
+
+    def __init__(self, sent: Confirmation, excuse: Callable[[DestinationError], None]) -> None:
+        self._sent = sent
+        self._excuse = excuse
+
+    async def wait(self) -> object:
+        try:
+            return await self._sent.wait()
+        except DestinationError as error:
+            self._excuse(error)
+            return None
+
+    def then(self, call: Callable[[BrokerError | None], None], /) -> None:
+        def excused(failure: BrokerError | None) -> None:
+            if isinstance(failure, DestinationError):
+                self._excuse(failure)
+                failure = None
+            call(failure)
+
+        self._sent.then(excused)
+
+
+def composed(innermost: Send, layers: Sequence[Layer]) -> Send:
+    """Put *layers* around *innermost*, the first of them outermost."""
+    for layer in reversed(layers):
+        innermost = layer(innermost)
+    return innermost
+
+
+def straight(connection: Connection[Any, Any], unanswered: Unanswered) -> Send:
+    """Return what hands outputs to *connection*, without waiting for confirmations if it can.
+
+    Several of one's own accord have one target: they are one batch.
+    """
+    hand_over = _handing_over(connection)
+    answer = _answering(hand_over, unanswered)
+
+    async def one(output: Output) -> Confirmation:
+        if output.kind == "answer":
+            return await answer(output)
+        if output.timeout is not None and can_request(connection):
+            reply = await connection.request(output.message, output.target, output.timeout)
+            return Arrived(reply)
+        return await hand_over(output.message, output.target)
+
+    async def send(outputs: Sequence[Output], _cause: Delivery[Any] | None) -> Confirmation:
+        if len(outputs) == 1:
+            return await one(outputs[0])
+        if outputs[0].kind == "own" and can_batch(connection):
+            await connection.publish_batch([each.message for each in outputs], outputs[0].target)
+            return ARRIVED
+        return _Together([await one(each) for each in outputs])
+
+    return send
+
+
+def enlisting(
+    subscription: Transactional[Any],
+    connection: Connection[Any, Any],
+    send: Send,
+    unanswered: Unanswered,
+) -> Send:
+    """Return what leaves outputs to *subscription*, which publishes them with the settlement.
+
+    Those of a delivery that is settled, by hand or before it ran, go by *send*: its transaction may
+    be over.
+    """
+
+    async def leads_somewhere(output: Output) -> bool:
+        if not isinstance(connection, Reaching):
+            return True
+        try:
+            await connection.reach(output.target)  # pyright: ignore[reportUnknownMemberType] - isinstance can't say of what
+        except DestinationError as error:
+            if output.kind != "answer":
+                raise
+            unanswered(output.target.address, str(error))
+            return False
+        return True
+
+    async def enlist(outputs: Sequence[Output], cause: Delivery[Any] | None) -> Confirmation:
+        if cause is None or cause.settled:
+            return await send(outputs, cause)
+        # A transaction that can't be finished would be tried for ever: what it would find is found now.
+        ours = [each for each in outputs if await leads_somewhere(each)]
+        # Nothing is awaited from here to the settlement: half of it would be handled again.
+        subscription.enlist(cause, [(each.message, each.target) for each in ours])
+        return ARRIVED
+
+    return enlist
+
+
+def routed(send: Send, by: Sender, *, waits: bool) -> Send:
+    """Return *send* for outputs of which some leave by other brokers than *by*; these go first.
+
+    With *waits*, ours go when the others have arrived: they can't be part of our transactions.
+    """
+
+    async def route(outputs: Sequence[Output], cause: Delivery[Any] | None) -> Confirmation:
+        ours = [each for each in outputs if each.by is by]
+        if len(ours) == len(outputs):
+            return await send(outputs, cause)
+        sent = [await each.by.way_out([each], cause) for each in outputs if each.by is not by]
+        for each in sent if waits else ():
+            await each.wait()
+        if ours:
+            sent.append(await send(ours, cause))
+        return _Together(sent)
+
+    return route
+
+
+def _handing_over(connection: Connection[Any, Any]) -> HandOver:
+    """Return what gives *connection* a message; if it can't go on before, that waits for each."""
+    if can_send(connection):
+        return connection.send
+
+    async def publish(message: Message[Any], target: Any) -> Confirmation:
+        await connection.publish(message, target)
+        return ARRIVED
+
+    return publish
+
+
+def _answering(
+    hand_over: HandOver, unanswered: Unanswered
+) -> Callable[[Output], Awaitable[Confirmation]]:
+    """Return what sends answers.
+
+    That one leads nowhere is no fault of the message, nor of its handler: it is told of, and
+    nothing is published.
+    """
+
+    async def answer(output: Output) -> Confirmation:
+        def excuse(error: DestinationError) -> None:
+            unanswered(output.target.address, str(error))
+
+        try:
+            return _Excused(await hand_over(output.message, output.target), excuse)
+        except DestinationError as error:
+            excuse(error)
+            return ARRIVED
+
+    return answer

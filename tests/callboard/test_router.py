@@ -17,7 +17,7 @@ from callboard import (
     TestBroker,
 )
 from callboard.kafka import KafkaBroker, KafkaRouter, TestKafkaBroker, TopicPartition
-from callboard.memory import MemoryRouter, MemoryTarget
+from callboard.memory import MemoryRouter, MemorySource, MemoryTarget
 from callboard.specification import AsyncAPI
 
 pytestmark = pytest.mark.anyio
@@ -226,12 +226,50 @@ async def test_a_router_that_is_included_twice_in_a_broker_is_refused(
             await broker.start()
 
 
-def test_a_prefix_holds_for_every_alternative_of_a_pattern() -> None:
+async def test_a_prefix_holds_for_every_alternative_of_a_pattern() -> None:
     broker, router = KafkaBroker(), KafkaRouter(prefix="shop.")
+    heard: list[str] = []
 
     @router.subscriber(pattern="a|b")
-    async def handle(number: int) -> None: ...
+    async def handle(text: str) -> None:
+        heard.append(text)
 
     broker.include_router(router)
+    async with TestKafkaBroker(broker):
+        for topic in ("a", "b", "shop.a", "shop.b"):
+            await broker.publish(topic, topic)
 
-    assert broker.subscribers[0].source.pattern == r"shop\.(?:a|b)"
+    assert heard == ["shop.a", "shop.b"]
+
+
+async def open_group(broker: MemoryBroker, address: str) -> None:
+    """Have what is published to *address* kept."""
+    async with broker.connection.subscribe(MemorySource(address, group="g"), 1):
+        pass
+
+
+async def test_a_publisher_of_a_router_leads_to_the_broker_that_it_was_included_in_last() -> None:
+    first, second, router = MemoryBroker(), MemoryBroker(), MemoryRouter(prefix="a.")
+    results = router.publisher("out")
+    first.include_router(router)
+    async with first, second:
+        await open_group(first, "a.out")
+        await open_group(second, "b.a.out")
+        await results.publish(1)
+        second.include_router(router, prefix="b.")
+        await results.publish(2)
+
+        assert (first.unread("a.out"), second.unread("b.a.out")) == (1, 1)
+
+
+async def test_a_publisher_that_is_declared_while_its_broker_runs_has_its_prefix(
+    broker: MemoryBroker,
+) -> None:
+    router = MemoryRouter(prefix="a.")
+    broker.include_router(router)
+    async with broker:
+        await router.publisher("first").publish(1)
+        await open_group(broker, "a.second")
+        await router.publisher("second").publish(2)
+
+        assert broker.unread("a.second") == 1

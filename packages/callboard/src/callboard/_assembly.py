@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from anyio import CapacityLimiter
 
@@ -33,19 +33,18 @@ from ._finish import Finish, finishing
 from ._handler import where
 from ._layers import acknowledged_first, logged, recorded
 from ._options import BrokerOptions, Handle, Inherited, RouterOptions
-from ._outcome import Answering, Conclude, concluding, deciding
+from ._outcome import Answering, Conclude, Produce, concluding, deciding
 from ._output import Output, Send, enlisting, routed, straight
 from ._parts import is_batch, parts_of
 from ._pipeline import Choice, Scope, inject, plan_of, select, wrapped
 from ._policy import AckPolicy, settlement_of
 from ._printable import last_words
-from ._publisher import publishers_of
+from ._producing import producing
+from ._publisher import Publisher, publishers_of
 from ._resolver import HookResolver, MessageResolver
+from ._subscriber import Call, PlacedSubscriber
+from ._surroundings import Started
 from ._worker import Keeper, Worker
-
-if TYPE_CHECKING:
-    from ._runtime import Runtime
-    from ._subscriber import Call, Subscriber
 
 __all__ = ["Assembly"]
 
@@ -56,39 +55,40 @@ class Assembly:
     It is the `Binding` of the subscription's messages too: it decodes and rejects them by hand.
     """
 
-    def __init__(self, declared: Subscriber, inherited: Inherited, runtime: Runtime) -> None:
-        if not declared.calls:
+    def __init__(self, placed: PlacedSubscriber, inherited: Inherited, started: Started) -> None:
+        if not placed.declaration.calls:
             raise DeclarationError(
-                f"the subscriber of {declared.source!r} decorates nothing: put it over a handler"
+                f"the subscriber of {placed.source!r} decorates nothing: put it over a handler"
             )
-        self._declared = declared
+        self._name = placed.name
+        self._calls, self._options = placed.declaration.calls, placed.declaration.options
         self._policy = inherited.ack_policy
         self._rules = inherited.supervision.decide
-        self._layers = runtime.layers
-        self._broker = broker = runtime.broker
-        outwards: list[RouterOptions | BrokerOptions] = [*declared.scopes, broker.options]
+        self._layers = started.layers
+        self._around = around = started.around
+        outwards: list[RouterOptions | BrokerOptions] = [*placed.scopes, around.options]
         self._middlewares = [*chain.from_iterable(each.middlewares for each in reversed(outwards))]
         dependencies = [each.dependencies for each in reversed(outwards)]
         self._scope = Scope(
-            resolver=MessageResolver(broker.context, has_middlewares=bool(self._middlewares)),
-            codec=broker.codec,
-            overrides=broker.provider,
-            limiter=CapacityLimiter(declared.options.max_workers),
-            dependencies=[*chain(*dependencies, declared.options.dependencies)],
-            batch=declared.options.batch,
+            resolver=MessageResolver(around.context, has_middlewares=bool(self._middlewares)),
+            codec=around.options.codec,
+            overrides=around.overrides,
+            limiter=CapacityLimiter(self._options.max_workers),
+            dependencies=[*chain(*dependencies, self._options.dependencies)],
+            batch=self._options.batch,
         )
-        self._runtime = runtime
+        self._started = started
         self._send: Send
         self._is_alone = True
         """Whether all that its handlers return leaves by their own broker."""
         self._bury = burying(
-            declared.name, inherited.dead_letter, broker.letter, self._leave, broker.reporter
+            self._name, inherited.dead_letter, around.letter, self._leave, around.reporter
         )
-        if inherited.dead_letter is None and not runtime.adapter.features(declared.source).buries:
-            broker.reporter.graveless(declared.name)
-        self._conclusions = [self._concluding(call) for call in declared.calls]
+        if inherited.dead_letter is None and not started.adapter.features(placed.source).buries:
+            around.reporter.graveless(self._name)
+        self._conclusions = [self._concluding(call) for call in self._calls]
         self._functions = (
-            [] if self.stateful else [inject(call.callee, self._scope) for call in declared.calls]
+            [] if self.stateful else [inject(call.callee, self._scope) for call in self._calls]
         )
 
     @property
@@ -98,13 +98,13 @@ class Assembly:
 
     def open(self, subscription: Subscription) -> None:
         """Compose the way out of what comes by *subscription*, which may publish it itself."""
-        runtime, broker = self._runtime, self._broker
-        send, waits = runtime.send, False
+        started, told = self._started, self._around.reporter.unanswered
+        send, waits = started.send, False
         if isinstance(subscription, Transactional) and subscription.transactional:
-            waits, told = True, broker.reporter.unanswered
-            direct = straight(runtime.connection, told)
-            send = runtime.composed(enlisting(subscription, runtime.connection, direct, told))
-        self._send = send if self._is_alone else routed(send, broker, waits=waits)
+            waits = True
+            direct = straight(started.connection, told)
+            send = started.composed(enlisting(subscription, started.connection, direct, told))
+        self._send = send if self._is_alone else routed(send, self._around.sender, waits=waits)
 
     def worker(self, keeper: Keeper, actor: Any = None) -> Worker:
         """Return a worker for *actor*, an instance of the class; None: for the functions."""
@@ -112,16 +112,11 @@ class Assembly:
         if self.stateful:
             handles = [inject(replace(self._first.callee, call=actor.receive), self._scope)]
         handle, conclude = self._chosen_of(handles)
-        reporter = self._broker.reporter
-        report = partial(reporter.failed, self._declared.name)
-        splits = self._declared.options.on_batch_error == "split"
-        make = (
-            partial(BatchWorker, self._settles, splits=splits)
-            if self._declared.options.batch
-            else Worker
-        )
+        report = partial(self._around.reporter.failed, self._name)
+        splits = self._options.on_batch_error == "split"
+        make = partial(BatchWorker, self._settles, splits=splits) if self._options.batch else Worker
         return make(
-            handle=self._around(handle),
+            handle=self._enclosed(handle),
             conclude=conclude,
             decide=deciding(self._policy, self._answers, report, self._rules),
             finish=self._finishing(),
@@ -132,8 +127,8 @@ class Assembly:
         """Return what makes an actor, its constructor injected from the context."""
         constructor = self._first.constructor
         if constructor is None:
-            raise DeclarationError(f"{self._declared.name} is no actor class")
-        resolver = HookResolver(self._broker.context)
+            raise DeclarationError(f"{self._name} is no actor class")
+        resolver = HookResolver(self._around.context)
         planned = plan_of(constructor, replace(self._scope, resolver=resolver, dependencies=()))
         return partial(planned.bind_scope(limiter=self._scope.limiter), None)
 
@@ -147,7 +142,7 @@ class Assembly:
         for part in parts_of(delivery):
             await finish(part, decide(part.message, error))
         # Last: whatever is wrong with the message, it is out of the way before it is described.
-        self._broker.reporter.quarantined(self._declared.name, delivery.message, error)
+        self._around.reporter.quarantined(self._name, delivery.message, error)
 
     def decode(self, message: Message[Any], /) -> object:
         """Return the plain value of a body; of a batch, a list of them."""
@@ -163,7 +158,7 @@ class Assembly:
                 await self._bury(part, None)
 
     def _finishing(self) -> Finish:
-        return finishing(self._send, self._bury, self._settles, self._broker.reporter)
+        return finishing(self._send, self._bury, self._settles, self._around.reporter)
 
     async def _leave(self, outputs: Sequence[Output], cause: Delivery[Any] | None) -> Confirmation:
         return await self._send(outputs, cause)
@@ -171,8 +166,8 @@ class Assembly:
     @property
     def _answers(self) -> Answering | None:
         """By whom answers go to whoever waits for them; None: nobody is answered."""
-        options = self._declared.options
-        return None if options.no_reply or options.batch else self._broker
+        options = self._options
+        return None if options.no_reply or options.batch else self._around.sender
 
     def _settles(self, error: Exception | None) -> Settlement | None:
         """Say what the policy does for *error*; None also for what only the actor can answer."""
@@ -182,10 +177,10 @@ class Assembly:
 
     @property
     def _first(self) -> Call:
-        return self._declared.calls[0]
+        return self._calls[0]
 
     def _chosen_of(self, handles: Sequence[Handle]) -> tuple[Handle, Conclude]:
-        calls = zip(self._declared.calls, handles, self._conclusions, strict=True)
+        calls = zip(self._calls, handles, self._conclusions, strict=True)
         return select(
             [
                 Choice(call.filter, recorded(call.target, handle), conclude)
@@ -193,24 +188,22 @@ class Assembly:
             ]
         )
 
-    def _around(self, handle: Handle) -> Handle:
+    def _enclosed(self, handle: Handle) -> Handle:
         """Put around *handle* what every message of the subscription passes, outermost last."""
-        options = self._broker.options
+        options = self._around.options
         handle = wrapped(handle, self._middlewares)
-        handle = logged(handle, self._declared.name, self._broker.logger, options.log_level)
+        handle = logged(handle, self._name, self._around.logger, options.log_level)
         if self._policy is AckPolicy.ACK_FIRST:
             handle = acknowledged_first(handle)
         return wrapped(handle, self._layers)
 
     def _concluding(self, call: Call) -> Conclude:
         """Compose what becomes of results: they are published in the order of the decorators."""
-        answers, broker = self._answers, self._broker
+        answers, around = self._answers, self._around
         # A list of results may hold exceptions, of which no encoder can be made.
         returns = Any if self._scope.batch else call.callee.returns
         try:
-            declared = publishers_of(call.target)
-            self._is_alone &= all(each.sender(broker) is broker for each in declared)
-            publishers = [publisher.producing(returns, broker) for publisher in declared]
+            publishers = [self._producing(each, returns) for each in publishers_of(call.target)]
         except DefinitionError as error:
             raise DeclarationError(
                 f"the result of {where(call.target)} can't be published: {error}"
@@ -218,11 +211,17 @@ class Assembly:
         if answers is None:
             return concluding(self._policy, publishers, None)
         try:
-            encode = result_encoder(returns, broker.codec)
+            encode = result_encoder(returns, around.options.codec)
         except DefinitionError:
             # Nobody may ever ask; and the value may be better than what is said of it.
-            encode = broker.codec.encode
-        return concluding(self._policy, publishers, (wrapping(encode, broker.identify), answers))
+            encode = around.options.codec.encode
+        return concluding(self._policy, publishers, (wrapping(encode, around.identify), answers))
+
+    def _producing(self, publisher: Publisher[Any], returns: object) -> Produce:
+        home, target = self._around.home(publisher)
+        self._is_alone &= home.sender is self._around.sender
+        codec, identify = home.options.codec, home.identify
+        return producing(publisher.options, target, returns, codec, identify, home.sender)
 
 
 def _unreported(message: Message[Any], error: Exception, settlement: Settlement | None) -> None:

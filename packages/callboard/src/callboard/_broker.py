@@ -21,14 +21,18 @@ from ._context import ContextRepo
 from ._envelope import content_type_of, envelope, identities
 from ._errors import DeclarationError, NotRunning, RequestFailed
 from ._host import Host
+from ._live import Live
 from ._observer import Observer
 from ._options import DEFAULT_SUPERVISION, BrokerOptions, PublishOptions
 from ._outcome import FAILURE_HEADER
 from ._output import Output, Send
+from ._publisher import PlacedPublisher, Publisher
 from ._reporter import Reporter
 from ._router import Router
 from ._runtime import Runtime
 from ._skin import Skin
+from ._subscriber import PlacedSubscriber
+from ._surroundings import Surroundings
 from ._view import View, unready
 
 __all__ = ["Broker"]
@@ -72,11 +76,6 @@ class Broker(Router, Generic[T]):
         """Those of the same application, itself among them."""
         self.runtime: Runtime | None = None
         self._host: Host | None = None
-
-    @property
-    def broker(self) -> Self:
-        """Itself, as of every router."""
-        return self
 
     @property
     def running(self) -> bool:
@@ -218,7 +217,54 @@ class Broker(Router, Generic[T]):
 
     def tree(self) -> Node:
         """Return the supervision tree as plain data."""
-        return self.started.scope.tree()
+        return self.started.tree()
+
+    @property
+    def live(self) -> Live:
+        """What runs behind it, to its declarations.
+
+        Raises:
+            NotRunning: The broker was not started, or is stopped.
+        """
+        return self.started
+
+    def surroundings(self) -> Surroundings:
+        """Return what running needs of it."""
+        return Surroundings(
+            name=self.name,
+            kind=self.skin,
+            options=self.options,
+            context=self.context,
+            overrides=self.provider,
+            logger=self.logger,
+            events=self.events,
+            reporter=self.reporter,
+            identify=self.identify,
+            sender=self,
+            letter=self.letter,
+            supervision=self.fallback,
+            subscribers=partial(self.placed, PlacedSubscriber),
+            publishers=partial(self.placed, PlacedPublisher),
+            home=self._home,
+            companions=self._companions,
+            loss=lambda: self.loss,
+        )
+
+    def _home(self, publisher: Publisher[Any]) -> tuple[Surroundings, Any]:
+        """Return whose *publisher* is: this broker's, if it is among what is declared here."""
+        brokers: list[Broker[Any]] = [self]
+        if isinstance(root := publisher.outlet.root, Broker):
+            brokers.append(root)  # pyright: ignore[reportUnknownArgumentType] - isinstance can't say of what
+        for broker in brokers:
+            for each in broker.placed(PlacedPublisher):
+                if each.declaration is publisher:
+                    return broker.surroundings(), each.target
+        raise DeclarationError(
+            f"the router of the publisher to {publisher.target!r} belongs to no broker yet"
+        )
+
+    def _companions(self) -> Sequence[Runtime]:
+        return [each.runtime for each in self.companions if each.runtime is not None]
 
     def attach(
         self,
@@ -236,7 +282,12 @@ class Broker(Router, Generic[T]):
             DeclarationError: It is running, or a declaration can't work.
         """
         return self.install(
-            Runtime(self, adapter, listening=listening, graceful_timeout=graceful_timeout)
+            Runtime(
+                self.surroundings(),
+                adapter,
+                listening=listening,
+                graceful_timeout=graceful_timeout,
+            )
         )
 
     def install(self, runtime: Runtime) -> Runtime:
@@ -306,7 +357,7 @@ class Broker(Router, Generic[T]):
     async def _watched(self, runtime: Runtime, child: Child) -> None:
         """Run, and see meanwhile who keeps the event loop from turning."""
         buses = {self.name: self.events}
-        observer = Observer(runtime.scope.tree, buses, logger=self.logger)
+        observer = Observer(runtime.tree, buses, logger=self.logger)
         with observer.watchdog().watching():
             await runtime.scope.run(child)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import anyio
 
@@ -16,10 +16,8 @@ from ._errors import NotRunning
 from ._options import resolve
 from ._output import Output
 from ._pump import size
-
-if TYPE_CHECKING:
-    from ._runtime import Runtime
-    from ._subscriber import Subscriber
+from ._subscriber import PlacedSubscriber
+from ._surroundings import Started
 
 __all__ = ["Reading"]
 
@@ -30,14 +28,17 @@ class Reading:
     It is the `Binding` of these messages. What nobody has asked for by the end is given back.
     """
 
-    def __init__(self, declared: Subscriber, runtime: Runtime) -> None:
-        broker = runtime.broker
-        inherited = resolve(declared.options, *declared.scopes, broker.options)
-        self._declared = declared
-        self._runtime = runtime
-        self._codec = broker.codec
+    def __init__(self, placed: PlacedSubscriber, started: Started) -> None:
+        around = started.around
+        self._placed = placed
+        self._started = started
+        self._codec = around.options.codec
         self._bury = burying(
-            declared.name, inherited.dead_letter, broker.letter, self._send, broker.reporter
+            placed.name,
+            resolve(placed.declaration.options, *placed.scopes, around.options).dead_letter,
+            around.letter,
+            self._send,
+            around.reporter,
         )
         self.subscription: Subscription
         self._failure: Exception | None = None
@@ -58,8 +59,8 @@ class Reading:
             self._mailbox.close()
 
     async def _read(self, child: Child) -> None:
-        source, capacity = self._declared.source, self._declared.options.mailbox
-        async with self._runtime.connection.subscribe(source, capacity) as subscription:
+        source, capacity = self._placed.source, self._placed.declaration.options.mailbox
+        async with self._started.connection.subscribe(source, capacity) as subscription:
             self.subscription = subscription
             if isinstance(subscription, Revocable):
                 subscription.on_recall(self._give_back)
@@ -80,7 +81,7 @@ class Reading:
         except MailboxClosed as error:
             if self._failure is not None:
                 raise self._failure from error
-            raise NotRunning(f"{self._declared.name} has been stopped") from error
+            raise NotRunning(f"{self._placed.name} has been stopped") from error
         self._reader.done()
         delivery.message.binding = self
         return delivery.message
@@ -95,7 +96,7 @@ class Reading:
             await self._bury(message.delivery, None)  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType] - isinstance can't say of what
 
     async def _send(self, outputs: Sequence[Output], cause: Delivery[Any] | None) -> Confirmation:
-        return await self._runtime.send(outputs, cause)
+        return await self._started.send(outputs, cause)
 
     def _give_back(self) -> None:
         """Release what nobody has asked for."""
@@ -103,7 +104,7 @@ class Reading:
             delivery.release()
 
     def _open_mailbox(self) -> None:
-        options, name = self._declared.options, self._declared.name
+        options, name = self._placed.declaration.options, self._placed.name
         self._mailbox: Mailbox[Delivery[Any]] = Mailbox(options.mailbox, size=size, name=name)
         self._reader = self._mailbox.reader()
 
@@ -113,4 +114,4 @@ class Reading:
             taken = await subscription.receive(free, self._mailbox.free_bytes)
             self._mailbox.put_many(taken)
             for delivery in taken:
-                self._runtime.broker.reporter.left(delivery)
+                self._started.around.reporter.left(delivery)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from ._errors import DeclarationError
+from ._live import Live
 from ._options import Inherited, Middleware, PublisherOptions, RouterOptions, SubscriberOptions
-from ._publisher import Publisher
-from ._subscriber import Subscriber
+from ._publisher import PlacedPublisher, Publisher
+from ._subscriber import PlacedSubscriber, Subscriber
 from ._takes import takes
 
-if TYPE_CHECKING:
-    from ._broker import Broker
-
 __all__ = ["Router"]
+
+D = TypeVar("D", PlacedSubscriber, PlacedPublisher)
 
 
 class Router:
@@ -38,30 +38,34 @@ class Router:
     @property
     def subscribers(self) -> Sequence[Subscriber]:
         """Those declared here and on the routers that are included, in order."""
-        return [each for each in self.placed(self) if isinstance(each, Subscriber)]
+        return [each.declaration for each in self.placed(PlacedSubscriber)]
 
     @property
     def publishers(self) -> Sequence[Publisher[Any]]:
         """Those declared here and on the routers that are included, in order."""
-        return [each for each in self.placed(self) if isinstance(each, Publisher)]
+        return [each.declaration for each in self.placed(PlacedPublisher)]
 
     @property
-    def broker(self) -> Broker[Any]:
-        """The broker that it has been included in, the last one if there are several.
+    def root(self) -> Router:
+        """The outermost router that it has been included in, the last one if there are several.
+
+        It is the broker, if there is one; it may be this very router.
+        """
+        return self if self._parent is None else self._parent.root
+
+    @property
+    def live(self) -> Live:
+        """What runs the broker that it has been included in, the last one if there are several.
 
         Raises:
             DeclarationError: There is none yet.
+            NotRunning: The broker does not run.
         """
         if self._parent is None:
             raise DeclarationError(
                 "this router belongs to no broker yet: broker.include_router(router)"
             )
-        return self._parent.broker
-
-    @property
-    def around(self) -> Sequence[RouterOptions]:
-        """What it and the routers around it say, outwards; nothing, of a broker."""
-        return () if self._parent is None else (self.scope, *self._parent.around)
+        return self._parent.live
 
     def include_router(
         self,
@@ -127,19 +131,18 @@ class Router:
         if isinstance(options.dead_letter, str):
             self.check_address(options.dead_letter.replace("{address}", "address"))
 
-    def placed(
-        self, root: Router, scopes: Sequence[RouterOptions] = ()
-    ) -> Iterator[Subscriber | Publisher[Any]]:
-        """Return what is declared here, as it is seen from *root*."""
+    def placed(self, kind: type[D], scopes: Sequence[RouterOptions] = ()) -> list[D]:
+        """Return what of *kind* is declared here and on the routers that are included, in order.
+
+        As it is seen from outside of *scopes*: what routers say, from the nearest outwards.
+        """
+        found: list[D] = []
         for each in self._declared:
             if isinstance(each, Router):
-                yield from each.placed(root, (each.scope, *scopes))
-            else:
-                yield (
-                    each.placed(scopes)
-                    if isinstance(each, Subscriber)
-                    else each.placed(scopes, root)
-                )
+                found += each.placed(kind, (each.scope, *scopes))
+            elif isinstance(placed := each.placed(scopes), kind):
+                found.append(placed)
+        return found
 
     def routers(self) -> Iterator[Router]:
         """Return the routers that are included, and those that are included in them."""

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from math import inf
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from callboard_actors import Child, ChildSpec, Mailbox, Reader, Supervisor, lifecycle, serve
 from callboard_brokers import Counting, Delivery, Revocable, Subscription
@@ -22,11 +22,9 @@ from ._options import DEFAULT_SUPERVISION, resolve
 from ._parts import parts_of, size_of
 from ._printable import text_of
 from ._pump import Meter, pump, pump_batches, size
+from ._subscriber import PlacedSubscriber
+from ._surroundings import Started
 from ._worker import Keeper, Worker
-
-if TYPE_CHECKING:
-    from ._runtime import Runtime
-    from ._subscriber import Subscriber
 
 __all__ = ["Running"]
 
@@ -40,23 +38,23 @@ class Running:
     other messages nothing. When it gives up, what it held is released.
     """
 
-    def __init__(self, declared: Subscriber, runtime: Runtime) -> None:
-        inherited = resolve(declared.options, *declared.scopes, runtime.broker.options)
+    def __init__(self, placed: PlacedSubscriber, started: Started) -> None:
+        around, options = started.around, placed.declaration.options
+        inherited = resolve(options, *placed.scopes, around.options)
         if inherited.supervision is DEFAULT_SUPERVISION:
-            inherited = replace(inherited, supervision=runtime.broker.fallback)
-        self._declared = declared
-        self._options = declared.options
+            inherited = replace(inherited, supervision=around.supervision)
+        self._placed = placed
+        self._options = options
         self._supervision = inherited.supervision
         self.on_give_up = inherited.supervision.on_give_up
-        self._runtime = runtime
-        self._assembly = Assembly(declared, inherited, runtime)
+        self._started = started
+        self._assembly = Assembly(placed, inherited, started)
         self.subscription: Subscription
         self._meter = Meter()
         self._seen: list[tuple[Delivery[Any] | None, int]] = [(None, 0)] * self._options.max_workers
-        report = partial(runtime.broker.reporter.unordered, declared.name)
-        self._lane = lane_of(declared.options, runtime.broker.skin.partition, report)
+        report = partial(around.reporter.unordered, placed.name)
+        self._lane = lane_of(options, around.kind.partition, report)
         self._keepers: dict[int, LaneKeeper] = {}
-        options = declared.options
         # One worker keeps the order of batches that hold messages of any lane.
         mixed = options.max_workers == 1 and options.ordered_by != "partition"
         group: Lane = _alike if self._lane is None or mixed else self._lane
@@ -76,8 +74,8 @@ class Running:
         A worker that stops for good stops the whole: what it would not handle, the source gives
         back to the broker.
         """
-        notify = self._runtime.broker.events
-        supervision, drain = self._supervision, self._runtime.drain
+        notify = self._started.around.events
+        supervision, drain = self._supervision, self._started.drain
         run = self._act if self._assembly.stateful else self._work
         workers = Supervisor(
             [
@@ -120,8 +118,8 @@ class Running:
         options = self._options
         in_hand = options.batch_size if options.batch else 1
         capacity = options.mailbox + options.max_workers * in_hand
-        connection = self._runtime.connection
-        async with connection.subscribe(self._declared.source, capacity) as subscription:
+        connection = self._started.connection
+        async with connection.subscribe(self._placed.source, capacity) as subscription:
             self.subscription = subscription
             if isinstance(subscription, Revocable):
                 subscription.on_recall(self._recall)
@@ -173,7 +171,7 @@ class Running:
             self._mailbox.purge(lambda each: each is delivery)
 
     def _keeper(self, reader: Reader[Delivery[Any]]) -> LaneKeeper:
-        source, parked = self.subscription, self._runtime.broker.reporter.parked
+        source, parked = self.subscription, self._started.around.reporter.parked
         count = source.count_failure if isinstance(source, Counting) else usual_delay
         return LaneKeeper(self._assembly, self._lane, self._mailbox, reader, count, parked)
 
@@ -233,8 +231,8 @@ class Running:
             lane=shard_of(self._lane, workers) if sharded else self._lane if workers > 1 else None,
             kin=self._kin if sharded or workers == 1 else None,
             shards=workers if sharded else 1,
-            notify=self._runtime.broker.events,
-            name=self._declared.name,
+            notify=self._started.around.events,
+            name=self._placed.name,
         )
         self._readers = [self._mailbox.reader(n if sharded else 0) for n in range(workers)]
         self._mailbox.put_many(waiting)

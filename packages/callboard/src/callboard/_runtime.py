@@ -5,24 +5,24 @@ Should the connection be replaced (not merely reconnect), what hangs on it is st
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from math import inf
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import anyio
 from anyio.lowlevel import current_token
 
-from callboard_actors import Child, ChildSpec, Decision, GaveUp, Supervisor
-from callboard_brokers import Adapter, Connection
+from callboard_actors import Child, ChildSpec, Decision, GaveUp, Node, Supervisor
+from callboard_brokers import Adapter, Connection, Message, Subscription
 
-from ._errors import NotRunning
-from ._options import Middleware
-from ._output import Layer, Send, composed, straight
+from ._envelope import envelope
+from ._errors import DeclarationError, NotRunning
+from ._options import Middleware, PublishOptions
+from ._output import Layer, Output, Send, composed, straight
+from ._reading import Reading
 from ._subscriptions import Subscriptions
+from ._surroundings import Surroundings
 from ._view import View, seen_from
-
-if TYPE_CHECKING:
-    from ._broker import Broker
 
 __all__ = ["Runtime", "hush", "is_lost"]
 
@@ -45,20 +45,22 @@ class Runtime:
 
     def __init__(
         self,
-        broker: Broker[Any],
+        around: Surroundings,
         adapter: Adapter[Any, Any],
         *,
         listening: bool,
         graceful_timeout: float | None = None,
     ) -> None:
-        self.broker = broker
+        self.around = around
         self.adapter = adapter
         self._connection: Connection[Any, Any] | None = None
         self._send: Send | None = None
         self._loop = current_token()
-        total = broker.options.graceful_timeout if graceful_timeout is None else graceful_timeout
+        total = around.options.graceful_timeout if graceful_timeout is None else graceful_timeout
         self.drain = HANDLERS * total
         """Seconds that handlers have to finish when they are stopped."""
+        self._targets: dict[object, Any] = {}
+        """Where publishers lead."""
         self.subscriptions = Subscriptions(self)
         if listening:  # what can't work is found before anything is connected
             self.subscriptions.assemble()
@@ -79,8 +81,8 @@ class Runtime:
             "rest_for_one",
             intensity=1,
             period=60.0,
-            name=broker.name,
-            notify=broker.events,
+            name=around.name,
+            notify=around.events,
         )
 
     @property
@@ -111,22 +113,70 @@ class Runtime:
         Raises:
             NotRunning: Its event loop has ended.
         """
-        return seen_from(self._loop, lambda: View(tree=self.scope.tree(), now=anyio.current_time()))
+        return seen_from(self._loop, lambda: View(tree=self.tree(), now=anyio.current_time()))
+
+    def tree(self) -> Node:
+        """Return its supervision tree as plain data."""
+        return self.scope.tree()
+
+    @property
+    def awaited(self) -> bool:
+        """Whether more of its subscriptions are about to start."""
+        return self.subscriptions.awaited
+
+    async def start(self, declaration: object, /) -> None:
+        """Start a subscriber alone; return when it is up."""
+        await self.subscriptions.start(declaration)
+
+    async def stop(self, declaration: object, /) -> None:
+        """Stop a subscriber alone, in good order; nothing, if it does not run."""
+        await self.subscriptions.stop(declaration)
+
+    def running(self, declaration: object, /) -> bool:
+        """Whether a subscriber is up, and nobody stops it."""
+        return self.subscriptions.running(declaration)
+
+    def reader(self, declaration: object, /) -> Callable[[], Awaitable[Message[Any]]]:
+        """Return what waits for the next message of a subscriber that is read by hand."""
+        active = self.subscriptions.active(declaration)
+        if not isinstance(active, Reading):
+            raise DeclarationError("the subscriber was started with a handler")
+        return active.take
+
+    def subscription(self, declaration: object, /) -> Subscription:
+        """Return what the adapter reads with."""
+        return self.subscriptions.active(declaration).subscription
+
+    async def publish(
+        self, declaration: object, message: object, options: PublishOptions, /
+    ) -> None:
+        """Publish *message* to where a publisher leads; return when the broker has it."""
+        around = self.around
+        own = envelope(message, options, around.options.codec.encode, around.identify)
+        output = Output(around.sender, self._target_of(declaration), own, "own")
+        sent = await self.send([output], None)
+        await sent.wait()
+
+    def _target_of(self, publisher: object) -> Any:
+        if publisher not in self._targets:  # it was declared since
+            placed = self.around.publishers()
+            self._targets = {each.declaration: each.target for each in placed}
+        return self._targets[publisher]
 
     def _here(self, part: T | None) -> T:
         if part is None:
-            raise NotRunning(f"{self.broker.name} is not connected at the moment")
+            raise NotRunning(f"{self.around.name} is not connected at the moment")
         return part
 
     async def _connect(self, child: Child) -> None:
-        child.details = lambda: self.broker.loss
+        child.details = self.around.loss
         with child.unless_stopped():
             await self._hold(child)
 
     async def _hold(self, child: Child) -> None:
         async with self.adapter.connect() as connection:
             self._connection = connection
-            self._send = self.composed(straight(connection, self.broker.reporter.unanswered))
+            self._send = self.composed(straight(connection, self.around.reporter.unanswered))
             try:
                 child.ready()
                 await child.stopping()

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from copy import copy
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeAlias, TypeVar, overload
+from typing import Any, ParamSpec, Self, TypeAlias, TypeVar, overload
 
 from anyio import move_on_after
 
@@ -17,19 +16,22 @@ from callboard_di import Callee, Identity, PlanError, plan
 
 from ._elements import elements_of
 from ._errors import DeclarationError, NotRunning
-from ._handler import Handler, handler_of, receive_of, refuse_unbound, signature_of, where
+from ._handler import (
+    ActorClass,
+    Handler,
+    handler_of,
+    receive_of,
+    refuse_unbound,
+    signature_of,
+    where,
+)
+from ._live import Live, Outlet
 from ._options import RouterOptions, SubscriberOptions, prefixed
-from ._reading import Reading
 from ._resolver import AnyResolver
 
-if TYPE_CHECKING:
-    from ._handler import ActorClass
-    from ._router import Router
-    from ._subscriptions import Subscriptions
+__all__ = ["Call", "Filter", "PlacedSubscriber", "Subscriber"]
 
-__all__ = ["Call", "Filter", "Subscriber"]
-
-A = TypeVar("A", bound="ActorClass")
+A = TypeVar("A", bound=ActorClass)
 P = ParamSpec("P")
 R = TypeVar("R")
 Filter: TypeAlias = Callable[[Message[Any]], bool | Awaitable[bool]]
@@ -68,16 +70,14 @@ class Subscriber:
         self,
         source: Any,
         options: SubscriberOptions,
-        router: Router,
+        outlet: Outlet,
         siblings: Sequence[object] = (),
     ) -> None:
         self.source = source
         self.options = options
-        self.scopes: Sequence[RouterOptions] = ()
-        """What the routers around it say, from the nearest outwards; without its broker."""
         self.calls: list[Call] = []
         self._siblings = siblings
-        self._router = router
+        self._outlet = outlet
 
     async def start(self) -> None:
         """Start it alone, on a broker that is connected: it is read by hand, or calls its handlers.
@@ -86,21 +86,21 @@ class Subscriber:
             NotRunning: The broker is not running, or it was stopped meanwhile.
             DeclarationError: It runs already.
         """
-        await self._subscriptions.start(self._seen)
+        await self._outlet.live.start(self)
 
     async def stop(self) -> None:
         """Stop it alone: the intake, then the handlers when nothing is left; if it runs.
 
         If cancelled, it stops hard.
         """
-        if self._router.broker.runtime is not None:
-            await self._subscriptions.stop(self)
+        if (live := self._live) is not None:
+            await live.stop(self)
 
     @property
     def running(self) -> bool:
         """Whether it is up, with its broker or alone, and nobody stops it."""
-        runtime = self._router.broker.runtime
-        return runtime is not None and runtime.subscriptions.running(self)
+        live = self._live
+        return live is not None and live.running(self)
 
     async def get_one(self, *, timeout: float | None = 5.0) -> Message[Any] | None:  # noqa: ASYNC109 - as users know it
         """Return the next message, or None after *timeout* seconds; it has to be settled by hand.
@@ -109,9 +109,9 @@ class Subscriber:
             DeclarationError: It has handlers, which get the messages.
             NotRunning: It is not running, or has been stopped meanwhile.
         """
-        reading = self._reading()
+        take = self._reader()
         with move_on_after(timeout):
-            return await reading.take()
+            return await take()
         return None
 
     @property
@@ -121,11 +121,11 @@ class Subscriber:
         Raises:
             NotRunning: It is not running.
         """
-        return self._subscriptions.active(self).subscription
+        return self._outlet.live.subscription(self)
 
     def __aiter__(self) -> AsyncIterator[Message[Any]]:
         """Go through the messages until it is stopped; each has to be settled by hand."""
-        return _Messages(self._reading())
+        return _Messages(self._reader())
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -140,45 +140,29 @@ class Subscriber:
         await self.stop()
 
     @property
-    def _subscriptions(self) -> Subscriptions:
-        return self._router.broker.started.subscriptions
+    def _live(self) -> Live | None:
+        """What runs its broker; None: that does not run."""
+        try:
+            return self._outlet.live
+        except NotRunning:
+            return None
 
-    @property
-    def _seen(self) -> Subscriber:
-        """It, as its broker sees it."""
-        subscribers = self._router.broker.subscribers
-        return next(each for each in subscribers if each.calls is self.calls)
-
-    def _reading(self) -> Reading:
+    def _reader(self) -> Callable[[], Awaitable[Message[Any]]]:
         if self.calls:
             raise DeclarationError(
                 f"{self.name} has a handler, which gets its messages; read those of a subscriber"
                 " without one"
             )
-        active = self._subscriptions.active(self)
-        if not isinstance(active, Reading):
-            raise DeclarationError(f"{self.name} was started with a handler")
-        return active
+        return self._outlet.live.reader(self)
 
-    def placed(self, scopes: Sequence[RouterOptions]) -> Subscriber:
-        """Return it as it is seen from outside of *scopes*; its handlers are the same."""
-        if not scopes:
-            return self
-        seen = copy(self)
-        seen.source = prefixed(self.source, scopes)
-        seen.scopes = scopes
-        return seen
-
-    @property
-    def in_schema(self) -> bool:
-        """Whether it is described in documents."""
-        scopes = all(each.include_in_schema for each in self.scopes)
-        return scopes and self.options.include_in_schema
+    def placed(self, scopes: Sequence[RouterOptions]) -> PlacedSubscriber:
+        """Return it with what *scopes* say, the routers around it from the nearest outwards."""
+        return PlacedSubscriber(self, prefixed(self.source, scopes), scopes)
 
     @property
     def name(self) -> str:
         """What the log and the supervision tree call it: the first handler and the source."""
-        return f"{self.calls[0].name if self.calls else 'nobody'}({self.source.address})"
+        return self.placed(()).name
 
     # A class is a callable as well; checkers take the first that fits, which is what is meant.
     @overload
@@ -232,7 +216,7 @@ class Subscriber:
     def _call(self, target: Any, condition: Filter | None) -> Call:
         """Read the signatures of *target*, and find what is wrong whatever the context holds."""
         call = _read(target, condition)
-        resolver = AnyResolver(self.source.address if self._router.complete else None)
+        resolver = AnyResolver(self.source.address if self._outlet.complete else None)
         try:
             planned = plan(call.callee, resolver=resolver, dependencies=self.options.dependencies)
             if call.constructor is not None:
@@ -244,18 +228,41 @@ class Subscriber:
         return call
 
 
+@dataclass(frozen=True, eq=False)
+class PlacedSubscriber:
+    """A subscriber, and what the routers around it say of it."""
+
+    declaration: Subscriber
+    source: Any
+    """As it is called outside of all of them."""
+    scopes: Sequence[RouterOptions] = ()
+    """What each says, from the nearest outwards; without the broker."""
+
+    @property
+    def name(self) -> str:
+        """What the log and the supervision tree call it: the first handler and the source."""
+        calls = self.declaration.calls
+        return f"{calls[0].name if calls else 'nobody'}({self.source.address})"
+
+    @property
+    def in_schema(self) -> bool:
+        """Whether it is described in documents."""
+        scopes = all(each.include_in_schema for each in self.scopes)
+        return scopes and self.declaration.options.include_in_schema
+
+
 class _Messages:
     """Goes through what is read by hand."""
 
-    def __init__(self, reading: Reading) -> None:
-        self._reading = reading
+    def __init__(self, take: Callable[[], Awaitable[Message[Any]]]) -> None:
+        self._take = take
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Message[Any]:
         try:
-            return await self._reading.take()
+            return await self._take()
         except NotRunning:
             raise StopAsyncIteration from None
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from math import inf
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import anyio
 
@@ -32,11 +32,9 @@ from ._host import GRACE, Claims
 from ._printable import last_words
 from ._reading import Reading
 from ._running import Running
+from ._subscriber import PlacedSubscriber
+from ._surroundings import Started
 from ._view import last_standing
-
-if TYPE_CHECKING:
-    from ._runtime import Runtime
-    from ._subscriber import Subscriber
 
 __all__ = ["Subscriptions"]
 
@@ -47,11 +45,11 @@ PAUSES: Final = Backoff(first=30.0, min=60.0, max=600.0, jitter="none", reset_af
 class Subscriptions:
     """Runs subscribers of one broker: those that start with it, and others one by one."""
 
-    def __init__(self, runtime: Runtime) -> None:
-        self._runtime = runtime
-        self._broker = runtime.broker
-        self._places: dict[int, _Place] = {}
-        """By the list of handlers, which is the same from everywhere."""
+    def __init__(self, started: Started) -> None:
+        self._started = started
+        self._around = started.around
+        self._places: dict[object, _Place] = {}
+        """By their declarations."""
         self._claims = Claims()
         self._tree: Supervisor | None = None
         self._child: Child | None = None
@@ -79,16 +77,16 @@ class Subscriptions:
             DeclarationError: A declaration can't work.
         """
         self._expected = True
-        seen: set[int] = set()
-        for declared in self._broker.subscribers:
-            if id(declared.calls) in seen:
+        seen: set[object] = set()
+        for placed in self._around.subscribers():
+            if placed.declaration in seen:
                 raise DeclarationError(
-                    f"{declared.name} is in {self._broker.name} twice, since its router was"
+                    f"{placed.name} is in {self._around.name} twice, since its router was"
                     " included twice: make a router for each"
                 )
-            seen.add(id(declared.calls))
-            if declared.options.persistent:
-                self._place(declared, Running)
+            seen.add(placed.declaration)
+            if placed.declaration.options.persistent:
+                self._place(placed, Running)
 
     async def start_all(self) -> None:
         """Start what starts with the broker and does not run; return when it is up.
@@ -101,15 +99,16 @@ class Subscriptions:
         """
         self.assemble()
         async with self._claims.claim(self._undo, self._undo_hard):
-            for declared in self._broker.subscribers:
-                if declared.options.persistent:
-                    place = self._place(declared, Running)
+            for placed in self._around.subscribers():
+                if placed.declaration.options.persistent:
+                    place = self._place(placed, Running)
                     place.joint |= not place.begun
                     await self._start(place)
 
-    async def start(self, declared: Subscriber) -> None:
-        """Start *declared*, whatever else runs; with handlers it runs, without it is read."""
-        place = self._place(declared, Running if declared.calls else Reading)
+    async def start(self, declaration: object) -> None:
+        """Start *declaration*, whatever else runs; with handlers it runs, without it is read."""
+        placed = self._placed(declaration)
+        place = self._place(placed, Running if placed.declaration.calls else Reading)
         if place.leaving:
             raise NotRunning(
                 f"{place.name} is being stopped; start it again when that has returned"
@@ -120,12 +119,12 @@ class Subscriptions:
         if place.leaving:
             raise NotRunning(f"{place.name} was stopped before it was up")
 
-    async def stop(self, declared: Subscriber) -> None:
-        """Stop *declared* in good order, alone; nothing, if it does not run.
+    async def stop(self, declaration: object) -> None:
+        """Stop *declaration* in good order, alone; nothing, if it does not run.
 
         If cancelled, it is stopped hard.
         """
-        place = self._places.get(id(declared.calls))
+        place = self._places.get(declaration)
         if place is not None and place.begun:
             await self._stop(place)
 
@@ -139,15 +138,16 @@ class Subscriptions:
             self._child.stop()
             await self._silent.wait()
 
-    def active(self, declared: Subscriber) -> Running | Reading:
-        """Return what *declared* runs as.
+    def active(self, declaration: object) -> Running | Reading:
+        """Return what *declaration* runs as.
 
         Raises:
             NotRunning: It was not started.
         """
-        place = self._places.get(id(declared.calls))
+        place = self._places.get(declaration)
         if place is None or not place.begun:
-            raise NotRunning(f"{declared.name} is not running: `await subscriber.start()`")
+            name = self._placed(declaration).name
+            raise NotRunning(f"{name} is not running: `await subscriber.start()`")
         return place.active
 
     @property
@@ -155,22 +155,25 @@ class Subscriptions:
         """Whether more of them are about to start."""
         return bool(self._claims.open) or (self._expected and not self._claims.kept)
 
-    def running(self, declared: Subscriber) -> bool:
-        """Whether *declared* is up, and nobody stops it."""
-        place = self._places.get(id(declared.calls))
+    def running(self, declaration: object) -> bool:
+        """Whether *declaration* is up, and nobody stops it."""
+        place = self._places.get(declaration)
         return place is not None and place.up and not place.leaving
 
-    def _place(self, declared: Subscriber, make: type[Running | Reading]) -> _Place:
-        """Return the place of *declared*; one with a name that no other has, if it has none yet.
+    def _placed(self, declaration: object) -> PlacedSubscriber:
+        return next(each for each in self._around.subscribers() if each.declaration is declaration)
+
+    def _place(self, placed: PlacedSubscriber, make: type[Running | Reading]) -> _Place:
+        """Return the place of *placed*; one with a name that no other has, if it has none yet.
 
         Several subscribers of an address may have handlers of one name.
         """
-        key = id(declared.calls)
+        key = placed.declaration
         if key not in self._places:
             taken = {place.name for place in self._places.values()}
-            names = (f"{declared.name}-{n}" if n > 1 else declared.name for n in count(1))
+            names = (f"{placed.name}-{n}" if n > 1 else placed.name for n in count(1))
             name = next(name for name in names if name not in taken)
-            self._places[key] = _Place(key, name, make(declared, self._runtime))
+            self._places[key] = _Place(key, name, make(placed, self._started))
         return self._places[key]
 
     async def _start(self, place: _Place) -> None:
@@ -209,12 +212,12 @@ class Subscriptions:
 
     def _is_last(self, place: _Place) -> bool:
         """Whether no other subscription of the application is left that runs, or will."""
-        runtimes = [each.runtime for each in self._broker.companions if each.runtime is not None]
-        if any(runtime.subscriptions.awaited for runtime in runtimes):
+        companions = self._around.companions()
+        if any(each.awaited for each in companions):
             return False
-        mine = self._runtime
+        mine = self._started
         return last_standing(
-            [(each.scope.tree(), place.name if each is mine else None) for each in runtimes]
+            [(each.tree(), place.name if each is mine else None) for each in companions]
         )
 
     def _hear(self, event: Event) -> None:
@@ -227,19 +230,19 @@ class Subscriptions:
             event = Event("subscription.down", event.path, told)
         elif event.name == "actor.started" and event.path in self._down:
             self._down.discard(event.path)
-            self._broker.events(Event("subscription.up", event.path))
-        self._broker.events(event)
+            self._around.events(Event("subscription.up", event.path))
+        self._around.events(event)
 
     async def _plant(self, place: _Place) -> None:
         if self._tree is None:
-            raise NotRunning(f"{self._broker.name} is not connected yet")
+            raise NotRunning(f"{self._around.name} is not connected yet")
         try:
             await self._tree.start_child(self._spec(place), keep=True)
             place.up = True
         except SupervisorStopped:
             if not place.leaving:
                 raise NotRunning(
-                    f"{self._broker.name} was stopped before {place.name} was up"
+                    f"{self._around.name} was stopped before {place.name} was up"
                 ) from None
 
     async def _stop(self, place: _Place) -> None:
@@ -292,7 +295,7 @@ class Subscriptions:
 class _Place:
     """Where a subscriber runs, from its assembly to the end of its stop."""
 
-    key: int
+    key: object
     name: str
     active: Running | Reading
     begun: bool = False

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from callboard_actors import Event
 from callboard_brokers import DestinationError, Flushing, Message
@@ -33,13 +33,11 @@ from ._errors import DeclarationError
 from ._options import BrokerOptions, PublisherOptions, PublishOptions, SubscriberOptions
 from ._publisher import Publisher
 from ._router import Router
+from ._runtime import Runtime
 from ._skin import Skin
-from ._subscriber import Subscriber
+from ._subscriber import PlacedSubscriber, Subscriber
 from ._takes import part, sends, takes, takes_names
 from .testing import TestApp, TestBroker
-
-if TYPE_CHECKING:
-    from ._runtime import Runtime
 
 __all__ = [
     "KafkaBroker",
@@ -160,7 +158,7 @@ class KafkaRouter(Router):
         Raises:
             DeclarationError: Its group has subscribers here that it can't be together with.
         """
-        _check_groups([*(each.source for each in self.subscribers), source])
+        _check_groups([*(each.source for each in self.placed(PlacedSubscriber)), source])
         return super().add_subscriber(source, options)
 
     @takes(KafkaPublication)
@@ -241,7 +239,9 @@ class KafkaBroker(Broker[KafkaTarget], KafkaRouter):
 
     def install(self, runtime: Runtime) -> Runtime:
         """Act through *runtime* from now on; see `Broker.install`."""
-        _check_groups([each.source for each in self.subscribers])  # those of its routers too
+        _check_groups(
+            [each.source for each in self.placed(PlacedSubscriber)]
+        )  # those of its routers too
         return super().install(runtime)
 
     def _report(self, name: str, attributes: Mapping[str, object]) -> None:

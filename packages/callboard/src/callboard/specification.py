@@ -26,9 +26,9 @@ from callboard_validation import DefinitionError, Parameter, json_schema, spread
 from ._app import App
 from ._broker import Broker
 from ._elements import elements_of
-from ._publisher import Publisher, publishers_of, result_element
+from ._publisher import PlacedPublisher, Publisher, publishers_of, result_element
 from ._resolver import AnyResolver
-from ._subscriber import Call, Subscriber
+from ._subscriber import Call, PlacedSubscriber, Subscriber
 
 __all__ = ["AsyncAPI", "Specification"]
 
@@ -106,9 +106,9 @@ def _servers(broker: Broker[Any]) -> list[Server]:
 
 
 def _receiving(broker: Broker[Any], servers: list[Server]) -> Iterator[Operation]:
-    for subscriber in broker.subscribers:
-        if subscriber.in_schema and subscriber.calls:
-            source = subscriber.source
+    for placed in broker.placed(PlacedSubscriber):
+        subscriber, source = placed.declaration, placed.source
+        if placed.in_schema and subscriber.calls:
             several = source.addresses if isinstance(source, _Several) else [source.address]
             for address in several:
                 yield Operation(
@@ -151,17 +151,17 @@ def _reply(subscriber: Subscriber) -> Reply | None:
 
 
 def _sending(broker: Broker[Any], servers: list[Server]) -> Iterator[Operation]:
-    for publisher in broker.publishers:
-        options = publisher.options
-        if publisher.in_schema:
+    for placed in broker.placed(PlacedPublisher):
+        options = placed.declaration.options
+        if placed.in_schema:
             yield Operation(
                 action="send",
                 channel=Channel(
-                    address=publisher.target.address,
+                    address=placed.target.address,
                     handlers=["Publisher"],
                     title=options.title,
                     description=options.description,
-                    messages=_published(publisher),
+                    messages=_published(placed.declaration),
                     servers=servers,
                 ),
             )

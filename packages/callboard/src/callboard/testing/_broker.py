@@ -18,7 +18,7 @@ from callboard._broker import Broker
 from callboard._errors import DeclarationError
 from callboard._handler import Handler
 from callboard._host import Host
-from callboard._publisher import Publisher
+from callboard._publisher import PlacedPublisher, Publisher
 from callboard._runtime import Runtime, hush
 from callboard_actors import Child, ChildSpec, Supervisor
 from callboard_brokers.memory import Memory
@@ -76,7 +76,7 @@ class TestBroker(Generic[Yields]):
         try:
             self._runtimes = [self._enlist(broker, witness) for broker in self._brokers]
             children = [
-                ChildSpec(f"{runtime.broker.name}-{n}", runtime.scope.run, drain=inf)
+                ChildSpec(f"{runtime.around.name}-{n}", runtime.scope.run, drain=inf)
                 for n, runtime in enumerate(self._runtimes, 1)
             ]
             self._host = Host(partial(_inside, Supervisor(children, name="test")))
@@ -135,9 +135,9 @@ class _TestRuntime(Runtime):
         self.layers = (witness.attending,)
         self.send_layers = (
             awaiting(witness),
-            recording(lambda: broker.publishers, broker.codec),
+            recording(partial(broker.placed, PlacedPublisher), broker.codec),
         )
-        super().__init__(broker, memory, listening=listening)
+        super().__init__(broker.surroundings(), memory, listening=listening)
 
     @property
     def connection(self) -> Any:

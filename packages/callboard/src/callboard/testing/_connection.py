@@ -10,7 +10,7 @@ from typing import Any
 from callboard._envelope import content_type_of
 from callboard._outcome import FAILURE_HEADER
 from callboard._output import Layer, Output, Send
-from callboard._publisher import Publisher
+from callboard._publisher import PlacedPublisher
 from callboard_brokers import (
     Confirmation,
     Counting,
@@ -27,7 +27,7 @@ from ._witness import INSIDE, Witness
 __all__ = ["WatchedConnection", "awaiting", "recording"]
 
 
-def recording(publishers: Callable[[], Sequence[Publisher[Any]]], codec: Codec) -> Layer:
+def recording(publishers: Callable[[], Sequence[PlacedPublisher]], codec: Codec) -> Layer:
     """Return the layer in which publishers remember what a reader of their address would decode."""
 
     def layer(send: Send) -> Send:
@@ -45,17 +45,18 @@ def recording(publishers: Callable[[], Sequence[Publisher[Any]]], codec: Codec) 
     return layer
 
 
-def _record(outputs: Sequence[Output], publishers: Sequence[Publisher[Any]], codec: Codec) -> None:
+def _record(outputs: Sequence[Output], publishers: Sequence[PlacedPublisher], codec: Codec) -> None:
     for output in outputs:
         for publisher in publishers:
-            if publisher.recorder is None or publisher.target.address != output.target.address:
+            recorder = publisher.declaration.recorder
+            if recorder is None or publisher.target.address != output.target.address:
                 continue
             message = output.message
             try:
                 body = codec.decode(message.body, content_type_of(message))
             except ValidationError:
                 body = message.body
-            publisher.recorder.record(body)
+            recorder.record(body)
 
 
 def awaiting(witness: Witness) -> Layer:

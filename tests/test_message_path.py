@@ -18,10 +18,10 @@ PACKAGES = Path(__file__).parents[1] / "packages"
 
 HOPS = [
     ("1 receive", "callboard_brokers/memory/_subscription.py"),
-    ("2 pump", "callboard/_pump.py"),
+    ("2 pump", "callboard/run/_pump.py"),
     ("3 mailbox", "callboard_actors/mailbox/_mailbox.py"),
     ("4 actor loop", "callboard_actors/system/_actor.py"),
-    ("5 worker", "callboard/_worker.py"),
+    ("5 worker", "callboard/handle/_worker.py"),
     ("6 middlewares", "tests/test_message_path.py"),
     ("7 plan", "callboard_di/_plan.py"),
     ("8 handler", "tests/test_message_path.py"),
@@ -134,6 +134,6 @@ async def test_a_message_passes_at_most_twenty_functions_in_ten_files(trace: Tra
 
 
 def test_the_worker_is_short_enough_to_be_read_first() -> None:
-    worker = PACKAGES / "callboard" / "src" / "callboard" / "_worker.py"
+    worker = PACKAGES / "callboard" / "src" / "callboard" / "handle" / "_worker.py"
 
     assert len(worker.read_text().splitlines()) <= 80

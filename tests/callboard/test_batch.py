@@ -24,7 +24,7 @@ from callboard import (
     NackMessage,
     TestBroker,
 )
-from callboard._batch import Batcher
+from callboard.handle._batch import Batcher
 from callboard.kafka import KafkaBroker, TestKafkaBroker
 from callboard.specification import AsyncAPI
 from callboard_brokers import BatchMessage, Delivery, Settlement

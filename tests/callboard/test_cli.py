@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from callboard._cli import cli
+from callboard.command._cli import cli
 
 TERMINAL = {**os.environ, "TERM": "xterm", "COLUMNS": "100", "LINES": "30"}
 SCREEN_BEFORE = "\x1b[?1049l"

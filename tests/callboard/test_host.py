@@ -7,7 +7,7 @@ import pytest
 from anyio import create_task_group, wait_all_tasks_blocked
 
 from callboard import MemoryBroker, NotRunning, StopTimedOut
-from callboard._host import GRACE, Host
+from callboard.run._host import GRACE, Host
 from callboard_actors import Child, ChildSpec, Supervisor
 
 pytestmark = pytest.mark.anyio

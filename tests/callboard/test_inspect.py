@@ -16,8 +16,8 @@ import anyio
 import pytest
 
 from callboard import App, DeclarationError, MemoryBroker
-from callboard._inspect import LookError, look
-from callboard._view import View
+from callboard.watch._inspect import LookError, look
+from callboard.watch._view import View
 
 pytestmark = pytest.mark.anyio
 

@@ -26,7 +26,7 @@ from callboard import (
     NackMessage,
     Supervision,
 )
-from callboard._options import OrderedBy
+from callboard.declare._options import OrderedBy
 from callboard.memory import MemoryMessage
 from callboard_brokers.memory import Memory
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from callboard._locate import LocateError, explain, locate
+from callboard.command._locate import LocateError, explain, locate
 
 
 def write(folder: Path, *lines: str, name: str = "service") -> None:

@@ -9,8 +9,8 @@ import anyio
 import pytest
 
 from callboard import App, DeclarationError, MemoryBroker
-from callboard._observer import Observer, walk
-from callboard._watchdog import Culprit
+from callboard.watch._observer import Observer, walk
+from callboard.watch._watchdog import Culprit
 from callboard_actors import Event, Node
 
 pytestmark = pytest.mark.anyio

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callboard import AckPolicy, DeclarationError, MemoryBroker, Supervision
-from callboard._options import UNSET, Inherited, SubscriberOptions, resolve
+from callboard.declare._options import UNSET, Inherited, SubscriberOptions, resolve
 
 VALUES = {
     "ack_policy": [UNSET, *AckPolicy],

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callboard._printable import printable
+from callboard.watch._printable import printable
 
 ANYTHING = st.text(st.characters(), max_size=60)
 

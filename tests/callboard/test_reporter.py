@@ -20,7 +20,7 @@ from callboard import (
     Supervision,
     TestBroker,
 )
-from callboard._reporter import _LIFE  # pyright: ignore[reportPrivateUsage] - the whole table
+from callboard.watch._reporter import _LIFE  # pyright: ignore[reportPrivateUsage] - the whole table
 
 from .faulty import FaultyBroker
 

@@ -11,7 +11,7 @@ import pytest
 from anyio import wait_all_tasks_blocked as idle
 
 from callboard import ActorCrash, App, Backoff, MemoryBroker, NotRunning, Supervision
-from callboard._view import View, alive, last_standing, unready
+from callboard.watch._view import View, alive, last_standing, unready
 from callboard_actors import Node
 
 from .faulty import FaultyBroker

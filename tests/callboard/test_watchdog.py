@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from callboard import App, Event, MemoryBroker
-from callboard._watchdog import Culprit, Watchdog
+from callboard.watch._watchdog import Culprit, Watchdog
 from callboard_actors import Child
 
 pytestmark = pytest.mark.anyio

@@ -25,7 +25,7 @@ def test_the_demo_plays_from_the_wheel_of_the_facade(tmp_path: Path) -> None:
     # First on the path: the demo below must not be that of the tree.
     script = (
         f"import sys; sys.path.insert(0, {str(installed)!r})\n"
-        "import callboard, callboard._cli as cli\n"
+        "import callboard, callboard.command._cli as cli\n"
         f"assert callboard.__file__.startswith({str(installed)!r}), callboard.__file__\n"
         "sys.argv = ['callboard', 'demo']\n"
         "cli.main()"

@@ -19,10 +19,8 @@ from callboard_brokers import BrokerError, Message, RequestTimeout
 from callboard_di import Context, Depends, Header, InjectionError, NoCast, Path
 from callboard_validation import Codec, DecodeError, EncodeError, ValidationError, ValidationFailed
 
-from ._app import App
 from ._broker import Broker
 from ._context import ContextRepo
-from ._envelope import Response
 from ._errors import (
     AckMessage,
     BatchError,
@@ -39,8 +37,10 @@ from ._errors import (
     StopApplication,
     StopTimedOut,
 )
-from ._handler import Handler
-from ._options import (
+from .annotations import Logger
+from .app._app import App
+from .declare._handler import Handler
+from .declare._options import (
     BrokerOptions,
     Handle,
     Middleware,
@@ -49,13 +49,13 @@ from ._options import (
     RouterOptions,
     SubscriberOptions,
 )
-from ._policy import AckPolicy
-from ._publisher import Publisher
-from ._router import Router
-from ._skin import Skin
-from ._subscriber import Subscriber
-from ._takes import part, sends, takes
-from .annotations import Logger
+from .declare._policy import AckPolicy
+from .declare._publisher import Publisher
+from .declare._router import Router
+from .declare._skin import Skin
+from .declare._subscriber import Subscriber
+from .declare._takes import part, sends, takes
+from .handle._envelope import Response
 from .memory import MemoryBroker, TestMemoryBroker
 from .testing import TestApp, TestBroker
 

@@ -16,24 +16,24 @@ from callboard_brokers import Adapter, Connection, Message, can_request
 from callboard_di import Overrides
 from callboard_validation import Codec
 
-from ._bus import Bus
 from ._context import ContextRepo
-from ._envelope import content_type_of, envelope, identities
 from ._errors import DeclarationError, NotRunning, RequestFailed
-from ._host import Host
-from ._live import Live
-from ._observer import Observer
-from ._options import DEFAULT_SUPERVISION, BrokerOptions, PublishOptions
-from ._outcome import FAILURE_HEADER
-from ._output import Output, Send
-from ._publisher import PlacedPublisher, Publisher
-from ._reporter import Reporter
-from ._router import Router
-from ._runtime import Runtime
-from ._skin import Skin
-from ._subscriber import PlacedSubscriber
-from ._surroundings import Surroundings
-from ._view import View, unready
+from .declare._live import Live
+from .declare._options import DEFAULT_SUPERVISION, BrokerOptions, PublishOptions
+from .declare._publisher import PlacedPublisher, Publisher
+from .declare._router import Router
+from .declare._skin import Skin
+from .declare._subscriber import PlacedSubscriber
+from .handle._envelope import content_type_of, envelope, identities
+from .handle._outcome import FAILURE_HEADER
+from .handle._output import Output, Send
+from .run._host import Host
+from .run._runtime import Runtime
+from .run._surroundings import Surroundings
+from .watch._bus import Bus
+from .watch._observer import Observer
+from .watch._reporter import Reporter
+from .watch._view import View, unready
 
 __all__ = ["Broker"]
 

@@ -28,15 +28,15 @@ from callboard_brokers.kafka import (
 )
 
 from ._broker import Broker
-from ._envelope import Response
 from ._errors import DeclarationError
-from ._options import BrokerOptions, PublisherOptions, PublishOptions, SubscriberOptions
-from ._publisher import Publisher
-from ._router import Router
-from ._runtime import Runtime
-from ._skin import Skin
-from ._subscriber import PlacedSubscriber, Subscriber
-from ._takes import part, sends, takes, takes_names
+from .declare._options import BrokerOptions, PublisherOptions, PublishOptions, SubscriberOptions
+from .declare._publisher import Publisher
+from .declare._router import Router
+from .declare._skin import Skin
+from .declare._subscriber import PlacedSubscriber, Subscriber
+from .declare._takes import part, sends, takes, takes_names
+from .handle._envelope import Response
+from .run._runtime import Runtime
 from .testing import TestApp, TestBroker
 
 __all__ = [

@@ -22,12 +22,12 @@ from callboard_brokers.memory import (
 
 from ._broker import Broker
 from ._errors import DeclarationError
-from ._options import BrokerOptions, PublisherOptions, PublishOptions, SubscriberOptions
-from ._publisher import Publisher
-from ._router import Router
-from ._skin import Skin
-from ._subscriber import Subscriber
-from ._takes import part, sends, takes
+from .declare._options import BrokerOptions, PublisherOptions, PublishOptions, SubscriberOptions
+from .declare._publisher import Publisher
+from .declare._router import Router
+from .declare._skin import Skin
+from .declare._subscriber import Subscriber
+from .declare._takes import part, sends, takes
 from .testing import TestBroker
 
 __all__ = [

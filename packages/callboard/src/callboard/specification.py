@@ -23,12 +23,12 @@ from callboard_asyncapi import (
 from callboard_di import EMPTY, plan
 from callboard_validation import DefinitionError, Parameter, json_schema, spread_json_schema
 
-from ._app import App
 from ._broker import Broker
-from ._elements import elements_of
-from ._publisher import PlacedPublisher, Publisher, publishers_of, result_element
-from ._resolver import AnyResolver
-from ._subscriber import Call, PlacedSubscriber, Subscriber
+from .app._app import App
+from .declare._elements import elements_of
+from .declare._publisher import PlacedPublisher, Publisher, publishers_of, result_element
+from .declare._resolver import AnyResolver
+from .declare._subscriber import Call, PlacedSubscriber, Subscriber
 
 __all__ = ["AsyncAPI", "Specification"]
 

@@ -10,7 +10,7 @@ from rich.tree import Tree
 
 from callboard_actors import Node, State
 
-from ._printable import last_words, printable
+from .watch._printable import last_words, printable
 
 __all__ = ["render"]
 

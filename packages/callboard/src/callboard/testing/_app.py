@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import TracebackType
 
-from callboard._app import App
+from callboard.app._app import App
 
 __all__ = ["TestApp"]
 

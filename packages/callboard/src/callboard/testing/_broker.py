@@ -16,10 +16,10 @@ from anyio import current_time, move_on_after
 
 from callboard._broker import Broker
 from callboard._errors import DeclarationError
-from callboard._handler import Handler
-from callboard._host import Host
-from callboard._publisher import PlacedPublisher, Publisher
-from callboard._runtime import Runtime, hush
+from callboard.declare._handler import Handler
+from callboard.declare._publisher import PlacedPublisher, Publisher
+from callboard.run._host import Host
+from callboard.run._runtime import Runtime, hush
 from callboard_actors import Child, ChildSpec, Supervisor
 from callboard_brokers.memory import Memory
 

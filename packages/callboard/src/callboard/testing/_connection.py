@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 from math import inf
 from typing import Any
 
-from callboard._envelope import content_type_of
-from callboard._outcome import FAILURE_HEADER
-from callboard._output import Layer, Output, Send
-from callboard._publisher import PlacedPublisher
+from callboard.declare._publisher import PlacedPublisher
+from callboard.handle._envelope import content_type_of
+from callboard.handle._outcome import FAILURE_HEADER
+from callboard.handle._output import Layer, Output, Send
 from callboard_brokers import (
     Confirmation,
     Counting,

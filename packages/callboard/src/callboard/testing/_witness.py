@@ -10,7 +10,7 @@ from typing import Any, Final
 import anyio
 
 from callboard._errors import ControlFlow
-from callboard._options import Handle
+from callboard.declare._options import Handle
 from callboard_actors import Event
 from callboard_brokers import Delivery, Message
 

@@ -1,0 +1,1 @@
+"""The command line: run, docs, demo, tree, top."""

@@ -1,0 +1,1 @@
+"""Declarations: subscribers, publishers, routers and what they are told; nothing runs here."""

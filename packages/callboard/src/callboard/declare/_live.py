@@ -1,0 +1,63 @@
+"""What declarations ask of whatever runs them: all that they know of it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, ClassVar, Protocol
+
+from callboard.declare._options import PublishOptions
+from callboard_brokers import Message
+
+__all__ = ["Live", "Outlet"]
+
+
+class Live(Protocol):
+    """A broker that runs, to what is declared on it. A declaration is known to it by itself."""
+
+    async def start(self, declaration: object, /) -> None:
+        """Start a subscriber alone; return when it is up."""
+        ...
+
+    async def stop(self, declaration: object, /) -> None:
+        """Stop a subscriber alone, in good order; nothing, if it does not run."""
+        ...
+
+    def running(self, declaration: object, /) -> bool:
+        """Whether a subscriber is up, and nobody stops it."""
+        ...
+
+    def reader(self, declaration: object, /) -> Callable[[], Awaitable[Message[Any]]]:
+        """Return what waits for the next message of a subscriber that is read by hand."""
+        ...
+
+    def subscription(self, declaration: object, /) -> Any:
+        """Return what the broker's adapter reads with."""
+        ...
+
+    async def publish(
+        self, declaration: object, message: object, options: PublishOptions, /
+    ) -> None:
+        """Publish *message* to where a publisher leads; return when the broker has it."""
+        ...
+
+
+class Outlet(Protocol):
+    """What something is declared on: a router, or the broker itself."""
+
+    complete: ClassVar[bool]
+    """Whether an address that is declared here is the whole address."""
+
+    @property
+    def root(self) -> object:
+        """The outermost router around it, the broker if there is one."""
+        ...
+
+    @property
+    def live(self) -> Live:
+        """What runs its broker.
+
+        Raises:
+            DeclarationError: It belongs to no broker yet.
+            NotRunning: The broker does not run.
+        """
+        ...

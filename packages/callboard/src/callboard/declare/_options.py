@@ -1,0 +1,300 @@
+"""What a subscriber can be told, and how what it is not told is inherited: one pure `resolve`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from dataclasses import KW_ONLY, dataclass, field, fields
+from enum import Enum
+from typing import (
+    Any,
+    Final,
+    Literal,
+    Protocol,
+    Self,
+    TypeAlias,
+    TypeVar,
+    get_args,
+    runtime_checkable,
+)
+
+from callboard._context import ContextRepo
+from callboard._errors import DeclarationError
+from callboard.declare._policy import AckPolicy
+from callboard_actors import Supervision
+from callboard_brokers import DestinationError, Message
+from callboard_validation import Codec
+
+__all__ = [
+    "DEFAULT_SUPERVISION",
+    "UNSET",
+    "BrokerOptions",
+    "Handle",
+    "Inherited",
+    "Middleware",
+    "OnBatchError",
+    "OrderedBy",
+    "PublishOptions",
+    "PublisherOptions",
+    "RouterOptions",
+    "SubscriberOptions",
+    "Unset",
+    "prefixed",
+    "resolve",
+]
+
+
+class Unset(Enum):
+    """The type of `UNSET`, which means: as the router or broker says."""
+
+    UNSET = "unset"
+
+    def __repr__(self) -> str:
+        return "UNSET"
+
+
+UNSET: Final = Unset.UNSET
+_BRACES: Final = frozenset("{}")
+Handle: TypeAlias = Callable[[Message[Any]], Awaitable[object]]
+Middleware: TypeAlias = Callable[[Handle], Handle]
+"""Wraps what handles a message; made once for each worker, when it starts."""
+OnBatchError: TypeAlias = Literal["fail", "split"]
+OrderedBy: TypeAlias = Literal["key", "partition", "none"] | Callable[[Message[Any]], Hashable]
+
+
+DEFAULT_SUPERVISION: Final = Supervision()
+"""What holds where nobody says anything: this very record, so that one that is equal is a word."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inherited:
+    """What a subscriber inherits: from its router, else its broker, else the defaults here."""
+
+    ack_policy: AckPolicy = AckPolicy.REJECT_ON_ERROR
+    """When a message is settled, and how."""
+    dead_letter: str | None = None
+    """Where rejected messages go; `{address}` stands for where they came from.
+
+    None: to the broker's own dead letters where it has them; else they are logged and counted.
+    """
+    supervision: Supervision = DEFAULT_SUPERVISION
+    """How often the workers may crash before the subscription gives up, and what is a crash."""
+
+    def __post_init__(self) -> None:
+        _check_inherited("a broker", self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BrokerOptions(Inherited):
+    """What every broker can be told; the first three are inherited by its subscribers."""
+
+    middlewares: Sequence[Middleware] = ()
+    """Around every handler, the first of them outermost."""
+    dependencies: Sequence[Any] = ()
+    """`Depends(...)` that run before every handler, for their effect."""
+    codec: Codec = field(default_factory=Codec)
+    """How bodies are encoded and decoded, by content type."""
+    context: ContextRepo | None = None
+    logger: logging.Logger | None = None
+    """None: `callboard.` and the name of the broker."""
+    log_level: int = logging.DEBUG
+    """The level of the two lines for every message."""
+    graceful_timeout: float = 25.0
+    """Seconds in which a stop has to be done; what is unfinished then is cancelled."""
+    description: str | None = None
+    reply_to: str | Sequence[str] | None = None
+    """Where answers may go, whatever a message says: an address, or more, with `*` for any text.
+
+    None: anywhere that exists. No answer ever creates its destination.
+    """
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubscriberOptions:
+    """What every subscriber can be told, whatever its broker."""
+
+    ack_policy: AckPolicy | Unset = UNSET
+    max_workers: int = 1
+    """How many messages are handled at a time."""
+    ordered_by: OrderedBy = "key"
+    """Which messages are handled one after another, and wait for one that is nacked: those of a
+    key, of a partition, none, or those for which a function of the message gives the same (None: it
+    waits for nobody). With one worker, all are handled in order of arrival, and the same ones wait;
+    batches are ordered by partition at best."""
+    mailbox: int = 256
+    """How many messages may wait here; with them 16 MiB. The broker keeps the rest."""
+    dead_letter: str | Unset | None = UNSET
+    supervision: Supervision | Unset = UNSET
+    dependencies: Sequence[Any] = ()
+    """`Depends(...)` that run before the handler, for their effect."""
+    batch: bool = False
+    """Handle several messages at once: the handler takes `list[T]`."""
+    max_records: int | None = None
+    """How many a batch holds at most; None: as many as the mailbox."""
+    batch_timeout_ms: int = 0
+    """How long a batch that has begun waits to be filled; 0 takes what is there."""
+    on_batch_error: OnBatchError = "fail"
+    """What a failing call means for its batch: it fails as a whole, or its halves are tried, and
+    halves of these ("split"), until the messages are found that fail alone. Those that are not
+    valid are found before the call in any case."""
+    persistent: bool = True
+    """Start with the broker; False: when `start` is called, by hand."""
+    no_reply: bool = False
+    """Do not answer, even a message that says where to."""
+    title: str | None = None
+    description: str | None = None
+    include_in_schema: bool = True
+
+    def __post_init__(self) -> None:
+        _check_inherited("a subscriber", self)
+        for name in ("max_workers", "mailbox"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise DeclarationError(
+                    f"{name}={value!r} of a subscriber must be a whole number, at least 1"
+                )
+        if not callable(self.ordered_by) and self.ordered_by not in get_args(
+            get_args(OrderedBy)[0]
+        ):
+            raise DeclarationError(
+                f"ordered_by={self.ordered_by!r} of a subscriber must be 'key', 'partition', 'none'"
+                " or a function of the message"
+            )
+        _check_batch(self)
+
+    @property
+    def batch_size(self) -> int:
+        """How many messages a batch holds at most."""
+        return self.max_records or self.mailbox
+
+
+@dataclass(frozen=True)
+class RouterOptions:
+    """What holds for everything that is declared on a router."""
+
+    prefix: str = ""
+    """Stands in front of every address as it is, without a dot of its own."""
+    _: KW_ONLY
+    ack_policy: AckPolicy | Unset = UNSET
+    dead_letter: str | Unset | None = UNSET
+    supervision: Supervision | Unset = UNSET
+    middlewares: Sequence[Middleware] = ()
+    """Around every handler, inside of those of the broker; the first of them outermost."""
+    dependencies: Sequence[Any] = ()
+    """`Depends(...)` that run before every handler, for their effect."""
+    include_in_schema: bool = True
+
+    def __post_init__(self) -> None:
+        _check_inherited("a router", self)
+
+
+@runtime_checkable
+class Prefixed(Protocol):
+    """A source or target that can be declared on a router with a prefix."""
+
+    def prefixed(self, prefix: str, /) -> Self:
+        """Return it with *prefix* in front of every address."""
+        ...
+
+
+D = TypeVar("D")
+
+
+def prefixed(destination: D, scopes: Sequence[RouterOptions]) -> D:
+    """Return *destination* as it is called outside of *scopes*, from the nearest outwards.
+
+    Raises:
+        DeclarationError: It can have no prefix.
+    """
+    prefix = "".join(scope.prefix for scope in reversed(scopes))
+    if not prefix:
+        return destination
+    if not isinstance(destination, Prefixed):
+        raise DeclarationError(f"{destination!r} can't have the prefix {prefix!r} of a router")
+    try:
+        return destination.prefixed(prefix)
+    except DestinationError as error:
+        raise DeclarationError(str(error)) from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublisherOptions:
+    """What every publisher can be told, whatever its broker."""
+
+    title: str | None = None
+    description: str | None = None
+    schema: Any = None
+    """The type of what is published, where the handler's return annotation does not say it."""
+    headers: dict[str, str | bytes] | None = None
+    """Headers of every message that is published."""
+    reply_to: str | None = None
+    """Where whoever handles them may send an answer."""
+    batch: bool = False
+    """Publish each element of the list that the handler returns, as a message of its own."""
+    include_in_schema: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishOptions:
+    """What travels beside the body, whatever the broker."""
+
+    headers: dict[str, str | bytes] | None = None
+    correlation_id: str | None = None
+    """Ties answers and follow-ups to what caused them; made where None."""
+    message_id: str | None = None
+    reply_to: str | None = None
+    """The address that the handler's result is sent to."""
+    content_type: str | None = None
+    """How the body is encoded; None: as its type asks for."""
+
+
+def _check_batch(options: SubscriberOptions) -> None:
+    said = (options.max_records, options.batch_timeout_ms, options.on_batch_error)
+    if not options.batch and said != (None, 0, "fail"):
+        raise DeclarationError(
+            "max_records, batch_timeout_ms and on_batch_error of a subscriber are about batches;"
+            " give batch=True too"
+        )
+    if options.on_batch_error not in get_args(OnBatchError):
+        raise DeclarationError(
+            f"on_batch_error={options.on_batch_error!r} of a subscriber must be 'fail' or 'split'"
+        )
+    if options.batch and callable(options.ordered_by):
+        raise DeclarationError(
+            "batches hold messages of several keys, so that ordered_by= of a subscriber with"
+            " batch=True is 'partition' or 'none'"
+        )
+    size: object = getattr(options, "max_records")  # noqa: B009 - whatever was given for it
+    wait = options.batch_timeout_ms
+    if size is not None and (not isinstance(size, int) or size < 1):
+        raise DeclarationError(
+            f"max_records={size!r} of a subscriber must be a whole number, at least 1"
+        )
+    if wait < 0:
+        raise DeclarationError(f"batch_timeout_ms={wait!r} of a subscriber must be at least 0")
+
+
+def _check_inherited(owner: str, options: Any) -> None:
+    """Refuse what is not of its type: it would show only when a message has failed."""
+    policy, address, supervision = options.ack_policy, options.dead_letter, options.supervision
+    if not isinstance(policy, AckPolicy | Unset):
+        names = ", ".join(each.name for each in AckPolicy)
+        raise DeclarationError(f"ack_policy={policy!r} of {owner} must be an AckPolicy: {names}")
+    if not isinstance(supervision, Supervision | Unset):
+        raise DeclarationError(
+            f"supervision={supervision!r} of {owner} must be a Supervision(intensity, period)"
+        )
+    if isinstance(address, str) and (not address or _BRACES & {*address.replace("{address}", "")}):
+        raise DeclarationError(
+            f"dead_letter={address!r} of {owner} is no address; the only thing in braces that may"
+            " stand in it is {address}, for where the message came from"
+        )
+
+
+def resolve(*layers: object) -> Inherited:
+    """Merge *layers*, the nearest first: the first value that is set wins."""
+    merged: dict[str, Any] = {}
+    for each in fields(Inherited):
+        values = [getattr(layer, each.name, UNSET) for layer in layers]
+        merged[each.name] = next((value for value in values if value is not UNSET), each.default)
+    return Inherited(**merged)

@@ -1,0 +1,137 @@
+"""What handlers and hooks may ask for by `Context`, `Header`, `Path` or a type, and where it is."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final, get_origin
+
+from callboard._context import ContextRepo, follow
+from callboard_brokers import Message
+from callboard_di import UnknownName
+
+__all__ = ["AnyResolver", "HookResolver", "MessageResolver"]
+
+Getter = Callable[[Any], object]
+_PARTS: Final = sorted(
+    name for name, part in vars(Message).items() if name[0] != "_" and not callable(part)
+)
+
+
+class HookResolver:
+    """Finds values for the hooks of an application: what is in its context."""
+
+    def __init__(self, context: ContextRepo) -> None:
+        self._context = context
+
+    def context(self, path: tuple[str, ...], /) -> Getter:
+        """Return how to read *path* from the context."""
+        if (whole := ".".join(path)) in self._context:
+            path = (whole,)  # what `initial=` made is kept under its whole name
+        if not self.knows(path[0]):
+            raise UnknownName(
+                f"no value is called {path[0]!r} here; known are {self._context.names()}, and what"
+                " set_global() adds before the start"
+            )
+        return self._context.getter(path)
+
+    def knows(self, name: str) -> bool:
+        """Whether *name* can lead to a value."""
+        return name in self._context
+
+    def given(self, annotation: object, /) -> Getter | None:
+        """Return how to read a value of this type; None: not to be had by type."""
+        if annotation is ContextRepo:
+            return lambda _: self._context
+        return None
+
+    def store(self, path: tuple[str, ...], value: object, /) -> None:
+        """Keep what `initial=` made."""
+        self._context.set_global(".".join(path), value)
+
+
+class MessageResolver(HookResolver):
+    """Finds values for handlers: the message too.
+
+    Where middlewares run, they may set any name for the message, so that none is unknown.
+    """
+
+    def __init__(self, context: ContextRepo, *, has_middlewares: bool) -> None:
+        super().__init__(context)
+        self._has_middlewares = has_middlewares
+
+    def context(self, path: tuple[str, ...], /) -> Getter:
+        """Return how to read *path* from the message or from the context."""
+        return _of_message(path[1:]) if path[0] == "message" else super().context(path)
+
+    def knows(self, name: str) -> bool:
+        """Whether *name* can lead to a value."""
+        return self._has_middlewares or super().knows(name)
+
+    def given(self, annotation: object, /) -> Getter | None:
+        """Claim the message itself, as `Message` or any of its subclasses."""
+        return _itself if _is_message(annotation) else super().given(annotation)
+
+
+class AnyResolver:
+    """Knows every name: for what can be found wrong before the names are known.
+
+    Only what no message from *address*, a template, can have is unknown already.
+    """
+
+    def __init__(self, address: str | None = None) -> None:
+        self._address = address
+
+    def context(self, path: tuple[str, ...], /) -> Getter:
+        """Return a reader that is never called."""
+        if self._address is not None and path[:2] == ("message", "path"):
+            field = ".".join(path[2:])
+            if field and f"{{{field}}}" not in self._address:
+                raise UnknownName(f"the address {self._address!r} has no {{{field}}} in it")
+        return _of_message(path[1:]) if path[0] == "message" else _itself
+
+    def given(self, annotation: object, /) -> Getter | None:
+        """Claim what a `MessageResolver` claims."""
+        return _itself if _is_message(annotation) or annotation is ContextRepo else None
+
+    def store(self, path: tuple[str, ...], value: object, /) -> None:
+        """Keep nothing: nothing is called."""
+
+
+def _itself(message: Any) -> object:
+    return message
+
+
+def _is_message(annotation: object) -> bool:
+    plain = get_origin(annotation) or annotation
+    return inspect.isclass(plain) and issubclass(plain, Message)
+
+
+def _of_message(path: tuple[str, ...]) -> Getter:
+    match path:
+        case ():
+            return _itself
+        case ("headers", name):
+            return partial(_header, name)
+        case ("path", name):
+            return partial(_path, name)
+        case (attribute, *rest) if hasattr(Message, attribute):
+            return partial(_attribute, attribute, tuple(rest))
+        case _:
+            raise UnknownName(f"a message has no {path[0]!r}; it has {', '.join(_PARTS)}")
+
+
+def _header(name: str, message: Message[Any]) -> object:
+    return message.headers[name]
+
+
+def _path(name: str, message: Message[Any]) -> object:
+    return message.path[name]
+
+
+def _attribute(name: str, rest: tuple[str, ...], message: Message[Any]) -> object:
+    value: object = getattr(message, name)
+    for part in rest:
+        value = follow(value, part)
+    return value

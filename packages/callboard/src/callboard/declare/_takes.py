@@ -1,0 +1,236 @@
+"""Signatures that are derived from records, so that an option is declared once."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import Field, fields
+from difflib import get_close_matches
+from functools import wraps
+from types import MethodType
+from typing import Any, ClassVar, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
+
+from callboard._errors import DeclarationError
+
+__all__ = ["Named", "part", "sends", "takes", "takes_names"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+V = TypeVar("V")
+R_co = TypeVar("R_co", covariant=True)
+X = TypeVar("X")
+
+
+class _Record(Protocol):
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+
+D = TypeVar("D", bound=_Record)
+
+
+def takes(
+    record: Callable[P, V],
+) -> Callable[[Callable[[X, V], R]], Callable[Concatenate[X, P], R]]:
+    """Let a method be called with the fields of *record*, and receive the record itself.
+
+    Type checkers, `help()` and editors see the fields with their defaults. An argument that is
+    unknown, missing or given twice is a `DeclarationError` that names the method.
+    """
+
+    def decorate(method: Callable[[X, V], R]) -> Callable[Concatenate[X, P], R]:
+        made = _made(record, method)
+
+        @wraps(method)
+        def call(self: X, /, *args: P.args, **kwargs: P.kwargs) -> R:
+            return method(self, made(self, *args, **kwargs))
+
+        _show(call, method, record, keep=1)
+        return call
+
+    return decorate
+
+
+class Named(Protocol[P, R_co]):
+    """Is called with any number of names, then what *P* says; checkers see up to eight names."""
+
+    @overload
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
+    @overload
+    def __call__(self, _1: str, /, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
+    @overload
+    def __call__(self, _1: str, _2: str, /, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
+    @overload
+    def __call__(self, _1: str, _2: str, _3: str, /, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
+    @overload
+    def __call__(
+        self, _1: str, _2: str, _3: str, _4: str, /, *args: P.args, **kwargs: P.kwargs
+    ) -> R_co: ...
+    @overload
+    def __call__(
+        self, _1: str, _2: str, _3: str, _4: str, _5: str, /, *args: P.args, **kwargs: P.kwargs
+    ) -> R_co: ...
+    @overload
+    def __call__(
+        self,
+        _1: str,
+        _2: str,
+        _3: str,
+        _4: str,
+        _5: str,
+        _6: str,
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R_co: ...
+    @overload
+    def __call__(
+        self,
+        _1: str,
+        _2: str,
+        _3: str,
+        _4: str,
+        _5: str,
+        _6: str,
+        _7: str,
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R_co: ...
+    @overload
+    def __call__(
+        self,
+        _1: str,
+        _2: str,
+        _3: str,
+        _4: str,
+        _5: str,
+        _6: str,
+        _7: str,
+        _8: str,
+        /,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R_co: ...
+
+
+class NamedMethod(Generic[P, R]):
+    """A method whose positional arguments are the names of a field of its record."""
+
+    def __init__(self, call: Callable[..., R]) -> None:
+        self.call = call
+        self.__doc__ = call.__doc__
+        self.__name__ = call.__name__
+        self.__wrapped__ = call
+
+    def __get__(self, owner: object, kind: type | None = None) -> Named[P, R]:
+        """Bind it; of the class, `help()` gets the plain function."""
+        del kind
+        # No checker can follow names in front of a ParamSpec; `Named` says what results.
+        bound: Any = self.call if owner is None else MethodType(self.call, owner)
+        return bound  # type: ignore[no-any-return] # see above
+
+
+def takes_names(
+    field: str, record: Callable[P, V]
+) -> Callable[[Callable[[X, V], R]], NamedMethod[P, R]]:
+    """Do what `takes` does for a keyword-only record whose *field* may be given by position.
+
+    `subscriber("a", "b", group_id="g")` is `subscriber(topics=("a", "b"), group_id="g")`.
+    """
+
+    def decorate(method: Callable[[X, V], R]) -> NamedMethod[P, R]:
+        made: Callable[..., V] = _made(record, method)
+
+        @wraps(method)
+        def call(self: X, /, *names: str, **options: Any) -> R:
+            if names:
+                if field in options:
+                    raise DeclarationError(
+                        f"{type(self).__name__}.{method.__name__}(): {field} are given twice, as"
+                        f" {names} and as {field}={options[field]!r}"
+                    )
+                options[field] = names
+            return method(self, made(self, **options))
+
+        names = inspect.Parameter(field, inspect.Parameter.VAR_POSITIONAL, annotation="str")
+        _show(call, method, record, keep=1, names=names)
+        return NamedMethod(call)
+
+    return decorate
+
+
+def sends(
+    record: Callable[P, V],
+) -> Callable[[Callable[[X, object, V], R]], Callable[Concatenate[X, object, P], R]]:
+    """Do what `takes` does for a method whose first argument is the message."""
+
+    def decorate(method: Callable[[X, object, V], R]) -> Callable[Concatenate[X, object, P], R]:
+        made = _made(record, method)
+
+        @wraps(method)
+        def call(self: X, message: object, /, *args: P.args, **kwargs: P.kwargs) -> R:
+            return method(self, message, made(self, *args, **kwargs))
+
+        _show(call, method, record, keep=2)
+        return call
+
+    return decorate
+
+
+def part(record: object, kind: type[D]) -> D:
+    """Return the fields of *record* that make up a *kind*, one of the records that it extends."""
+    return kind(**{field.name: getattr(record, field.name) for field in fields(kind)})
+
+
+def _made(
+    record: Callable[P, V], method: Callable[..., object]
+) -> Callable[Concatenate[object, P], V]:
+    def make(owner: object, /, *args: P.args, **kwargs: P.kwargs) -> V:
+        try:
+            return record(*args, **kwargs)
+        except TypeError as error:
+            # The record's own words speak of its __init__, which the user has never seen.
+            signature = inspect.signature(record)
+            try:
+                signature.bind(*args, **kwargs)
+            except TypeError as mismatch:
+                kind, name = type(owner).__name__, method.__name__
+                called = kind if name == "__init__" else f"{kind}.{name}"
+                hint = _hint(signature, len(args), tuple(kwargs))
+                raise DeclarationError(f"{called}(): {mismatch}{hint}") from error
+            raise
+
+    return make
+
+
+def _hint(signature: inspect.Signature, positions: int, names: Sequence[str]) -> str:
+    """Say what else could have been meant."""
+    known = signature.parameters
+    first = [name for name, each in known.items() if each.kind is each.POSITIONAL_OR_KEYWORD]
+    if positions > len(first):
+        return f"; by position it takes {', '.join(first) or 'nothing'}, everything else by name"
+    unknown = next((name for name in names if name not in known), None)
+    if unknown is None:
+        return ""
+    close = get_close_matches(unknown, known, 1)
+    return f"; do you mean {close[0]!r}?" if close else f"; it takes {', '.join(known)}"
+
+
+def _show(
+    call: Callable[..., object],
+    method: Callable[..., object],
+    record: Callable[..., Any],
+    *,
+    keep: int,
+    names: inspect.Parameter | None = None,
+) -> None:
+    """Make *call* show the fields of *record* behind the first *keep* parameters of *method*."""
+    signature = inspect.signature(method)
+    kept = [
+        parameter.replace(kind=inspect.Parameter.POSITIONAL_ONLY)
+        for parameter in list(signature.parameters.values())[:keep]
+    ]
+    shown = [*inspect.signature(record).parameters.values()]
+    if names is not None:
+        shown = [names, *(each for each in shown if each.name != names.name)]
+    call.__signature__ = signature.replace(parameters=[*kept, *shown])  # type: ignore[attr-defined] # functions take any attribute

@@ -1,0 +1,1 @@
+"""The life of a message: worker, pipeline, outcome, output, finish, dead letter."""

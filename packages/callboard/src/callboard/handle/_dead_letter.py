@@ -1,0 +1,116 @@
+"""Where rejected messages go. Nothing is dropped silently.
+
+With a dead letter address, the original bytes are published there under headers that say what
+happened, and then the message is acknowledged; else the broker's own dead-lettering takes it;
+else the log is its grave.
+"""
+
+from __future__ import annotations
+
+import random
+import socket
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import blake2s
+from typing import Any, Final
+
+import anyio
+
+from callboard._errors import words
+from callboard.handle._finish import Bury, is_hopeless
+from callboard.handle._output import Output, Send
+from callboard.watch._printable import TRACE, printable
+from callboard.watch._reporter import Reporter
+from callboard_actors import Backoff
+from callboard_brokers import Delivery, DestinationError, Message, forwarding
+
+__all__ = ["burying", "dead_letter"]
+
+_BACKOFF: Final = Backoff(min=0.2, max=30)
+
+
+def burying(
+    subscriber: str,
+    address: str | None,
+    post: Callable[[str, Message[Any]], Output],
+    send: Send,
+    reporter: Reporter,
+) -> Bury:
+    """Compose what a rejection does, given the dead letter *address*, a template.
+
+    *post* makes the output of a letter to an address. A dead letter that can't be published is tried again with back-off, for as long as it takes:
+    the worker waits with it, hence the subscription's intake does too. What comes from the dead
+    letter address itself is left to the broker: it would come back at once, for ever. A letter that
+    the broker will never take, being too large, goes without the reasons; else, and where no letter
+    can ever be sent, the log is its grave.
+    """
+
+    async def bury(delivery: Delivery[Any], error: Exception | None) -> None:
+        came_from = delivery.message.address
+        grave = came_from if address is None else address.replace("{address}", came_from)
+        if grave == came_from:
+            delivery.reject()
+            return
+        letter = dead_letter(delivery, error, subscriber)
+        failures, brief = 0, False
+        while not delivery.settled:
+            try:
+                sent = await send([post(grave, letter)], delivery)
+                await sent.wait()
+            except Exception as failure:  # noqa: BLE001 - nothing may lose the letter
+                if not is_hopeless(failure):
+                    failures += 1
+                    reporter.unburied(delivery, failure)
+                    await anyio.sleep(_BACKOFF.delay(failures, random.random))
+                elif brief or isinstance(failure, DestinationError):
+                    delivery.reject()
+                    reporter.unburiable(delivery, failure)
+                else:
+                    brief, letter = True, dead_letter(delivery, None, subscriber)
+            else:
+                delivery.ack()
+
+    return bury
+
+
+def dead_letter(delivery: Delivery[Any], error: Exception | None, subscriber: str) -> Message[Any]:
+    """Return the message of *delivery* as it came, every header of it, and why it is dead.
+
+    Whatever the message holds and the error says, this is text that every broker takes.
+    """
+    return forwarding(delivery.message, _reasons(delivery, error, subscriber))
+
+
+def _reasons(
+    delivery: Delivery[Any], error: Exception | None, subscriber: str
+) -> Mapping[str, str]:
+    message = delivery.message
+    coordinates = f"{message.address}\0{message.message_id}\0{subscriber}"
+    identity = coordinates.encode(errors="backslashreplace") + message.body
+    reasons = {
+        "x-original-address": message.address,
+        "x-subscriber": subscriber,
+        "x-deliveries": str(delivery.deliveries or ""),
+        "x-last-failure-ts": f"{time.time():.3f}",
+        "x-host": socket.gethostname(),
+        "x-dlq-id": blake2s(identity, digest_size=16).hexdigest(),
+        "x-exception-type": "rejected",
+        "x-exception-message": "rejected by the handler",
+    }
+    if message.reply_to is not None:
+        reasons["x-original-reply-to"] = message.reply_to
+    if error is not None:
+        reasons |= {
+            "x-exception-type": type(error).__name__,
+            "x-exception-message": printable(words(error)),
+            "x-exception-stacktrace": "".join(_story(error)),
+        }
+    return {name: printable(reason, TRACE, lines=True) for name, reason in reasons.items()}
+
+
+def _story(error: Exception) -> Sequence[str]:
+    try:
+        return traceback.format_exception(error)
+    except Exception:  # noqa: BLE001 - an error that can't be told is still an error
+        return ["(its traceback can't be read)"]

@@ -1,0 +1,120 @@
+"""The end of a message: its outputs are published, then it is settled. In that order."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeAlias
+
+from callboard.handle._outcome import Outcome
+from callboard.handle._output import Output, Send
+from callboard.handle._parts import parts_of
+from callboard.watch._reporter import Reporter
+from callboard_brokers import BatchDelivery, BrokerError, Delivery, Settlement
+
+__all__ = ["Bury", "Finish", "finishing", "is_hopeless"]
+
+Finish: TypeAlias = Callable[[Delivery[Any], Outcome], Awaitable[None]]
+Bury: TypeAlias = Callable[[Delivery[Any], Exception | None], Awaitable[None]]
+"""Brings a rejected delivery to where the subscription's dead letters go, and settles it."""
+
+Settle: TypeAlias = Callable[..., Awaitable[None]]
+"""Settles a delivery, given the settlement, why, and after which delay."""
+
+
+def finishing(
+    send: Send,
+    bury: Bury,
+    settles: Callable[[Exception], Settlement | None],
+    reporter: Reporter,
+) -> Finish:
+    """Compose publish-then-settle.
+
+    Outputs that can't be published now are no fault of the message: it is delivered again (nack),
+    never rejected. Those that never can be are a failure of the handler that made them, which
+    *settles* decides upon: for the message of a batch that they came of, and if that can't be told,
+    for all of it. If cancelled, the delivery is left unsettled.
+    """
+    settle = _settling(bury, reporter)
+
+    async def finish(delivery: Delivery[Any], outcome: Outcome) -> None:
+        settlement, cause = outcome.settlement, outcome.error
+        for outputs in _portions(delivery, outcome.outputs):
+            error = await _failure_of(send, delivery, outputs)
+            if error is None:
+                continue
+            hopeless = is_hopeless(error)
+            decided = settles(error) if hopeless else Settlement.NACK
+            culprit = _source_of(outputs, delivery) if hopeless else None
+            reporter.unpublished(culprit or delivery, error, decided)
+            if culprit is None:
+                settlement, cause = decided, error
+                break
+            await settle(culprit, decided, error)
+        await settle(delivery, settlement, cause, outcome.delay)
+
+    return finish
+
+
+def _settling(bury: Bury, reporter: Reporter) -> Settle:
+    """Compose the settlement that follows; nothing, if the handler has settled by itself."""
+
+    async def settle(
+        delivery: Delivery[Any],
+        settlement: Settlement | None,
+        cause: Exception | None,
+        delay: float | None = None,
+    ) -> None:
+        if delivery.settlement is not None:
+            return  # by the handler, or before it ran
+        if settlement is Settlement.REJECT:
+            await _bury_parts(bury, delivery, cause)
+        elif settlement is not None:
+            delivery.settle(settlement, delay)
+        else:
+            reporter.left(delivery)
+
+    return settle
+
+
+def _portions(delivery: Delivery[Any], outputs: Sequence[Output]) -> Sequence[Sequence[Output]]:
+    """Return *outputs* as they are published: those of a batch one by one, to tell whose has failed."""
+    if not outputs:
+        return ()
+    return [[each] for each in outputs] if isinstance(delivery, BatchDelivery) else [outputs]
+
+
+def _source_of(outputs: Sequence[Output], delivery: Delivery[Any]) -> Delivery[Any] | None:
+    """Return the delivery of a batch that *outputs* came of; None: all of it, or it is no batch."""
+    if not isinstance(delivery, BatchDelivery):
+        return None
+    return next((part for part in delivery.parts if part.message is outputs[0].cause), None)
+
+
+async def _failure_of(
+    send: Send, delivery: Delivery[Any], outputs: Sequence[Output]
+) -> Exception | None:
+    try:
+        sent = await send(outputs, delivery)
+        await sent.wait()
+    except Exception as error:  # noqa: BLE001 - whatever the broker says, the outputs are not out
+        return error
+    return None
+
+
+def is_hopeless(error: Exception) -> bool:
+    """Whether what could not be published never can be, wherever it came from.
+
+    An adapter says so of its errors. What it has not foreseen, a value that can't be written or of
+    a type that it can't take, will be there the next time too.
+    """
+    return (
+        error.hopeless
+        if isinstance(error, BrokerError)
+        else isinstance(error, TypeError | ValueError)
+    )
+
+
+async def _bury_parts(bury: Bury, delivery: Delivery[Any], cause: Exception | None) -> None:
+    for part in parts_of(delivery):
+        if not part.settled:
+            await bury(part, cause)

@@ -1,0 +1,127 @@
+"""What became of a message: what to publish, and how to settle it.
+
+`concluding` turns what a handler returned into an outcome, `deciding` what it raised. Both are
+composed once, when the subscription starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol, TypeAlias
+
+from callboard._errors import NackMessage, words
+from callboard.declare._policy import AckPolicy, settlement_of
+from callboard.handle._envelope import Wrap, aimed
+from callboard.handle._output import Output, Sender
+from callboard_actors import Rule, concerns_actor
+from callboard_brokers import Message, Settlement
+
+__all__ = [
+    "FAILURE_HEADER",
+    "Answering",
+    "Conclude",
+    "Outcome",
+    "Produce",
+    "concluding",
+    "deciding",
+]
+
+FAILURE_HEADER: Final = "x-callboard-failure"
+"""Marks an answer that is a failure; its value is the type of the exception."""
+
+Conclude: TypeAlias = "Callable[[Message[Any], object], Outcome]"
+"""Says what follows from a message and the result of its handler."""
+
+
+class Answering(Sender, Protocol):
+    """A broker that knows where whoever has asked waits for an answer."""
+
+    def answer(self, reply_to: str) -> Any | None:
+        """Return the target of an answer to *reply_to*; None: none may go there."""
+        ...
+
+
+class Outcome:
+    """Outputs to publish in order, a settlement (None: leave it), and the error that led there."""
+
+    __slots__ = ("delay", "error", "is_plain", "outputs", "settlement")
+
+    def __init__(
+        self,
+        settlement: Settlement | None,
+        outputs: Sequence[Output] = (),
+        error: Exception | None = None,
+    ) -> None:
+        self.settlement = settlement
+        self.outputs = outputs
+        self.error = error
+        self.delay = error.delay if isinstance(error, NackMessage) else None
+        self.is_plain = settlement is Settlement.ACK and not outputs
+
+
+Produce: TypeAlias = Callable[[object, Message[Any]], Sequence[Output]]
+"""Makes the outputs of a result, given the message that it came from."""
+
+
+def concluding(
+    policy: AckPolicy,
+    publishers: Sequence[Produce],
+    answer: tuple[Wrap, Answering] | None,
+) -> Conclude:
+    """Compose what follows a handler's return: first the answer, then each of *publishers*.
+
+    *answer* wraps the result, and says by whom it goes; None: nobody is answered.
+    """
+    settlement = settlement_of(policy, None)
+    plain = Outcome(settlement)
+
+    def conclude(message: Message[Any], result: object) -> Outcome:
+        reply_to = message.reply_to if answer is not None else None
+        if not publishers and reply_to is None:
+            return plain
+        outputs = [each for produce in publishers for each in produce(result, message)]
+        if answer is not None and reply_to is not None:
+            wrap, by = answer
+            if (target := by.answer(reply_to)) is not None:
+                wrapped = wrap(result, message)
+                outputs.insert(0, Output(by, aimed(result, target), wrapped, "answer"))
+        return Outcome(settlement, outputs)
+
+    return conclude
+
+
+def deciding(
+    policy: AckPolicy,
+    by: Answering | None,
+    report: Callable[[Message[Any], Exception, Settlement | None], None],
+    rules: Sequence[Rule] = (),
+) -> Callable[[Message[Any], Exception], Outcome]:
+    """Compose what follows a handler's failure: a report, and an answer if nobody tries again.
+
+    It goes by *by*; None: nobody is answered. What concerns the actor by *rules*, or because it was made for it, is raised again.
+    """
+
+    def decide(message: Message[Any], error: Exception) -> Outcome:
+        if concerns_actor(error, rules):
+            raise error
+        settlement = settlement_of(policy, error)
+        report(message, error, settlement)
+        outputs: list[Output] = []
+        final = settlement in (Settlement.ACK, Settlement.REJECT)
+        if final and by is not None and (reply_to := message.reply_to) is not None:
+            target = by.answer(reply_to)
+            if target is not None:
+                outputs.append(Output(by, target, _failure(error, message), "answer"))
+        return Outcome(settlement, outputs, error)
+
+    return decide
+
+
+def _failure(error: Exception, cause: Message[Any]) -> Message[Any]:
+    """Tell whoever waits for an answer that none will come, and why."""
+    return Message(
+        words(error).encode(errors="replace"),
+        headers={FAILURE_HEADER: type(error).__name__},
+        content_type="text/plain",
+        correlation_id=cause.correlation_id,
+    )

@@ -1,0 +1,75 @@
+"""The life of one message. To know what happens to a message, read this file.
+
+A worker is the actor at the end of a subscription's mailbox. It handles a delivery, then
+finishes it; the steps are composed when the subscription starts (`_pipeline.py`, `_outcome.py`,
+`_finish.py`), so that nothing is looked up here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Protocol
+
+from callboard.declare._options import Handle
+from callboard.handle._outcome import Outcome
+from callboard_brokers import Binding, Delivery, Message, Settlement
+
+__all__ = ["Keeper", "Worker"]
+
+_ACK: Final = Settlement.ACK
+
+
+class Keeper(Binding, Protocol):
+    """Keeps what is nacked in its lane, so that no later message of that passes it."""
+
+    kept: list[Delivery[Any]]
+
+    def park(self) -> None:
+        """Let what was kept wait for its time, now that nobody is busy with it."""
+        ...
+
+
+class Worker:
+    """Takes deliveries one after another."""
+
+    __slots__ = ("_conclude", "_decide", "_finish", "_handle", "_keeper")
+
+    def __init__(
+        self,
+        handle: Handle,
+        conclude: Callable[[Message[Any], object], Outcome],
+        decide: Callable[[Message[Any], Exception], Outcome],
+        finish: Callable[[Delivery[Any], Outcome], Awaitable[None]],
+        keeper: Keeper,
+    ) -> None:
+        self._handle = handle
+        self._conclude = conclude
+        self._decide = decide
+        self._finish = finish
+        self._keeper = keeper
+
+    async def receive(self, delivery: Delivery[Any]) -> None:
+        """Handle, then finish: outputs before the settlement, so nothing is acknowledged too early.
+
+        A cancellation passes: the delivery stays unsettled, hence is delivered again. So does what
+        concerns the actor, such as `ActorCrash`: `decide` raises it again for the supervisor.
+        """
+        message = delivery.message
+        message.binding = self._keeper
+        try:
+            # middlewares → decode → inject → handler; then what it returned becomes outputs
+            outcome = self._conclude(message, await self._handle(message))
+        except Exception as error:  # noqa: BLE001 - whatever a handler raises is decided upon here
+            outcome = self._decide(message, error)
+        if outcome.is_plain and delivery.settlement is None:
+            delivery.settle(_ACK)  # as `finish` would, without a coroutine
+        else:
+            await self._finish(delivery, outcome)
+            if self._keeper.kept:  # a nack: later messages of its lane wait
+                self._keeper.park()
+
+    async def fail(self, delivery: Delivery[Any], error: Exception) -> None:
+        """Finish a delivery that has failed with *error*, which the actor has survived."""
+        await self._finish(delivery, self._decide(delivery.message, error))
+        if self._keeper.kept:
+            self._keeper.park()

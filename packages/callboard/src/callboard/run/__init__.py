@@ -1,0 +1,1 @@
+"""From declarations to running children: connection, subscriptions, pump, lanes."""

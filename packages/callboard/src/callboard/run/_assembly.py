@@ -1,0 +1,227 @@
+"""What the workers of a subscription are made of: composed once, when it starts.
+
+Nothing here runs for a message. To see what does, read `_worker.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+from functools import partial
+from itertools import chain
+from typing import Any
+
+from anyio import CapacityLimiter
+
+from callboard._errors import DeclarationError, Quarantined
+from callboard.declare._handler import where
+from callboard.declare._options import BrokerOptions, Handle, Inherited, RouterOptions
+from callboard.declare._policy import AckPolicy, settlement_of
+from callboard.declare._publisher import Publisher, publishers_of
+from callboard.declare._resolver import HookResolver, MessageResolver
+from callboard.declare._subscriber import Call, PlacedSubscriber
+from callboard.handle._batch import BatchWorker
+from callboard.handle._dead_letter import burying
+from callboard.handle._envelope import content_type_of, result_encoder, wrapping
+from callboard.handle._finish import Finish, finishing
+from callboard.handle._layers import acknowledged_first, logged, recorded
+from callboard.handle._outcome import Answering, Conclude, Produce, concluding, deciding
+from callboard.handle._output import Output, Send, enlisting, routed, straight
+from callboard.handle._parts import is_batch, parts_of
+from callboard.handle._pipeline import Choice, Scope, inject, plan_of, select, wrapped
+from callboard.handle._producing import producing
+from callboard.handle._worker import Keeper, Worker
+from callboard.run._surroundings import Started
+from callboard.watch._printable import last_words
+from callboard_actors import concerns_actor
+from callboard_brokers import (
+    Confirmation,
+    Delivery,
+    Message,
+    Settlement,
+    Subscription,
+    Transactional,
+)
+from callboard_validation import DefinitionError
+
+__all__ = ["Assembly"]
+
+
+class Assembly:
+    """Makes the workers of one subscription, and the actors that they hand messages to.
+
+    It is the `Binding` of the subscription's messages too: it decodes and rejects them by hand.
+    """
+
+    def __init__(self, placed: PlacedSubscriber, inherited: Inherited, started: Started) -> None:
+        if not placed.declaration.calls:
+            raise DeclarationError(
+                f"the subscriber of {placed.source!r} decorates nothing: put it over a handler"
+            )
+        self._name = placed.name
+        self._calls, self._options = placed.declaration.calls, placed.declaration.options
+        self._policy = inherited.ack_policy
+        self._rules = inherited.supervision.decide
+        self._layers = started.layers
+        self._around = around = started.around
+        outwards: list[RouterOptions | BrokerOptions] = [*placed.scopes, around.options]
+        self._middlewares = [*chain.from_iterable(each.middlewares for each in reversed(outwards))]
+        dependencies = [each.dependencies for each in reversed(outwards)]
+        self._scope = Scope(
+            resolver=MessageResolver(around.context, has_middlewares=bool(self._middlewares)),
+            codec=around.options.codec,
+            overrides=around.overrides,
+            limiter=CapacityLimiter(self._options.max_workers),
+            dependencies=[*chain(*dependencies, self._options.dependencies)],
+            batch=self._options.batch,
+        )
+        self._started = started
+        self._send: Send
+        self._is_alone = True
+        """Whether all that its handlers return leaves by their own broker."""
+        self._bury = burying(
+            self._name, inherited.dead_letter, around.letter, self._leave, around.reporter
+        )
+        if inherited.dead_letter is None and not started.adapter.features(placed.source).buries:
+            around.reporter.graveless(self._name)
+        self._conclusions = [self._concluding(call) for call in self._calls]
+        self._functions = (
+            [] if self.stateful else [inject(call.callee, self._scope) for call in self._calls]
+        )
+
+    @property
+    def stateful(self) -> bool:
+        """Whether an actor class takes the messages, rather than functions."""
+        return self._first.constructor is not None
+
+    def open(self, subscription: Subscription) -> None:
+        """Compose the way out of what comes by *subscription*, which may publish it itself."""
+        started, told = self._started, self._around.reporter.unanswered
+        send, waits = started.send, False
+        if isinstance(subscription, Transactional) and subscription.transactional:
+            waits = True
+            direct = straight(started.connection, told)
+            send = started.composed(enlisting(subscription, started.connection, direct, told))
+        self._send = send if self._is_alone else routed(send, self._around.sender, waits=waits)
+
+    def worker(self, keeper: Keeper, actor: Any = None) -> Worker:
+        """Return a worker for *actor*, an instance of the class; None: for the functions."""
+        handles = self._functions
+        if self.stateful:
+            handles = [inject(replace(self._first.callee, call=actor.receive), self._scope)]
+        handle, conclude = self._chosen_of(handles)
+        report = partial(self._around.reporter.failed, self._name)
+        splits = self._options.on_batch_error == "split"
+        make = partial(BatchWorker, self._settles, splits=splits) if self._options.batch else Worker
+        return make(
+            handle=self._enclosed(handle),
+            conclude=conclude,
+            decide=deciding(self._policy, self._answers, report, self._rules),
+            finish=self._finishing(),
+            keeper=keeper,
+        )
+
+    def actors(self) -> Callable[[], AbstractAsyncContextManager[Any]]:
+        """Return what makes an actor, its constructor injected from the context."""
+        constructor = self._first.constructor
+        if constructor is None:
+            raise DeclarationError(f"{self._name} is no actor class")
+        resolver = HookResolver(self._around.context)
+        planned = plan_of(constructor, replace(self._scope, resolver=resolver, dependencies=()))
+        return partial(planned.bind_scope(limiter=self._scope.limiter), None)
+
+    async def quarantine(self, delivery: Delivery[Any], reason: str) -> None:
+        """Bury a delivery that has crashed its actor twice."""
+        error = Quarantined(f"it has crashed its actor twice: {last_words(reason)}")
+        error.add_note(reason)
+        # Whatever the policy says of failures, this one is final; who waits for an answer is told.
+        decide = deciding(AckPolicy.REJECT_ON_ERROR, self._answers, _unreported)
+        finish = self._finishing()
+        for part in parts_of(delivery):
+            await finish(part, decide(part.message, error))
+        # Last: whatever is wrong with the message, it is out of the way before it is described.
+        self._around.reporter.quarantined(self._name, delivery.message, error)
+
+    def decode(self, message: Message[Any], /) -> object:
+        """Return the plain value of a body; of a batch, a list of them."""
+        if is_batch(message):
+            return [self.decode(part) for part in message.parts]
+        return self._scope.codec.decode(message.body, content_type_of(message))
+
+    async def reject(self, message: Message[Any], /) -> None:
+        """Bury what a handler rejects by hand."""
+        delivery = message.delivery
+        if isinstance(delivery, Delivery):
+            for part in parts_of(delivery):  # pyright: ignore[reportUnknownArgumentType] - isinstance can't say of what
+                await self._bury(part, None)
+
+    def _finishing(self) -> Finish:
+        return finishing(self._send, self._bury, self._settles, self._around.reporter)
+
+    async def _leave(self, outputs: Sequence[Output], cause: Delivery[Any] | None) -> Confirmation:
+        return await self._send(outputs, cause)
+
+    @property
+    def _answers(self) -> Answering | None:
+        """By whom answers go to whoever waits for them; None: nobody is answered."""
+        options = self._options
+        return None if options.no_reply or options.batch else self._around.sender
+
+    def _settles(self, error: Exception | None) -> Settlement | None:
+        """Say what the policy does for *error*; None also for what only the actor can answer."""
+        if error is not None and concerns_actor(error, self._rules):
+            return None
+        return settlement_of(self._policy, error)
+
+    @property
+    def _first(self) -> Call:
+        return self._calls[0]
+
+    def _chosen_of(self, handles: Sequence[Handle]) -> tuple[Handle, Conclude]:
+        calls = zip(self._calls, handles, self._conclusions, strict=True)
+        return select(
+            [
+                Choice(call.filter, recorded(call.target, handle), conclude)
+                for call, handle, conclude in calls
+            ]
+        )
+
+    def _enclosed(self, handle: Handle) -> Handle:
+        """Put around *handle* what every message of the subscription passes, outermost last."""
+        options = self._around.options
+        handle = wrapped(handle, self._middlewares)
+        handle = logged(handle, self._name, self._around.logger, options.log_level)
+        if self._policy is AckPolicy.ACK_FIRST:
+            handle = acknowledged_first(handle)
+        return wrapped(handle, self._layers)
+
+    def _concluding(self, call: Call) -> Conclude:
+        """Compose what becomes of results: they are published in the order of the decorators."""
+        answers, around = self._answers, self._around
+        # A list of results may hold exceptions, of which no encoder can be made.
+        returns = Any if self._scope.batch else call.callee.returns
+        try:
+            publishers = [self._producing(each, returns) for each in publishers_of(call.target)]
+        except DefinitionError as error:
+            raise DeclarationError(
+                f"the result of {where(call.target)} can't be published: {error}"
+            ) from error
+        if answers is None:
+            return concluding(self._policy, publishers, None)
+        try:
+            encode = result_encoder(returns, around.options.codec)
+        except DefinitionError:
+            # Nobody may ever ask; and the value may be better than what is said of it.
+            encode = around.options.codec.encode
+        return concluding(self._policy, publishers, (wrapping(encode, around.identify), answers))
+
+    def _producing(self, publisher: Publisher[Any], returns: object) -> Produce:
+        home, target = self._around.home(publisher)
+        self._is_alone &= home.sender is self._around.sender
+        codec, identify = home.options.codec, home.identify
+        return producing(publisher.options, target, returns, codec, identify, home.sender)
+
+
+def _unreported(message: Message[Any], error: Exception, settlement: Settlement | None) -> None:
+    """Say nothing: it has been said already."""

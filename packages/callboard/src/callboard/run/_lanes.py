@@ -1,0 +1,160 @@
+"""Which messages wait for each other: the choice of a lane, and what a nack does to one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from itertools import cycle
+from typing import Any, TypeAlias
+from zlib import crc32
+
+from callboard._errors import DeclarationError
+from callboard.declare._options import SubscriberOptions
+from callboard.handle._parts import parts_of
+from callboard_actors import Mailbox, Reader
+from callboard_brokers import Binding, Delivery, Message, Settles
+
+__all__ = ["Count", "Lane", "LaneKeeper", "lane_of", "release_parked", "shard_of", "usual_delay"]
+
+Lane: TypeAlias = Callable[[Delivery[Any]], Hashable | None]
+Partition: TypeAlias = Callable[[Message[Any]], Hashable]
+Report: TypeAlias = Callable[[Delivery[Any], Exception], None]
+"""Told of a message for which the user's function has failed."""
+Count: TypeAlias = Callable[[Delivery[Any], float | None], float | None]
+"""Counts a failure; returns how long to wait before the next try, None: give it to the broker."""
+
+
+def lane_of(options: SubscriberOptions, partition: Partition | None, report: Report) -> Lane | None:
+    """Return the choice by *options*, None for a message of no lane; None: there are no lanes.
+
+    Raises:
+        DeclarationError: An order by *partition* is needed, and the broker has none.
+    """
+    ordered_by = options.ordered_by
+    if options.batch and ordered_by == "key" and options.max_workers > 1:
+        ordered_by = "partition"
+    if ordered_by == "none":
+        return None
+    if callable(ordered_by):
+        return _asking(ordered_by, report)
+    if ordered_by == "partition" and partition is not None:
+        return lambda delivery: partition(parts_of(delivery)[0].message)
+    if ordered_by == "key" or options.max_workers == 1:
+        return _key
+    raise DeclarationError(
+        f"max_workers={options.max_workers} of a subscriber can keep no order of "
+        + ("batches" if options.batch else "partitions")
+        + ", since its broker has no partitions: give ordered_by='none', or one worker"
+    )
+
+
+def shard_of(lane: Lane | None, shards: int) -> Callable[[Delivery[Any]], int]:
+    """Return the choice of one of *shards*, always the same for a lane; without one, by turns."""
+    turns = cycle(range(shards))
+
+    def shard(delivery: Delivery[Any]) -> int:
+        key = lane(delivery) if lane is not None else None
+        if key is None:
+            return next(turns)
+        return crc32(key if isinstance(key, bytes) else repr(key).encode()) % shards
+
+    return shard
+
+
+@dataclass(eq=False, slots=True)
+class LaneKeeper:
+    """Keeps what is nacked in its lane, so that no later message of that passes it.
+
+    It is the `Binding` of the messages of one worker. A message of no lane, and one that its
+    handler nacks when it has returned, are the broker's: others pass them. What is kept stays
+    unsettled, hence is delivered again by the broker should this process die; where nobody is going
+    to try it again here, it is released, and with it what waits behind it.
+    """
+
+    binding: Binding
+    lane: Lane | None
+    mailbox: Mailbox[Delivery[Any]]
+    reader: Reader[Delivery[Any]]
+    count: Count
+    report: Callable[[Delivery[Any]], None]
+    kept: list[Delivery[Any]] = field(default_factory=list[Delivery[Any]])
+    """What was nacked of the delivery that is in hand."""
+    delay: float = 0.0
+    recalled: Delivery[Any] | None = None
+
+    def decode(self, message: Message[Any], /) -> object:
+        """Return the plain value of a body."""
+        return self.binding.decode(message)
+
+    async def reject(self, message: Message[Any], /) -> None:
+        """Bury what a handler rejects by hand."""
+        await self.binding.reject(message)
+
+    def keep(self, delivery: Settles, delay: float | None, /) -> bool:
+        """Keep *delivery*, if it is in hand and has a lane."""
+        current, lane = self.reader.current, self.lane
+        if current is None or lane is None:
+            return False
+        mine = next((part for part in parts_of(current) if part is delivery), None)
+        if mine is None or lane(mine) is None:
+            return False
+        wait = self.count(mine, delay)
+        if wait is None:
+            return False
+        self.kept.append(mine)
+        self.delay = max(self.delay, wait)
+        return True
+
+    def park(self) -> None:
+        """Let what was kept wait for its time, now that nobody is busy with it."""
+        kept, delay, current = self.kept, self.delay, self.reader.current
+        self.forget()
+        if current is not None and current is self.recalled:
+            current.release()
+            return
+        self.reader.park(delay)
+        for delivery in kept:
+            self.report(delivery)
+        if self.mailbox.closed:
+            release_parked(self.mailbox)
+
+    def forget(self) -> None:
+        """Leave what was kept to whoever takes it next: its handling was cut off."""
+        for delivery in self.kept:
+            delivery.reopen()
+        self.kept, self.delay = [], 0.0
+
+    def recall(self) -> None:
+        """Keep what is in hand no longer: the broker wants it back."""
+        self.recalled = self.reader.current
+
+
+def release_parked(mailbox: Mailbox[Delivery[Any]]) -> None:
+    """Give back what waits for its time, and what waits behind that."""
+    for delivery in mailbox.take_parked():
+        delivery.release()
+
+
+def usual_delay(delivery: Delivery[Any], delay: float | None) -> float:
+    """Count for a broker that does not; double from 0.1 s up to 30 s."""
+    delivery.deliveries = tries = (delivery.deliveries or 1) + 1
+    return min(30.0, 0.1 * 2.0 ** min(tries - 2, 16)) if delay is None else delay
+
+
+def _asking(order: Callable[[Message[Any]], Hashable], report: Report) -> Lane:
+    """Ask *order*. If it fails, that one message is in no lane: one must not stop the intake."""
+
+    def lane(delivery: Delivery[Any]) -> Hashable | None:
+        try:
+            key = order(delivery.message)
+            hash(key)
+        except Exception as error:  # noqa: BLE001 - whatever the user's function raises
+            report(delivery, error)
+            return None
+        return key
+
+    return lane
+
+
+def _key(delivery: Delivery[Any]) -> Hashable | None:
+    return delivery.message.key

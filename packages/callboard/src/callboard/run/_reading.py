@@ -1,0 +1,116 @@
+"""A subscription that is read by hand: no handler, no workers, no policy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import anyio
+
+from callboard._errors import NotRunning
+from callboard.declare._options import resolve
+from callboard.declare._subscriber import PlacedSubscriber
+from callboard.handle._dead_letter import burying
+from callboard.handle._envelope import content_type_of
+from callboard.handle._output import Output
+from callboard.run._pump import size
+from callboard.run._surroundings import Started
+from callboard_actors import Child, Mailbox, MailboxClosed
+from callboard_brokers import Confirmation, Delivery, Message, Revocable, Subscription
+
+__all__ = ["Reading"]
+
+
+class Reading:
+    """Takes messages from the broker for whoever asks, and leaves it to him to settle them.
+
+    It is the `Binding` of these messages. What nobody has asked for by the end is given back.
+    """
+
+    def __init__(self, placed: PlacedSubscriber, started: Started) -> None:
+        around = started.around
+        self._placed = placed
+        self._started = started
+        self._codec = around.options.codec
+        self._bury = burying(
+            placed.name,
+            resolve(placed.declaration.options, *placed.scopes, around.options).dead_letter,
+            around.letter,
+            self._send,
+            around.reporter,
+        )
+        self.subscription: Subscription
+        self._failure: Exception | None = None
+        self._open_mailbox()
+
+    async def run(self, child: Child) -> None:
+        """Be a child of the broker's supervisor."""
+        if self._mailbox.closed:
+            self._open_mailbox()
+        self._failure = None
+        try:
+            with child.unless_stopped():
+                await self._read(child)
+        except Exception as error:
+            self._failure = error
+            raise
+        finally:
+            self._mailbox.close()
+
+    async def _read(self, child: Child) -> None:
+        source, capacity = self._placed.source, self._placed.declaration.options.mailbox
+        async with self._started.connection.subscribe(source, capacity) as subscription:
+            self.subscription = subscription
+            if isinstance(subscription, Revocable):
+                subscription.on_recall(self._give_back)
+            child.ready()
+            with anyio.CancelScope() as intake:
+                child.on_stop(intake.cancel)
+                await self._fill(subscription)
+            self._give_back()
+
+    async def take(self) -> Message[Any]:
+        """Wait for the next message.
+
+        Raises:
+            NotRunning: It is stopped, perhaps while waiting.
+        """
+        try:
+            delivery = await self._reader.take()
+        except MailboxClosed as error:
+            if self._failure is not None:
+                raise self._failure from error
+            raise NotRunning(f"{self._placed.name} has been stopped") from error
+        self._reader.done()
+        delivery.message.binding = self
+        return delivery.message
+
+    def decode(self, message: Message[Any], /) -> object:
+        """Return the plain value of a body."""
+        return self._codec.decode(message.body, content_type_of(message))
+
+    async def reject(self, message: Message[Any], /) -> None:
+        """Bury *message*."""
+        if isinstance(message.delivery, Delivery):
+            await self._bury(message.delivery, None)  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType] - isinstance can't say of what
+
+    async def _send(self, outputs: Sequence[Output], cause: Delivery[Any] | None) -> Confirmation:
+        return await self._started.send(outputs, cause)
+
+    def _give_back(self) -> None:
+        """Release what nobody has asked for."""
+        for delivery in self._mailbox.drain():
+            delivery.release()
+
+    def _open_mailbox(self) -> None:
+        options, name = self._placed.declaration.options, self._placed.name
+        self._mailbox: Mailbox[Delivery[Any]] = Mailbox(options.mailbox, size=size, name=name)
+        self._reader = self._mailbox.reader()
+
+    async def _fill(self, subscription: Subscription) -> None:
+        while True:
+            free = await self._mailbox.room()
+            taken = await subscription.receive(free, self._mailbox.free_bytes)
+            self._mailbox.put_many(taken)
+            for delivery in taken:
+                self._started.around.reporter.left(delivery)

@@ -1,0 +1,241 @@
+"""A subscription while it runs: a source, workers and a pump, under one supervisor.
+
+They start in this order and stop in reverse: the intake first, the source last, so that what was
+taken can still be handled and settled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from math import inf
+from typing import Any, Final
+
+from callboard.declare._options import DEFAULT_SUPERVISION, resolve
+from callboard.declare._subscriber import PlacedSubscriber
+from callboard.handle._batch import Batcher
+from callboard.handle._parts import parts_of, size_of
+from callboard.handle._worker import Keeper, Worker
+from callboard.run._assembly import Assembly
+from callboard.run._lanes import Lane, LaneKeeper, lane_of, release_parked, shard_of, usual_delay
+from callboard.run._pump import Meter, pump, pump_batches, size
+from callboard.run._surroundings import Started
+from callboard.watch._printable import text_of
+from callboard_actors import Child, ChildSpec, Mailbox, Reader, Supervisor, lifecycle, serve
+from callboard_brokers import Counting, Delivery, Revocable, Subscription
+
+__all__ = ["Running"]
+
+MAX_BYTES: Final = 16 * 2**20
+
+
+class Running:
+    """One subscriber of a broker that has been started.
+
+    The mailbox outlives the workers: a crash costs the message in flight another try, and the
+    other messages nothing. When it gives up, what it held is released.
+    """
+
+    def __init__(self, placed: PlacedSubscriber, started: Started) -> None:
+        around, options = started.around, placed.declaration.options
+        inherited = resolve(options, *placed.scopes, around.options)
+        if inherited.supervision is DEFAULT_SUPERVISION:
+            inherited = replace(inherited, supervision=around.supervision)
+        self._placed = placed
+        self._options = options
+        self._supervision = inherited.supervision
+        self.on_give_up = inherited.supervision.on_give_up
+        self._started = started
+        self._assembly = Assembly(placed, inherited, started)
+        self.subscription: Subscription
+        self._meter = Meter()
+        self._seen: list[tuple[Delivery[Any] | None, int]] = [(None, 0)] * self._options.max_workers
+        report = partial(around.reporter.unordered, placed.name)
+        self._lane = lane_of(options, around.kind.partition, report)
+        self._keepers: dict[int, LaneKeeper] = {}
+        # One worker keeps the order of batches that hold messages of any lane.
+        mixed = options.max_workers == 1 and options.ordered_by != "partition"
+        group: Lane = _alike if self._lane is None or mixed else self._lane
+        self._kin = None if options.batch and mixed else self._lane
+        self._batcher = Batcher(options.batch_size, options.batch_timeout_ms / 1000, group)
+        self._open_mailbox()
+        self._tree = self._plant()
+
+    async def run(self, child: Child) -> None:
+        """Be a child of the broker's supervisor."""
+        child.details = self._details
+        await self._tree.run(child)
+
+    def _plant(self) -> Supervisor:
+        """Make the part of the supervision tree that the broker's supervisor runs.
+
+        A worker that stops for good stops the whole: what it would not handle, the source gives
+        back to the broker.
+        """
+        notify = self._started.around.events
+        supervision, drain = self._supervision, self._started.drain
+        run = self._act if self._assembly.stateful else self._work
+        workers = Supervisor(
+            [
+                ChildSpec(
+                    f"worker-{n}",
+                    partial(run, n),
+                    restart="transient",
+                    significant=True,
+                    drain=drain,
+                    backoff=supervision.backoff,
+                    decide=supervision.decide,
+                )
+                for n in range(self._options.max_workers)
+            ],
+            intensity=supervision.intensity,
+            period=supervision.period,
+            auto_shutdown="any_significant",
+            notify=notify,
+        )
+        parts = [
+            ChildSpec("source", self._read, start_timeout=inf),
+            ChildSpec("workers", workers.run, restart="transient", significant=True, drain=drain),
+            ChildSpec("pump", self._pump),
+        ]
+        return Supervisor(
+            parts,
+            "rest_for_one",
+            intensity=3,
+            period=60.0,
+            auto_shutdown="any_significant",
+            notify=notify,
+        )
+
+    async def _read(self, child: Child) -> None:
+        with child.unless_stopped():
+            await self._hold(child)
+
+    async def _hold(self, child: Child) -> None:
+        """Hold the subscription open; give back what nobody has handled by the end."""
+        options = self._options
+        in_hand = options.batch_size if options.batch else 1
+        capacity = options.mailbox + options.max_workers * in_hand
+        connection = self._started.connection
+        async with connection.subscribe(self._placed.source, capacity) as subscription:
+            self.subscription = subscription
+            if isinstance(subscription, Revocable):
+                subscription.on_recall(self._recall)
+            self._assembly.open(subscription)
+            child.ready()
+            try:
+                await child.stopping()
+            finally:
+                self._give_back()
+
+    async def _pump(self, child: Child) -> None:
+        if not self._options.batch:
+            await pump(self.subscription, self._mailbox, child, self._meter)
+            return
+        await pump_batches(self.subscription, self._mailbox, child, self._meter, self._batcher)
+
+    async def _work(self, number: int, child: Child) -> None:
+        """Call the functions of the subscription."""
+        child.ready()
+        await self._serve(number, child, self._assembly.worker)
+
+    async def _act(self, number: int, child: Child) -> None:
+        """Make an actor and hand it messages; its state ends with it."""
+        async with self._assembly.actors()() as actor, lifecycle(actor, child):
+            await self._serve(number, child, partial(self._assembly.worker, actor=actor))
+
+    async def _serve(self, number: int, child: Child, make: Callable[[Keeper], Worker]) -> None:
+        if self._mailbox.closed:
+            self._open_mailbox()
+        child.details = partial(self._in_hand, number)
+        child.on_stop(self._drain)
+        keeper = self._keepers[number] = self._keeper(self._readers[number])
+        worker = make(keeper)
+        try:
+            await serve(
+                worker.receive,
+                self._readers[number],
+                quarantine=self._assembly.quarantine,
+                decide=self._supervision.decide,
+                failed=worker.fail,
+            )
+        finally:
+            keeper.forget()
+            self._drop_settled(self._readers[number].returned)
+
+    def _drop_settled(self, delivery: Delivery[Any] | None) -> None:
+        """Take out what was put back by a crash, if there is nothing left to do about it."""
+        if delivery is not None and all(part.settled for part in parts_of(delivery)):
+            self._mailbox.purge(lambda each: each is delivery)
+
+    def _keeper(self, reader: Reader[Delivery[Any]]) -> LaneKeeper:
+        source, parked = self.subscription, self._started.around.reporter.parked
+        count = source.count_failure if isinstance(source, Counting) else usual_delay
+        return LaneKeeper(self._assembly, self._lane, self._mailbox, reader, count, parked)
+
+    def _drain(self) -> None:
+        """Have the workers end with what is in the mailbox, but for what waits for its time."""
+        self._mailbox.close()
+        release_parked(self._mailbox)
+
+    def _recall(self) -> None:
+        """Release what no worker has begun, and what is in hand unless it is done with now."""
+        self._give_back()
+        for keeper in self._keepers.values():
+            keeper.recall()
+
+    def _give_back(self) -> None:
+        """Release what no worker has begun."""
+        for delivery in (*self._mailbox.drain(), *self._batcher.drain()):
+            delivery.release()
+
+    def _details(self) -> dict[str, object]:
+        stats = self._mailbox.stats()
+        return {
+            "queued": stats.queued,
+            "in_flight": stats.held,
+            "bytes": stats.bytes,
+            "oldest_age": stats.oldest_age,
+            "taken": self._meter.taken,
+        }
+
+    def _in_hand(self, number: int) -> dict[str, object]:
+        """Say for how long a worker was idle, and which message it is busy with.
+
+        `token` tells that from every other. It counts what was seen, each of which is kept until
+        the next look: the `id` of one that is gone may be that of another.
+        """
+        reader = self._readers[number]
+        seen, token = self._seen[number]
+        if reader.current is not seen:
+            seen, token = self._seen[number] = (reader.current, token + 1)
+        if seen is None:
+            return {"idle": reader.idle}
+        address, id_ = (text_of(each) for each in (seen.message.address, seen.message.message_id))
+        return {"idle": reader.idle, "address": address, "id": id_, "token": token}
+
+    def _open_mailbox(self) -> None:
+        """Make the mailbox; again, with what waits in it, when workers that gave up closed it."""
+        waiting = self._mailbox.drain() if hasattr(self, "_mailbox") else []
+        options, workers = self._options, self._options.max_workers
+        sharded = self._assembly.stateful and workers > 1
+        capacity = (
+            max(1, options.mailbox // options.batch_size) if options.batch else options.mailbox
+        )
+        self._mailbox: Mailbox[Delivery[Any]] = Mailbox(
+            capacity,
+            max_bytes=MAX_BYTES,
+            size=size_of if options.batch else size,
+            lane=shard_of(self._lane, workers) if sharded else self._lane if workers > 1 else None,
+            kin=self._kin if sharded or workers == 1 else None,
+            shards=workers if sharded else 1,
+            notify=self._started.around.events,
+            name=self._placed.name,
+        )
+        self._readers = [self._mailbox.reader(n if sharded else 0) for n in range(workers)]
+        self._mailbox.put_many(waiting)
+
+
+def _alike(_delivery: Delivery[Any]) -> None:
+    """Put deliveries of all lanes together."""

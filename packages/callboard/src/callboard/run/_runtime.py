@@ -1,0 +1,198 @@
+"""A broker that has been started: its connection, and its subscriptions after it.
+
+Should the connection be replaced (not merely reconnect), what hangs on it is started again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from math import inf
+from typing import Any, Final, TypeVar
+
+import anyio
+from anyio.lowlevel import current_token
+
+from callboard._errors import DeclarationError, NotRunning
+from callboard.declare._options import Middleware, PublishOptions
+from callboard.handle._envelope import envelope
+from callboard.handle._output import Layer, Output, Send, composed, straight
+from callboard.run._reading import Reading
+from callboard.run._subscriptions import Subscriptions
+from callboard.run._surroundings import Surroundings
+from callboard.watch._view import View, seen_from
+from callboard_actors import Child, ChildSpec, Decision, GaveUp, Node, Supervisor
+from callboard_brokers import Adapter, Connection, Message, Subscription
+
+__all__ = ["Runtime", "hush", "is_lost"]
+
+T = TypeVar("T")
+
+HANDLERS: Final = 0.8
+"""The part of the time to stop that handlers have; the rest is for settlements and connections."""
+
+
+class Runtime:
+    """What stands behind a broker between its start and its stop.
+
+    Its scope connects; its subscriptions are started then, when all is there that they publish to.
+    A test broker puts one with another adapter in the place of the real one, and *layers* of its
+    own around every handler, *send_layers* around whatever is sent.
+    """
+
+    layers: Sequence[Middleware] = ()
+    send_layers: Sequence[Layer] = ()
+
+    def __init__(
+        self,
+        around: Surroundings,
+        adapter: Adapter[Any, Any],
+        *,
+        listening: bool,
+        graceful_timeout: float | None = None,
+    ) -> None:
+        self.around = around
+        self.adapter = adapter
+        self._connection: Connection[Any, Any] | None = None
+        self._send: Send | None = None
+        self._loop = current_token()
+        total = around.options.graceful_timeout if graceful_timeout is None else graceful_timeout
+        self.drain = HANDLERS * total
+        """Seconds that handlers have to finish when they are stopped."""
+        self._targets: dict[object, Any] = {}
+        """Where publishers lead."""
+        self.subscriptions = Subscriptions(self)
+        if listening:  # what can't work is found before anything is connected
+            self.subscriptions.assemble()
+        self.scope = Supervisor(
+            [
+                ChildSpec("connection", self._connect, start_timeout=inf),
+                # It ends alone when it is hushed, and then stays ended; or when a subscription
+                # has said that all is to end: nothing would help.
+                ChildSpec(
+                    "subscriptions",
+                    self.subscriptions.run,
+                    restart="transient",
+                    drain=inf,
+                    start_timeout=inf,
+                    decide=[(GaveUp, Decision.ESCALATE)],
+                ),
+            ],
+            "rest_for_one",
+            intensity=1,
+            period=60.0,
+            name=around.name,
+            notify=around.events,
+        )
+
+    @property
+    def connection(self) -> Connection[Any, Any]:
+        """The connection.
+
+        Raises:
+            NotRunning: There is none at the moment.
+        """
+        return self._here(self._connection)
+
+    @property
+    def send(self) -> Send:
+        """The way out of the connection.
+
+        Raises:
+            NotRunning: There is no connection at the moment.
+        """
+        return self._here(self._send)
+
+    def composed(self, innermost: Send) -> Send:
+        """Put around *innermost* what is around whatever is sent."""
+        return composed(innermost, self.send_layers)
+
+    def view(self) -> View:
+        """Return what there is to see of it, called from any thread.
+
+        Raises:
+            NotRunning: Its event loop has ended.
+        """
+        return seen_from(self._loop, lambda: View(tree=self.tree(), now=anyio.current_time()))
+
+    def tree(self) -> Node:
+        """Return its supervision tree as plain data."""
+        return self.scope.tree()
+
+    @property
+    def awaited(self) -> bool:
+        """Whether more of its subscriptions are about to start."""
+        return self.subscriptions.awaited
+
+    async def start(self, declaration: object, /) -> None:
+        """Start a subscriber alone; return when it is up."""
+        await self.subscriptions.start(declaration)
+
+    async def stop(self, declaration: object, /) -> None:
+        """Stop a subscriber alone, in good order; nothing, if it does not run."""
+        await self.subscriptions.stop(declaration)
+
+    def running(self, declaration: object, /) -> bool:
+        """Whether a subscriber is up, and nobody stops it."""
+        return self.subscriptions.running(declaration)
+
+    def reader(self, declaration: object, /) -> Callable[[], Awaitable[Message[Any]]]:
+        """Return what waits for the next message of a subscriber that is read by hand."""
+        active = self.subscriptions.active(declaration)
+        if not isinstance(active, Reading):
+            raise DeclarationError("the subscriber was started with a handler")
+        return active.take
+
+    def subscription(self, declaration: object, /) -> Subscription:
+        """Return what the adapter reads with."""
+        return self.subscriptions.active(declaration).subscription
+
+    async def publish(
+        self, declaration: object, message: object, options: PublishOptions, /
+    ) -> None:
+        """Publish *message* to where a publisher leads; return when the broker has it."""
+        around = self.around
+        own = envelope(message, options, around.options.codec.encode, around.identify)
+        output = Output(around.sender, self._target_of(declaration), own, "own")
+        sent = await self.send([output], None)
+        await sent.wait()
+
+    def _target_of(self, publisher: object) -> Any:
+        if publisher not in self._targets:  # it was declared since
+            placed = self.around.publishers()
+            self._targets = {each.declaration: each.target for each in placed}
+        return self._targets[publisher]
+
+    def _here(self, part: T | None) -> T:
+        if part is None:
+            raise NotRunning(f"{self.around.name} is not connected at the moment")
+        return part
+
+    async def _connect(self, child: Child) -> None:
+        child.details = self.around.loss
+        with child.unless_stopped():
+            await self._hold(child)
+
+    async def _hold(self, child: Child) -> None:
+        async with self.adapter.connect() as connection:
+            self._connection = connection
+            self._send = self.composed(straight(connection, self.around.reporter.unanswered))
+            try:
+                child.ready()
+                await child.stopping()
+            finally:
+                self._connection = self._send = None
+
+
+async def hush(runtimes: Sequence[Runtime]) -> None:
+    """Stop all intakes, and finish what is in hand, before any connection closes.
+
+    So no handler meets a broker that is not there any more.
+    """
+    async with anyio.create_task_group() as group:
+        for runtime in runtimes:
+            group.start_soon(runtime.subscriptions.hush)
+
+
+def is_lost(error: Exception) -> bool:
+    """Whether a broker has ended because of its subscriptions: to start it anew would not help."""
+    return isinstance(error, GaveUp) and isinstance(error.__cause__, GaveUp)

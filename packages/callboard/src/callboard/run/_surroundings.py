@@ -1,0 +1,102 @@
+"""What running needs of a broker, as a record; nothing that runs knows the broker itself."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from callboard._context import ContextRepo
+from callboard.declare._options import BrokerOptions, Middleware
+from callboard.declare._publisher import PlacedPublisher, Publisher
+from callboard.declare._skin import Skin
+from callboard.declare._subscriber import PlacedSubscriber
+from callboard.handle._outcome import Answering
+from callboard.handle._output import Output, Send
+from callboard.watch._bus import Bus
+from callboard.watch._reporter import Reporter
+from callboard_actors import Node, Supervision
+from callboard_brokers import Adapter, Connection, Message
+from callboard_di import Overrides
+
+__all__ = ["Started", "Surroundings"]
+
+
+class Started(Protocol):
+    """A broker that has been started, to its subscriptions and to brokers of its application."""
+
+    @property
+    def around(self) -> Surroundings:
+        """What is around all of its subscriptions."""
+        ...
+
+    @property
+    def adapter(self) -> Adapter[Any, Any]:
+        """What it is connected by."""
+        ...
+
+    @property
+    def connection(self) -> Connection[Any, Any]:
+        """The connection; `NotRunning` is raised where there is none at the moment."""
+        ...
+
+    @property
+    def layers(self) -> Sequence[Middleware]:
+        """What is put around every handler, outside of everything else."""
+        ...
+
+    @property
+    def drain(self) -> float:
+        """Seconds that handlers have to finish when they are stopped."""
+        ...
+
+    @property
+    def awaited(self) -> bool:
+        """Whether more of its subscriptions are about to start."""
+        ...
+
+    @property
+    def send(self) -> Send:
+        """The way out; `NotRunning` is raised where there is no connection at the moment."""
+        ...
+
+    def composed(self, innermost: Send, /) -> Send:
+        """Put around *innermost* what is around whatever is sent."""
+        ...
+
+    def tree(self) -> Node:
+        """Return its supervision tree as plain data."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Surroundings:
+    """What a broker is to those who run it, to its subscriptions and to handlers that publish."""
+
+    name: str
+    kind: Skin[Any]
+    options: BrokerOptions
+    context: ContextRepo
+    overrides: Overrides
+    logger: logging.Logger
+    events: Bus
+    reporter: Reporter
+    identify: Callable[[], str]
+    """The source of ids for messages."""
+    sender: Answering
+    """By what results, answers and dead letters leave: the broker."""
+    letter: Callable[[str, Message[Any]], Output]
+    """Makes a dead letter to an address."""
+    supervision: Supervision
+    """What supervises workers of which neither a subscriber nor the broker says anything."""
+    subscribers: Callable[[], Sequence[PlacedSubscriber]]
+    publishers: Callable[[], Sequence[PlacedPublisher]]
+    """What is declared by now, in order."""
+    home: Callable[[Publisher[Any]], tuple[Surroundings, Any]]
+    """Whose a publisher is that a handler here publishes by: another broker's, perhaps; and where
+    it leads there."""
+    companions: Callable[[], Sequence[Started]]
+    """The brokers of the same application that have been started, this one among them."""
+    loss: Callable[[], Mapping[str, object]]
+    """Since when its server is away, where that is, and why; empty while it is there."""

@@ -8,7 +8,7 @@ import pytest
 
 from callboard import MemoryBroker
 
-from ..asyncapi.conftest import official  # noqa: TID252 - tests is no package that could be named
+from ..asyncapi.conftest import official
 
 __all__ = ["official"]
 

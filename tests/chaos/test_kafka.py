@@ -10,7 +10,7 @@ from anyio import sleep, to_thread
 
 from callboard_brokers.kafka import KafkaSource
 
-from ..proxy import proxy  # noqa: TID252 - the tests are no installed package
+from ..proxy import proxy
 from .conftest import Begin
 from .node import Node
 from .trial import Trial

@@ -19,8 +19,8 @@ from callboard.kafka import (
 )
 from callboard_brokers import BatchMessage
 
-from ..brokers.kafka.cluster import client, cluster_at  # noqa: TID252 - the tests are no installed package
-from ..proxy import proxy  # noqa: TID252 - the tests are no installed package
+from ..brokers.kafka.cluster import client, cluster_at
+from ..proxy import proxy
 
 pytestmark = [pytest.mark.anyio, pytest.mark.broker("kafka"), pytest.mark.slow]
 

@@ -34,7 +34,7 @@ from callboard_actors import (
     serve,
 )
 
-from ..foreign import on_asyncio  # noqa: TID252 - the tests are no installed package
+from ..foreign import on_asyncio
 from .parts import Part, crash, node, parts, running
 
 pytestmark = pytest.mark.anyio

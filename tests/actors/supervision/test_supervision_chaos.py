@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 
 from callboard_actors import ActorCrash, ActorError, Event
 
-from ..foreign import await_a_cancelled_future, be_cancelled_natively  # noqa: TID252 - the tests are no installed package
-from ..virtual import examples, run  # noqa: TID252 - the tests are no installed package
+from ..foreign import await_a_cancelled_future, be_cancelled_natively
+from ..virtual import examples, run
 from .world import DEAF, GRACE, PERIOD, Branch, Kind, Leaf, World
 
 Deed: TypeAlias = Literal[

@@ -22,7 +22,7 @@ from callboard_actors import (
     SupervisorStopped,
 )
 
-from ..virtual import examples, run  # noqa: TID252 - the tests are no installed package
+from ..virtual import examples, run
 from .otp import REST, Act, Declared, Model, Place
 from .parts import Part
 

@@ -26,7 +26,7 @@ from callboard_actors import (
 )
 from callboard_actors.testing import idle
 
-from ..foreign import await_a_cancelled_future, be_cancelled_natively, on_asyncio  # noqa: TID252 - the tests are no installed package
+from ..foreign import await_a_cancelled_future, be_cancelled_natively, on_asyncio
 
 pytestmark = pytest.mark.anyio
 

@@ -12,7 +12,7 @@ from anyio import create_task_group, fail_after, move_on_after, sleep
 from callboard_brokers import ConnectionLost, Message
 from callboard_brokers.kafka import Kafka, KafkaOptions, KafkaTarget
 
-from ...proxy import Proxy, proxy  # noqa: TID252 - the tests are no installed package
+from ...proxy import Proxy, proxy
 from .cluster import Cluster, bodies, source, take
 
 pytestmark = [pytest.mark.anyio, pytest.mark.broker("kafka"), pytest.mark.slow]

@@ -30,7 +30,7 @@ from callboard_brokers.kafka._servers import Servers
 from callboard_brokers.kafka._writer import Fenced, Writer
 from callboard_brokers.kafka.connection import KafkaConnection, KafkaSubscription
 
-from ...proxy import proxy  # noqa: TID252 - the tests are no installed package
+from ...proxy import proxy
 from .cluster import Cluster, bodies, client, source, take
 
 pytestmark = [pytest.mark.anyio, pytest.mark.broker("kafka"), pytest.mark.slow]

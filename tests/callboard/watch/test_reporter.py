@@ -22,7 +22,7 @@ from callboard import (
 )
 from callboard.watch._reporter import _LIFE  # pyright: ignore[reportPrivateUsage] - the whole table
 
-from .faulty import FaultyBroker
+from ..faulty import FaultyBroker
 
 pytestmark = pytest.mark.anyio
 

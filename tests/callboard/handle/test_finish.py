@@ -8,7 +8,7 @@ from anyio import Event, sleep, wait_all_tasks_blocked
 from callboard import AckPolicy, MemoryBroker, Message, TestBroker
 from callboard.memory import MemoryMessage, MemoryPublication, MemoryTarget
 
-from .faulty import FaultyBroker
+from ..faulty import FaultyBroker
 
 pytestmark = pytest.mark.anyio
 

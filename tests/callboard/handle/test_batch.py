@@ -29,7 +29,7 @@ from callboard.kafka import KafkaBroker, TestKafkaBroker
 from callboard.specification import AsyncAPI
 from callboard_brokers import BatchMessage, Delivery, Settlement
 
-from .faulty import FaultyBroker
+from ..faulty import FaultyBroker
 
 pytestmark = pytest.mark.anyio
 

@@ -14,7 +14,7 @@ from callboard import ActorCrash, App, Backoff, MemoryBroker, NotRunning, Superv
 from callboard.watch._view import View, alive, last_standing, unready
 from callboard_actors import Node
 
-from .faulty import FaultyBroker
+from ..faulty import FaultyBroker
 
 pytestmark = pytest.mark.anyio
 

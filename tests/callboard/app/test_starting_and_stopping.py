@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from callboard import App, DeclarationError, MemoryBroker, NotRunning, Subscriber
 from callboard_actors.testing import idle, leak_check
 
-from ..actors.virtual import examples, run  # noqa: TID252 - tests is no package that could be named
+from ...actors.virtual import examples, run
 
 # What is called, how many seconds after the step before it, and when its caller is cancelled.
 Step = tuple[str, float, float | None]

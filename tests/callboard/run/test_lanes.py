@@ -30,7 +30,7 @@ from callboard.declare._options import OrderedBy
 from callboard.memory import MemoryMessage
 from callboard_brokers.memory import Memory
 
-from .faulty import FaultyBroker
+from ..faulty import FaultyBroker
 
 pytestmark = pytest.mark.anyio
 

@@ -30,7 +30,7 @@ from callboard import (
 from callboard_actors.testing import virtual_backend
 from callboard_brokers import ConnectionLost
 
-from .faulty import FaultyBroker
+from ..faulty import FaultyBroker
 
 pytestmark = pytest.mark.anyio
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from callboard import ActorCrash, Backoff, MemoryBroker, Supervision
 from callboard.memory import MemoryMessage
 
-from .faulty import FaultyBroker
+from ..faulty import FaultyBroker
 
 pytestmark = pytest.mark.anyio
 

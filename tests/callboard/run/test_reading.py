@@ -9,7 +9,7 @@ from anyio import wait_all_tasks_blocked as idle
 from callboard import DeclarationError, MemoryBroker, Message, NotRunning, TestBroker
 from callboard_brokers import ConnectionLost
 
-from .faulty import FaultyBroker
+from ..faulty import FaultyBroker
 
 pytestmark = pytest.mark.anyio
 

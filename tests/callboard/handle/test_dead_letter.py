@@ -11,7 +11,7 @@ from callboard import AckPolicy, MemoryBroker, Message, RejectMessage
 from callboard.memory import MemoryMessage
 from callboard_brokers import Features
 
-from .faulty import FaultyBroker
+from ..faulty import FaultyBroker
 
 pytestmark = pytest.mark.anyio
 

@@ -19,7 +19,7 @@ from callboard import (
     Supervision,
 )
 
-from .faulty import FaultyBroker
+from ..faulty import FaultyBroker
 
 pytestmark = pytest.mark.anyio
 

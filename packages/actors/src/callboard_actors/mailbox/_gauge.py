@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from math import inf
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 import anyio
@@ -14,16 +14,15 @@ from callboard_actors._events import Event, Notify
 T = TypeVar("T")
 
 
+@dataclass(slots=True)
 class Crashes:
     """How often an item has crashed its actor, and how the last time looked."""
 
-    __slots__ = ("count", "text")
-
-    def __init__(self, count: int, text: str) -> None:
-        self.count = count
-        self.text = text
+    count: int
+    text: str
 
 
+@dataclass(eq=False, slots=True)
 class Gauge(Generic[T]):
     """The accounts of one mailbox.
 
@@ -31,47 +30,22 @@ class Gauge(Generic[T]):
     sender that is woken for every single place would cost more than the place is worth.
     """
 
-    __slots__ = (
-        "bytes",
-        "capacity",
-        "closed",
-        "crashes",
-        "dropped",
-        "max_bytes",
-        "name",
-        "notify",
-        "now",
-        "queued",
-        "relief",
-        "roomy",
-        "size",
-        "system",
-    )
-
-    def __init__(
-        self,
-        capacity: int,
-        max_bytes: int | None,
-        size: Callable[[T], int] | None,
-        notify: Notify | None,
-        name: str,
-    ) -> None:
-        self.capacity = capacity
-        self.max_bytes = inf if max_bytes is None else max_bytes
-        self.size = size
-        self.notify = notify
-        self.name = name
-        self.queued = 0
-        self.bytes = 0
-        self.dropped = 0
-        self.closed = False
-        self.now: Callable[[], float] = anyio.current_time  # until a reader brings a faster one
-        self.system: deque[T] = deque()
-        # Keyed by identity: an entry lives only while its item is queued or held.
-        self.crashes: dict[int, Crashes] = {}
-        self.roomy: anyio.Event | None = None
-        # When so many are queued, or fewer, who waits for room is woken; -1 while nobody does.
-        self.relief = -1
+    capacity: int
+    max_bytes: float
+    size: Callable[[T], int] | None
+    notify: Notify | None
+    name: str
+    queued: int = 0
+    bytes: int = 0
+    dropped: int = 0
+    closed: bool = False
+    now: Callable[[], float] = anyio.current_time  # until a reader brings a faster one
+    system: deque[T] = field(default_factory=deque[T])
+    # Keyed by identity: an entry lives only while its item is queued or held.
+    crashes: dict[int, Crashes] = field(default_factory=dict[int, Crashes])
+    roomy: anyio.Event | None = None
+    # When so many are queued, or fewer, who waits for room is woken; -1 while nobody does.
+    relief: int = -1
 
     @property
     def free(self) -> int:

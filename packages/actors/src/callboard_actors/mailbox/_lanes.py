@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from operator import attrgetter
 from typing import Any, Final, Generic, TypeVar
@@ -27,22 +28,21 @@ from callboard_actors.mailbox._parker import Wake, rouse
 T = TypeVar("T")
 
 
+@dataclass(eq=False, slots=True)
 class Entry(Generic[T]):
     """An item, and the one behind it in its lane."""
 
-    __slots__ = ("at", "item", "key", "next", "size")
-
-    def __init__(self, item: T, key: Hashable | None, size: int, at: float) -> None:
-        self.item = item
-        self.key = key
-        self.size = size
-        self.at = at
-        self.next: Entry[T] | None = None
+    item: T
+    key: Hashable | None
+    size: int
+    at: float
+    next: Entry[T] | None = None
 
 
 _at: Final[Callable[[Entry[Any]], float]] = attrgetter("at")
 
 
+@dataclass(eq=False, slots=True)
 class Lanes(Generic[T]):
     """Items of equal key one at a time, in order; keys in turn.
 
@@ -54,16 +54,15 @@ class Lanes(Generic[T]):
         watch: The wait of the one reader among them that minds the time.
     """
 
-    __slots__ = ("_ends", "_parkings", "due", "parked", "ready", "sleepers", "watch")
-
-    def __init__(self) -> None:
-        self.ready: deque[Entry[T]] = deque()
-        self.parked: list[tuple[float, int, Entry[T]]] = []
-        self.due: float | None = None
-        self.sleepers: deque[Wake] = deque()
-        self.watch: anyio.CancelScope | None = None
-        self._ends: dict[Hashable, Entry[T]] = {}
-        self._parkings = 0
+    ready: deque[Entry[T]] = field(default_factory=deque[Entry[T]])
+    parked: list[tuple[float, int, Entry[T]]] = field(
+        default_factory=list[tuple[float, int, Entry[T]]]
+    )
+    due: float | None = None
+    sleepers: deque[Wake] = field(default_factory=deque[Wake])
+    watch: anyio.CancelScope | None = None
+    _ends: dict[Hashable, Entry[T]] = field(default_factory=dict[Hashable, Entry[T]])
+    _parkings: int = 0
 
     def extend(
         self, items: Collection[T], keys: Iterable[Hashable | None], sizes: Iterable[int], at: float

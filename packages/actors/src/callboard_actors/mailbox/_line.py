@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
+from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 from itertools import compress, islice, repeat
 from math import inf
@@ -27,17 +28,16 @@ _ALONE: Final = object()
 """Tells the place of an item for which nobody waits from the keys of users."""
 
 
+@dataclass(eq=False, slots=True)
 class Aside(Generic[T]):
     """What was taken out of a line until it is due: an item, and those that have to wait for it."""
 
-    __slots__ = ("at", "key", "pairs")
-
-    def __init__(self, key: Hashable | None, at: float, pairs: list[tuple[T, int]]) -> None:
-        self.key = key
-        self.at = at
-        self.pairs = pairs
+    key: Hashable | None
+    at: float
+    pairs: list[tuple[T, int]]
 
 
+@dataclass(eq=False, slots=True)
 class Line(Generic[T]):
     """Items in the order in which they came.
 
@@ -52,39 +52,22 @@ class Line(Generic[T]):
         due: When the first of it is due; None if there is none.
     """
 
-    __slots__ = (
-        "_aside",
-        "_kin",
-        "_parkings",
-        "_stamp_from",
-        "_stamps",
-        "_total",
-        "_weighed",
-        "due",
-        "parked",
-        "ready",
-        "sizes",
-        "sleepers",
-        "watch",
+    kin: Callable[[T], Hashable | None] | None = None
+    weighed: bool = False
+    ready: deque[T] = field(default_factory=deque[T])
+    sizes: deque[int] = field(default_factory=deque[int])
+    parked: list[tuple[float, int, Aside[T]]] = field(
+        default_factory=list[tuple[float, int, Aside[T]]]
     )
-
-    def __init__(
-        self, kin: Callable[[T], Hashable | None] | None = None, *, weighed: bool = False
-    ) -> None:
-        self.ready: deque[T] = deque()
-        self.sizes: deque[int] = deque()
-        self.parked: list[tuple[float, int, Aside[T]]] = []
-        self.due: float | None = None
-        self.sleepers: deque[Wake] = deque()
-        self.watch: anyio.CancelScope | None = None
-        self._kin = kin or _all_alike
-        self._weighed = weighed
-        self._aside: dict[Hashable, Aside[T]] = {}
-        self._parkings = 0
-        # How many items had been put before each bulk, and when it came: one clock for all of them.
-        self._stamps: deque[tuple[int, float]] = deque()
-        self._total = 0
-        self._stamp_from = -inf
+    due: float | None = None
+    sleepers: deque[Wake] = field(default_factory=deque[Wake])
+    watch: anyio.CancelScope | None = None
+    _aside: dict[Hashable, Aside[T]] = field(default_factory=dict[Hashable, Aside[T]])
+    _parkings: int = 0
+    # How many items had been put before each bulk, and when it came: one clock for all of them.
+    _stamps: deque[tuple[int, float]] = field(default_factory=deque[tuple[int, float]])
+    _total: int = 0
+    _stamp_from: float = -inf
 
     def extend(self, items: Collection[T], sizes: Collection[int], at: float) -> None:
         """Append *items*; *sizes* are empty if nothing is weighed."""
@@ -113,7 +96,7 @@ class Line(Generic[T]):
     def put_back(self, item: T, size: int, due: float | None = None) -> None:
         """Return *item*, which was taken: to be taken next, or not before *due*."""
         self.ready.appendleft(item)
-        if self._weighed:
+        if self.weighed:
             self.sizes.appendleft(size)
         if due is not None:
             self._park(due)
@@ -167,8 +150,10 @@ class Line(Generic[T]):
     def _park(self, due: float) -> None:
         """Set the first item aside, and those that have to wait for it."""
         first, at = self.ready[0], self.oldest() or 0.0
-        key = self._kin(first)
-        waits = (key is not None and self._kin(item) == key for item in islice(self.ready, 1, None))
+        key = self._kin_of(first)
+        waits = (
+            key is not None and self._kin_of(item) == key for item in islice(self.ready, 1, None)
+        )
         pairs = self._pick([True, *waits])
         self._parkings += 1  # breaks ties
         if key is None:
@@ -188,9 +173,12 @@ class Line(Generic[T]):
         """Leave those of *items* with what is parked that have to wait for it; return the others."""
         others: list[tuple[T, int]] = []
         for item, size in zip(items, sizes or repeat(0), strict=False):
-            aside = self._aside.get(self._kin(item))
+            aside = self._aside.get(self._kin_of(item))
             (others if aside is None else aside.pairs).append((item, size))
-        return [item for item, _ in others], [size for _, size in others] if self._weighed else ()
+        return [item for item, _ in others], [size for _, size in others] if self.weighed else ()
+
+    def _kin_of(self, item: T) -> Hashable | None:
+        return _ALIKE if self.kin is None else self.kin(item)
 
     def _return(self, aside: Aside[T]) -> None:
         """Put what stood aside at the head."""
@@ -209,7 +197,7 @@ class Line(Generic[T]):
         for (item, size), picked in zip(sized, picks, strict=True):
             if not picked:
                 self.ready.append(item)
-                self.sizes.extend([size] * self._weighed)
+                self.sizes.extend([size] * self.weighed)
         self._age(oldest)
         return [*compress(sized, picks)]
 
@@ -230,7 +218,3 @@ class Line(Generic[T]):
         taken = self._total - len(self.ready)
         while len(self._stamps) > 1 and self._stamps[1][0] <= taken:
             self._stamps.popleft()
-
-
-def _all_alike(_item: object) -> Hashable:
-    return _ALIKE

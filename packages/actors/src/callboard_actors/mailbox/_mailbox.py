@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from itertools import repeat
+from math import inf
 from typing import Generic, TypeVar
 
 import anyio
@@ -95,7 +96,7 @@ class Mailbox(Generic[T]):
         if kin is not None and lane is not None and shards == 1:
             message = f"mailbox {name!r} has lanes, which say who waits for whom; leave out kin="
             raise SpecError(message)
-        self._gauge = Gauge(capacity, max_bytes, size, notify, name)
+        self._gauge = Gauge(capacity, inf if max_bytes is None else max_bytes, size, notify, name)
         self._lane = lane
         self._lanes = Lanes[T]() if lane is not None and shards == 1 else None
         self._lines = (

@@ -11,6 +11,7 @@ the next of it is due. It is the watch; when it ends, it rouses another one, whi
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Generic, TypeVar
 
@@ -32,6 +33,7 @@ _TURN_SECONDS = 0.001
 _LOOKS = tuple(count > 0 and count & (count - 1) == 0 for count in range(64))
 
 
+@dataclass(eq=False, slots=True)
 class Reader(Generic[T]):
     """Takes items one at a time. Made by `Mailbox.reader`; one per worker.
 
@@ -44,32 +46,20 @@ class Reader(Generic[T]):
         crashes: For the few items that have crashed their actor, by `id`: how often.
     """
 
-    __slots__ = (
-        "_gauge",
-        "_is_system",
-        "_park",
-        "_queue",
-        "_size",
-        "_waited",
-        "_waits_since",
-        "crashes",
-        "current",
-        "entry",
-        "returned",
-    )
+    _gauge: Gauge[T]
+    _queue: Lanes[T] | Line[T]
+    _is_system: bool = False
+    _park: Callable[[], tuple[Awaitable[object], Wake]] | None = None
+    _size: int = 0  # of `current`, out of a line
+    _waited: float = 0.0
+    _waits_since: float | None = None
+    entry: Entry[T] | None = None  # of `current`, out of lanes
+    current: T | None = None
+    returned: T | None = None
+    crashes: Mapping[int, Crashes] = field(init=False)
 
-    def __init__(self, gauge: Gauge[T], queue: Lanes[T] | Line[T]) -> None:
-        self._gauge = gauge
-        self._queue = queue
-        self._is_system = False
-        self._park: Callable[[], tuple[Awaitable[object], Wake]] | None = None
-        self._size = 0  # of `current`, out of a line
-        self._waited = 0.0
-        self._waits_since: float | None = None
-        self.entry: Entry[T] | None = None  # of `current`, out of lanes
-        self.current: T | None = None
-        self.returned: T | None = None
-        self.crashes: Mapping[int, Crashes] = gauge.crashes
+    def __post_init__(self) -> None:
+        self.crashes = self._gauge.crashes
 
     @property
     def idle(self) -> float:

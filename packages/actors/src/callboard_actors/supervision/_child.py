@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import TypeAlias, get_args
 
 import anyio
@@ -17,6 +17,7 @@ from callboard_actors.supervision._restarts import Backoff, Restart
 from callboard_actors.supervision._tree import Node
 
 
+@dataclass(eq=False, repr=False, slots=True)
 class Child:
     """One life of a child, from a start to its exit; a restart makes a new one.
 
@@ -25,6 +26,7 @@ class Child:
 
     Attributes:
         path: The ids from the root of the tree, joined by slashes.
+        changed: Called when it is ready or held up, by whoever keeps it up.
         started: Whether `ready` was called.
         stop_requested: Whether the child was asked to stop.
         deadline: When it will be cancelled, as `anyio.current_time()` tells it; infinite until
@@ -37,48 +39,28 @@ class Child:
         failure: What it would raise if it could.
     """
 
-    __slots__ = (
-        "_callbacks",
-        "_changed",
-        "_stopping",
-        "cancel_grace",
-        "deadline",
-        "describe",
-        "details",
-        "failure",
-        "path",
-        "patience",
-        "started",
-        "stop_requested",
-        "survivor",
+    path: str = ""
+    changed: Callable[[], None] | None = None
+    _: KW_ONLY
+    cancel_grace: float = 3.0
+    started: bool = False
+    stop_requested: bool = False
+    deadline: float = math.inf
+    describe: Callable[[], Node] | None = None
+    details: Callable[[], Mapping[str, object]] | None = None
+    patience: Callable[[], float] | None = None
+    survivor: str = ""
+    failure: BaseException | None = None
+    _callbacks: list[Callable[[], None]] = field(
+        init=False, default_factory=list[Callable[[], None]]
     )
-
-    def __init__(
-        self,
-        path: str = "",
-        changed: Callable[[], None] | None = None,
-        *,
-        cancel_grace: float = 3.0,
-    ) -> None:
-        self.path = path
-        self.cancel_grace = cancel_grace
-        self.started = False
-        self.stop_requested = False
-        self.deadline = math.inf
-        self.describe: Callable[[], Node] | None = None
-        self.details: Callable[[], Mapping[str, object]] | None = None
-        self.patience: Callable[[], float] | None = None
-        self.survivor = ""
-        self.failure: BaseException | None = None
-        self._changed = changed
-        self._callbacks: list[Callable[[], None]] = []
-        self._stopping = anyio.Event()
+    _stopping: anyio.Event = field(init=False, default_factory=anyio.Event)
 
     def ready(self) -> None:
         """Say that the start is finished; the supervisor goes on with the next child."""
         self.started = True
-        if self._changed is not None:
-            self._changed()
+        if self.changed is not None:
+            self.changed()
 
     def hold_up(self, survivor: str, failure: BaseException | None = None) -> None:
         """Say that all is over, but for what lives on at the path *survivor*: `run` cannot return.
@@ -87,8 +69,8 @@ class Child:
         place of the child before it has returned.
         """
         self.survivor, self.failure = survivor, failure
-        if self._changed is not None:
-            self._changed()
+        if self.changed is not None:
+            self.changed()
 
     @contextmanager
     def unless_stopped(self) -> Generator[None]:

@@ -21,6 +21,13 @@ class Exit:
     reason: ExitReason
     error: BaseException | None = None
 
+    @classmethod
+    def of(cls, error: BaseException) -> Exit:
+        """Return the exit of a child out of which *error* came; a cancellation was asked for."""
+        if isinstance(error, anyio.get_cancelled_exc_class()):
+            return cls(ExitReason("killed"))
+        return cls(ExitReason.of(error), _end_of_process(error) or error)
+
     @property
     def is_fatal(self) -> bool:
         """Whether the process is to end: `SystemExit`, `KeyboardInterrupt` and the like."""
@@ -70,11 +77,7 @@ class Incarnation:
         if self.exit is not None or not self.child.survivor:
             return self.exit
         failure = self.child.failure
-        if failure is None:
-            return Exit(self.child.returned())
-        if isinstance(failure, anyio.get_cancelled_exc_class()):
-            return Exit(ExitReason("killed"))
-        return Exit(ExitReason.of(failure), _end_of_process(failure) or failure)
+        return Exit(self.child.returned()) if failure is None else Exit.of(failure)
 
     async def live(self, spec: ChildSpec, ended: Callable[[], None]) -> None:
         """Run the child. Nothing but the cancellation of the whole task group escapes."""
@@ -88,20 +91,15 @@ class Incarnation:
         except GeneratorExit:  # the event loop is gone
             raise
         except anyio.get_cancelled_exc_class() as error:
-            if cancelled_from_outside():
-                self.exit = Exit(ExitReason("killed"))
+            from_outside = cancelled_from_outside()
+            asked_for = from_outside or self.scope.cancel_called
+            self.exit = Exit.of(error if asked_for else as_exit(error, self.child.path))
+            if from_outside:
                 raise
-            self.exit = self._foreign(error)
         except BaseException as error:  # noqa: BLE001 - the supervisor judges, and raises the fatal ones again
-            self.exit = Exit(ExitReason.of(error), _end_of_process(error) or error)
+            self.exit = Exit.of(error)
         finally:
             ended()
-
-    def _foreign(self, error: BaseException) -> Exit:
-        if self.scope.cancel_called:
-            return Exit(ExitReason("killed"))
-        failure = as_exit(error, self.child.path)
-        return Exit(ExitReason.of(failure), failure)
 
 
 def _end_of_process(error: BaseException) -> BaseException | None:

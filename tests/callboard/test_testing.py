@@ -34,6 +34,7 @@ from callboard import (
     TestMemoryBroker,
     ValidationFailed,
 )
+from callboard.kafka import KafkaBroker
 
 pytestmark = pytest.mark.anyio
 
@@ -508,6 +509,44 @@ async def test_several_brokers_pass_messages_to_each_other() -> None:
 
         assert brokers == (one, two)
         ship.mock.assert_called_once_with(10)
+
+
+async def test_brokers_of_two_kinds_are_two_servers_under_one_test() -> None:
+    kafka, memory = KafkaBroker("kafka:9092"), MemoryBroker()
+
+    @kafka.subscriber("orders", group_id="clerks")
+    @memory.publisher("invoices")
+    async def price(order: int) -> int:
+        return 10 * order
+
+    @kafka.subscriber("invoices", group_id="clerks")
+    async def elsewhere(invoice: int) -> None: ...
+
+    @memory.subscriber("invoices")
+    async def ship(invoice: int) -> None: ...
+
+    async with TestBroker(kafka, memory):
+        await kafka.publish(1, "orders")
+
+        ship.mock.assert_called_once_with(10)
+        elsewhere.mock.assert_not_called()
+
+
+async def test_what_a_handler_of_another_kind_of_broker_raises_reaches_the_publisher() -> None:
+    kafka, memory = KafkaBroker("kafka:9092"), MemoryBroker()
+
+    @memory.subscriber("orders")
+    @kafka.publisher("invoices")
+    async def price(order: int) -> int:
+        return 10 * order
+
+    @kafka.subscriber("invoices", group_id="clerks")
+    async def ship(invoice: int) -> None:
+        raise ValueError("no")
+
+    async with TestBroker(memory, kafka):
+        with pytest.raises(ValueError, match="no"):
+            await memory.publish(1, "orders")
 
 
 async def test_two_tests_share_nothing() -> None:

@@ -83,7 +83,9 @@ async def test(other: MemoryBroker) -> None:
     async with TestMemoryBroker(broker, connect_only=True) as one:
         assert_type(one, MemoryBroker)
     async with TestBroker(broker, other) as both:
-        assert_type(both, tuple[MemoryBroker, ...])
+        assert_type(both, tuple[MemoryBroker, MemoryBroker])
+    async with TestBroker(broker, other, broker) as several:
+        assert_type(several, tuple[MemoryBroker, ...])
     async with TestApp(app) as running:
         assert_type(running, App)
 

@@ -30,6 +30,7 @@ from ._witness import INSIDE, Witness
 __all__ = ["TestBroker"]
 
 B = TypeVar("B", bound=Broker[Any])
+C = TypeVar("C", bound=Broker[Any])
 Yields = TypeVar("Yields")
 
 
@@ -42,20 +43,26 @@ class TestBroker(Generic[Yields]):
     `request` waits as well; it raises `RequestFailed` for a handler that failed.
     Handlers and publishers have a `mock` meanwhile.
 
-    Several brokers share one memory, so that messages pass between them.
+    Several brokers of one kind share one memory, so that messages pass between them; those of
+    another kind are another server, as they are in production.
 
     Args:
         connect_only: Do not start the subscribers yet: `await broker.start()` does, or a
             `TestApp` after the hooks that prepare their context.
 
     Attributes:
-        memory: The broker in memory that stands in, with its statistics and dead letters.
+        memory: The broker in memory that stands in for the first of them and for all of its kind,
+            with its statistics and dead letters.
     """
 
     __test__ = False  # pytest takes every class named Test… for a test
 
     @overload
     def __init__(self: TestBroker[B], broker: B, /, *, connect_only: bool = False) -> None: ...
+    @overload
+    def __init__(
+        self: TestBroker[tuple[B, C]], one: B, two: C, /, *, connect_only: bool = False
+    ) -> None: ...
     @overload
     def __init__(
         self: TestBroker[tuple[B, ...]], *brokers: B, connect_only: bool = False
@@ -71,10 +78,17 @@ class TestBroker(Generic[Yields]):
         self.memory: Memory
 
     async def __aenter__(self) -> Yields:
-        self.memory = Memory(routing=self._brokers[0].skin.routing())
-        witness = Witness(lambda: self.memory.outstanding)
+        memories: dict[str, Memory] = {}
+        witness = Witness(lambda: sum(memory.outstanding for memory in memories.values()))
+        for broker in self._brokers:
+            if broker.skin.name not in memories:
+                memories[broker.skin.name] = Memory(routing=broker.skin.routing())
+        self.memory = memories[self._brokers[0].skin.name]
         try:
-            self._runtimes = [self._enlist(broker, witness) for broker in self._brokers]
+            self._runtimes = [
+                self._enlist(broker, memories[broker.skin.name], witness)
+                for broker in self._brokers
+            ]
             children = [
                 ChildSpec(f"{runtime.around.name}-{n}", runtime.scope.run, drain=inf)
                 for n, runtime in enumerate(self._runtimes, 1)
@@ -107,15 +121,15 @@ class TestBroker(Generic[Yields]):
         if error is None and self._host.failure is not None:
             raise self._host.failure
 
-    def _enlist(self, broker: Broker[Any], witness: Witness) -> Runtime:
-        """Let *broker* act in memory, with recorders under its handlers and publishers."""
+    def _enlist(self, broker: Broker[Any], memory: Memory, witness: Witness) -> Runtime:
+        """Let *broker* act in *memory*, with recorders under its handlers and publishers."""
         handlers = [call.target for each in broker.subscribers for call in each.calls]
         for target in (*handlers, *broker.publishers):
             # One function may handle the messages of several brokers: its mock counts them all.
             if isinstance(target, Handler | Publisher) and target.recorder is None:
                 target.recorder = CallRecorder()
                 self._undo.append(partial(setattr, target, "recorder", None))
-        runtime = _TestRuntime(broker, self.memory, witness, listening=self._listening)
+        runtime = _TestRuntime(broker, memory, witness, listening=self._listening)
         broker.install(runtime)
         self._undo += [broker.detach, broker.events.subscribe(witness.note)]
         return runtime

@@ -15,7 +15,7 @@ from typing import Final, Generic, TypeVar
 
 import anyio
 
-from callboard_actors.mailbox._parker import Wake, rouse
+from callboard_actors.mailbox._parker import Spent, Wake
 
 T = TypeVar("T")
 
@@ -218,3 +218,13 @@ class Line(Generic[T]):
         taken = self._total - len(self.ready)
         while len(self._stamps) > 1 and self._stamps[1][0] <= taken:
             self._stamps.popleft()
+
+
+def rouse(sleepers: deque[Wake], count: int) -> None:
+    """Let up to *count* readers that wait look again."""
+    while count > 0 and sleepers:
+        try:
+            sleepers.popleft()()
+        except Spent:  # that one is cancelled in this very moment: another one goes instead
+            continue
+        count -= 1

@@ -14,8 +14,7 @@ from callboard_actors._errors import MailboxClosed, SpecError
 from callboard_actors._events import Notify
 from callboard_actors.mailbox._gauge import Gauge
 from callboard_actors.mailbox._lanes import Entry, Lanes
-from callboard_actors.mailbox._line import Line
-from callboard_actors.mailbox._parker import rouse
+from callboard_actors.mailbox._line import Line, rouse
 from callboard_actors.mailbox._reader import Reader
 
 T = TypeVar("T")

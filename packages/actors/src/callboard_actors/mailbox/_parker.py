@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio  # noqa: TID251 - the module that may: ARCHITECTURE.md section 1
 import sys
-from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
 from heapq import heapify, heappop, heappush
@@ -59,16 +58,6 @@ def native() -> Loop:
     loop = asyncio.get_running_loop()
     park_until = _Deadlines(loop).park_until
     return Loop(partial(_park_future, loop), park_until, loop.time, asyncio.current_task)
-
-
-def rouse(sleepers: deque[Wake], count: int) -> None:
-    """Let up to *count* readers that wait look again."""
-    while count > 0 and sleepers:
-        try:
-            sleepers.popleft()()
-        except Spent:  # that one is cancelled in this very moment: another one goes instead
-            continue
-        count -= 1
 
 
 def _park_future(loop: asyncio.AbstractEventLoop) -> tuple[Awaitable[object], Wake]:

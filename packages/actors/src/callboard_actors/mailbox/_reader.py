@@ -21,8 +21,8 @@ from anyio.lowlevel import checkpoint
 from callboard_actors._errors import MailboxClosed
 from callboard_actors.mailbox._gauge import Crashes, Gauge
 from callboard_actors.mailbox._lanes import Entry, Lanes
-from callboard_actors.mailbox._line import Line
-from callboard_actors.mailbox._parker import Wake, native, rouse
+from callboard_actors.mailbox._line import Line, rouse
+from callboard_actors.mailbox._parker import Wake, native
 
 T = TypeVar("T")
 

@@ -40,6 +40,7 @@ PUBLIC_MODULES = [
     "callboard.security",
     "callboard.specification",
     "callboard.testing",
+    "callboard_actors.events",
     "callboard_actors",
     "callboard_actors.testing",
     "callboard_asyncapi",

@@ -21,12 +21,12 @@ from callboard_actors._errors import (
     Unkillable,
     UnknownActor,
 )
-from callboard_actors._events import Event, Notify
+from callboard_actors.events import Event, ExitKind, Notify
 from callboard_actors.mailbox._mailbox import Mailbox, MailboxStats
 from callboard_actors.mailbox._reader import Reader
 from callboard_actors.supervision._child import Child, ChildSpec, Run
 from callboard_actors.supervision._decisions import Decision, Rule, concerns_actor, decision
-from callboard_actors.supervision._exits import ExitKind, ExitReason, guarded
+from callboard_actors.supervision._exits import ExitReason, guarded
 from callboard_actors.supervision._policy import AutoShutdown, Strategy
 from callboard_actors.supervision._restarts import Backoff, Restart, Supervision
 from callboard_actors.supervision._supervisor import Supervisor

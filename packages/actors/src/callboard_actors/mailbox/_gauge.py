@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 import anyio
 
-from callboard_actors._events import Event, Notify
+from callboard_actors.events import MailboxFilled, MailboxRelieved, Notify
 
 T = TypeVar("T")
 
@@ -33,7 +33,7 @@ class Gauge(Generic[T]):
     capacity: int
     max_bytes: float
     size: Callable[[T], int] | None
-    notify: Notify | None
+    notify: Notify
     name: str
     queued: int = 0
     bytes: int = 0
@@ -57,7 +57,7 @@ class Gauge(Generic[T]):
         if self.roomy is None:
             self.roomy = anyio.Event()
             self.relief = self.capacity // 2
-            self.report("mailbox.high_water", {"queued": self.queued, "bytes": self.bytes})
+            self.notify(MailboxFilled(self.name, self.queued, self.bytes))
         await self.roomy.wait()
 
     def relieve(self) -> None:
@@ -77,7 +77,7 @@ class Gauge(Generic[T]):
     def _let_in(self, roomy: anyio.Event) -> None:
         roomy.set()
         self.roomy, self.relief = None, -1
-        self.report("mailbox.low_water", {"queued": self.queued, "bytes": self.bytes})
+        self.notify(MailboxRelieved(self.name, self.queued, self.bytes))
 
     def forget(self, sized: Sequence[tuple[T, int]]) -> None:
         """Account for items that were taken out of the queue for good, given with their sizes."""
@@ -86,8 +86,3 @@ class Gauge(Generic[T]):
             self.bytes -= size
             self.crashes.pop(id(item), None)
         self.relieve()
-
-    def report(self, name: str, attributes: Mapping[str, object]) -> None:
-        """Tell whoever wants to know."""
-        if self.notify is not None:
-            self.notify(Event(name, self.name, attributes))

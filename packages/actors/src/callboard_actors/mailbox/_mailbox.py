@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 import anyio
 
 from callboard_actors._errors import MailboxClosed, SpecError
-from callboard_actors._events import Notify
+from callboard_actors.events import Notify, ignore
 from callboard_actors.mailbox._gauge import Gauge
 from callboard_actors.mailbox._lanes import Entry, Lanes
 from callboard_actors.mailbox._line import Line, rouse
@@ -95,7 +95,9 @@ class Mailbox(Generic[T]):
         if kin is not None and lane is not None and shards == 1:
             message = f"mailbox {name!r} has lanes, which say who waits for whom; leave out kin="
             raise SpecError(message)
-        self._gauge = Gauge(capacity, inf if max_bytes is None else max_bytes, size, notify, name)
+        self._gauge = Gauge(
+            capacity, inf if max_bytes is None else max_bytes, size, notify or ignore, name
+        )
         self._lane = lane
         self._lanes = Lanes[T]() if lane is not None and shards == 1 else None
         self._lines = (

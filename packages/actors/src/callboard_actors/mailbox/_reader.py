@@ -19,6 +19,7 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from callboard_actors._errors import MailboxClosed
+from callboard_actors.events import MessageDropped
 from callboard_actors.mailbox._gauge import Crashes, Gauge
 from callboard_actors.mailbox._lanes import Entry, Lanes
 from callboard_actors.mailbox._line import Line, rouse
@@ -179,7 +180,8 @@ class Reader(Generic[T]):
         """Report that the item is given up, as `message.dropped` with its last crash."""
         crashes = self._gauge.crashes.get(id(self.current))
         self._gauge.dropped += 1
-        self._gauge.report("message.dropped", {"reason": crashes.text if crashes else ""})
+        reason = crashes.text if crashes else ""
+        self._gauge.notify(MessageDropped(self._gauge.name, reason))
 
     def _along(self, line: Line[T]) -> Iterator[T | None]:
         gauge, crashes = self._gauge, self.crashes

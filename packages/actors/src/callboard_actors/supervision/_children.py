@@ -12,7 +12,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from callboard_actors._errors import StartTimeout, SupervisorStopped, Unkillable
-from callboard_actors._events import Event, Notify
+from callboard_actors.events import ActorStarted, ActorStarting, ActorStopping, Notify
 from callboard_actors.supervision._child import Child, ChildSpec
 from callboard_actors.supervision._decisions import Decision
 from callboard_actors.supervision._exits import ExitReason
@@ -29,13 +29,13 @@ class Children:
         fatal: What ends the process, if a child raised it.
     """
 
-    def __init__(self, path: str, specs: Iterable[ChildSpec], notify: Notify | None) -> None:
+    def __init__(self, path: str, specs: Iterable[ChildSpec], notify: Notify) -> None:
         self.path = path
         self.slots = {spec.id: self.slot(spec) for spec in specs}
         self.exits: deque[tuple[Slot, Incarnation]] = deque()
         self.stop_at: float | None = None
         self.fatal: BaseException | None = None
-        self._notify = notify
+        self.notify = notify
         self._changed = anyio.Event()
         self._context = copy_context()
 
@@ -62,7 +62,7 @@ class Children:
         slot.state = "starting"
         child = Child(slot.path, partial(self._look_at, slot), cancel_grace=spec.cancel_grace)
         incarnation = slot.incarnation = Incarnation(child, now)
-        self.report("actor.starting", slot.path)
+        self.notify(ActorStarting(slot.path))
         live = partial(incarnation.live, spec, partial(self._ended, slot, incarnation))
         # Not in the context of whoever caused the start, a message perhaps. A copy, since a
         # context cannot be entered twice.
@@ -83,7 +83,7 @@ class Children:
                 continue
             if slot.state != "stopping":
                 slot.state = "stopping"
-                self.report("actor.stopping", slot.path)
+                self.notify(ActorStopping(slot.path))
             slot.incarnation.child.stop(self._no_later_than(drained))
             lives.append(slot.incarnation)
         await self.wait(_ended(lives), lambda: self._no_later_than(drained))
@@ -194,11 +194,6 @@ class Children:
         """Have those who wait look again."""
         self._changed.set()
 
-    def report(self, name: str, path: str, **attributes: object) -> None:
-        """Tell whoever wants to know."""
-        if self._notify is not None:
-            self._notify(Event(name, path, attributes))
-
     async def _started(self, slot: Slot, incarnation: Incarnation) -> BaseException | None:
         child = incarnation.child
         if not child.started:
@@ -214,7 +209,7 @@ class Children:
             return None
         slot.state = "running"
         incarnation.began = anyio.current_time()
-        self.report("actor.started", slot.path)
+        self.notify(ActorStarted(slot.path))
         if incarnation.exit is not None:
             self._ended(slot, incarnation)
         return None
@@ -253,7 +248,7 @@ class Children:
     def _note(self, slot: Slot, end: Exit, verdict: Decision | None = None) -> None:
         slot.last = end.reason
         slot.last_at = anyio.current_time()
-        self.report(end.event, slot.path, **end.particulars(verdict))
+        self.notify(end.told(slot.path, verdict))
         self._heed(end)
 
     def _heed(self, end: Exit) -> None:

@@ -10,15 +10,11 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from traceback import TracebackException
-from typing import Literal, TypeAlias
 
 import anyio
 
 from callboard_actors._errors import ForeignCancellation, GaveUp, StopActor
-
-ExitKind: TypeAlias = Literal[
-    "normal", "shutdown", "failed", "foreign_cancel", "killed", "unkillable", "gave_up"
-]
+from callboard_actors.events import ExitKind
 
 _LONGEST_TEXT = 8 * 1024
 

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 import anyio
 
+from callboard_actors.events import (
+    ActorCrashed,
+    ActorEnded,
+    ActorStopped,
+    ActorUnkillable,
+    ExitKind,
+)
 from callboard_actors.supervision._child import Child, ChildSpec
 from callboard_actors.supervision._decisions import Decision, decision
 from callboard_actors.supervision._exits import ExitReason, as_exit, cancelled_from_outside
 from callboard_actors.supervision._restarts import restarts
 from callboard_actors.supervision._tree import Node, State
+
+_EVENTS: Final[Mapping[ExitKind, type[ActorEnded]]] = {
+    "normal": ActorStopped,
+    "shutdown": ActorStopped,
+    "killed": ActorStopped,
+    "unkillable": ActorUnkillable,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,22 +48,12 @@ class Exit:
         """Whether the process is to end: `SystemExit`, `KeyboardInterrupt` and the like."""
         return self.error is not None and not isinstance(self.error, Exception | BaseExceptionGroup)
 
-    @property
-    def event(self) -> str:
-        """The name under which it is reported."""
-        crashes = {"failed", "foreign_cancel", "gave_up"}
-        if self.reason.kind == "unkillable":
-            return "actor.unkillable"
-        return "actor.crashed" if self.reason.kind in crashes else "actor.stopped"
-
-    def particulars(self, verdict: Decision | None) -> dict[str, object]:
-        """Return what is reported of it, and what follows from it if that was asked."""
-        said: dict[str, object] = {"reason": self.reason.kind, "error": self.reason.text}
-        if self.error is not None:
-            said["exc_type"] = type(self.error).__name__
-        if verdict is not None:
-            said["decision"] = verdict.value
-        return said
+    def told(self, path: str, verdict: Decision | None) -> ActorEnded:
+        """Return the event, with what follows from it if that was asked."""
+        kind = _EVENTS.get(self.reason.kind, ActorCrashed)
+        error = None if self.error is None else type(self.error).__name__
+        decision = None if verdict is None else verdict.value
+        return kind(path, self.reason.kind, self.reason.text, error, decision)
 
 
 @dataclass(eq=False, slots=True)

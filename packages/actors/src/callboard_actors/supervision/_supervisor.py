@@ -29,7 +29,15 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 import anyio
 
 from callboard_actors._errors import ForeignCancellation, GaveUp, SpecError, SupervisorStopped
-from callboard_actors._events import Notify
+from callboard_actors.events import (
+    ActorRestarting,
+    IntensityExceeded,
+    Notify,
+    SupervisorGaveUp,
+    SupervisorShutDown,
+    SupervisorStarted,
+    ignore,
+)
 from callboard_actors.supervision._child import Child, ChildSpec
 from callboard_actors.supervision._children import Children
 from callboard_actors.supervision._decisions import Decision, decision
@@ -85,9 +93,9 @@ class Supervisor:
         self.auto_shutdown = auto_shutdown
         for spec in self._specs:
             _check_end(spec)
-        self._notify = notify
+        self._notify = notify or ignore
         self._state: State = "new"
-        self._children = Children(name, self._specs, notify)
+        self._children = Children(name, self._specs, self._notify)
         self._recent = Intensity(intensity, period)
         self._due: dict[Slot, float] = {}
         self._dismissed: deque[tuple[Slot, anyio.Event]] = deque()
@@ -256,7 +264,7 @@ class Supervisor:
             if failed is not None:
                 raise failed
         self._state = "running"
-        children.report("supervisor.started", children.path)
+        children.notify(SupervisorStarted(children.path))
         if child is not None:
             child.ready()
         while children.stop_at is None:
@@ -307,7 +315,7 @@ class Supervisor:
         """Draw the consequences of the end of *slot*, which was of its own accord and for good."""
         children = self._children
         if self._policy.ends_with(slot, children.slots.values()):
-            self._report("auto_shutdown", slot)
+            children.notify(SupervisorShutDown(children.path, slot.spec.id))
             children.stop()
         if slot.spec.restart == "temporary" or (slot.is_extra and not self._policy.groups):
             children.forget(slot)
@@ -320,22 +328,20 @@ class Supervisor:
         self._children.require_end(slot, cause)
         if not self._recent.allows(now):
             intensity, period = self._policy.intensity, self._policy.period
-            self._report("intensity_exceeded", slot, intensity=intensity, period=period)
+            exceeded = IntensityExceeded(self._children.path, slot.spec.id, intensity, period)
+            self._children.notify(exceeded)
             why = f"more than {intensity} restarts within {period} s"
             raise self._gave_up(slot, why) from cause
         delay = slot.spec.backoff.delay(slot.streak, random.random)
         slot.streak += 1
         slot.state = "restarting"
         self._due[slot] = now + delay
-        self._children.report("actor.restarting", slot.path, attempt=slot.streak, delay=delay)
+        self._children.notify(ActorRestarting(slot.path, slot.streak, delay))
 
     def _gave_up(self, slot: Slot, why: str) -> GaveUp:
-        self._report("gave_up", slot, reason=why)
-        return GaveUp(f"supervisor {self._children.path!r} gave up on {slot.spec.id!r}: {why}")
-
-    def _report(self, what: str, slot: Slot, **more: object) -> None:
-        path = self._children.path
-        self._children.report(f"supervisor.{what}", path, child=slot.spec.id, **more)
+        path, who = self._children.path, slot.spec.id
+        self._children.notify(SupervisorGaveUp(path, who, why))
+        return GaveUp(f"supervisor {path!r} gave up on {who!r}: {why}")
 
     async def _dismiss(self) -> None:
         """Stop and forget the children that somebody wants to be stopped."""

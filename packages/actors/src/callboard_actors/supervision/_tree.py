@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from callboard_actors.supervision._exits import ExitKind
+from callboard_actors.events import ExitKind
 
 State: TypeAlias = Literal[
     "new", "starting", "running", "restarting", "stopping", "stopped", "unkillable"

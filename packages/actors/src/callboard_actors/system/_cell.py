@@ -9,6 +9,7 @@ from typing import Generic, TypeAlias, TypeVar
 import anyio
 from anyio.lowlevel import checkpoint
 
+from callboard_actors.events import MessageExpired, MessageFailed, MessageQuarantined
 from callboard_actors.supervision._child import Child, ChildSpec
 from callboard_actors.supervision._decisions import Decision, concerns_actor, decision
 from callboard_actors.supervision._exits import ExitReason, describe
@@ -156,7 +157,7 @@ class ActorCell(Generic[M]):
         self, receive: Receive[M], context: ActorContext[M], question: Question[M]
     ) -> None:
         if question.is_over:
-            self._registry.report("message.expired", self.path, message=f"{question.message!r:.80}")
+            self._registry.notify(MessageExpired(self.path, f"{question.message!r:.80}"))
             return
         question.is_stashed = False
         token = current_cause.set(question)
@@ -176,13 +177,13 @@ class ActorCell(Generic[M]):
     async def _set_aside(self, envelope: Envelope[M], reason: str) -> None:
         if isinstance(envelope, Question):
             envelope.abandon(f"crashed twice on {envelope.message!r:.80}:\n{reason}")
-        self._registry.report("message.quarantined", self.path, reason=reason)
+        self._registry.notify(MessageQuarantined(self.path, reason))
 
     async def _report_failure(
         self, context: ActorContext[M], envelope: Envelope[M], error: Exception
     ) -> None:
         context.failed(envelope)
-        self._registry.report("message.exception", self.path, error=describe(error))
+        self._registry.notify(MessageFailed(self.path, describe(error)))
 
 
 def _leave(work: anyio.CancelScope) -> bool:

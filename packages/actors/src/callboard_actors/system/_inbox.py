@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Generic, TypeVar
 
-from callboard_actors._events import Notify
+from callboard_actors.events import Notify
 from callboard_actors.mailbox._mailbox import Mailbox
 from callboard_actors.system._envelope import Envelope, SystemMessage
 
@@ -18,7 +18,7 @@ class Inbox(Generic[M]):
         reader: What it is at work on.
     """
 
-    def __init__(self, path: str, capacity: int, notify: Notify | None) -> None:
+    def __init__(self, path: str, capacity: int, notify: Notify) -> None:
         self.mailbox = Mailbox[Envelope[M]](capacity, max_bytes=None, notify=notify, name=path)
         self.capacity = capacity
         self.reader = self.mailbox.reader()

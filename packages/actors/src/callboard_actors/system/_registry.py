@@ -6,7 +6,7 @@ import logging
 
 import anyio
 
-from callboard_actors._events import Event, Notify
+from callboard_actors.events import DeadLetter, Notify
 from callboard_actors.mailbox._parker import Loop, native
 from callboard_actors.system._context import System
 from callboard_actors.system._team import Member
@@ -26,10 +26,10 @@ class Registry:
         loop: The event loop in which they live.
     """
 
-    def __init__(self, system: System, notify: Notify | None) -> None:
+    def __init__(self, system: System, notify: Notify) -> None:
         self.system = system
         self.notify = notify
-        self.dead_letters = DeadLetters(self)
+        self.dead_letters = DeadLetters(notify)
         self.cells: dict[str, Member] = {}
         self._loop: Loop | None = None
 
@@ -38,10 +38,6 @@ class Registry:
         if self._loop is None:
             self._loop = native()
         return self._loop
-
-    def report(self, name: str, path: str, **attributes: object) -> None:
-        if self.notify is not None:
-            self.notify(Event(name, path, attributes))
 
     def add(self, cell: Member) -> None:
         """Let *cell* live at its path. Whoever lived there before has ended."""
@@ -63,16 +59,16 @@ class Registry:
 class DeadLetters:
     """What was told to actors that had ended, or was not read when they ended.
 
-    Each is an event `deadletter`. The first ten of a minute are logged, and how many others there
+    Each is told as a `DeadLetter`. The first ten of a minute are logged, and how many others there
     were.
 
     Attributes:
         count: How many there were.
     """
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, notify: Notify) -> None:
         self.count = 0
-        self._registry = registry
+        self._notify = notify
         self._until = 0.0
         self._recent = 0
 
@@ -80,7 +76,7 @@ class DeadLetters:
         """Note that *message* did not reach the actor at *path*."""
         self.count += 1
         text = f"{message!r:.80}"
-        self._registry.report("deadletter", path, message=text)
+        self._notify(DeadLetter(path, text))
         now = anyio.current_time()
         if now >= self._until:
             self.flush()

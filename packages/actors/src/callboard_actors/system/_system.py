@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from callboard_actors._errors import SpecError, SupervisorStopped, UnknownActor
-from callboard_actors._events import Notify
+from callboard_actors.events import Notify, ignore
 from callboard_actors.supervision._child import ChildSpec
 from callboard_actors.supervision._policy import Strategy
 from callboard_actors.supervision._restarts import Supervision
@@ -46,8 +46,8 @@ class ActorSystem:
         supervision: Supervision | None = None,
         notify: Notify | None = None,
     ) -> None:
-        self._registry = Registry(self, notify)
-        self._team = Team(name, supervision or Supervision(), notify)
+        self._registry = Registry(self, notify or ignore)
+        self._team = Team(name, supervision or Supervision(), self._registry.notify)
         self._block = self._running()
 
     async def __aenter__(self) -> Self:

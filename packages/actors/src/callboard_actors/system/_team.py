@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Protocol
 
-from callboard_actors._events import Notify
+from callboard_actors.events import Notify
 from callboard_actors.supervision._child import Child, ChildSpec
 from callboard_actors.supervision._policy import Strategy
 from callboard_actors.supervision._restarts import Supervision
@@ -55,7 +55,7 @@ class Team:
         self,
         path: str,
         supervision: Supervision,
-        notify: Notify | None,
+        notify: Notify,
         *,
         strategy: Strategy = "one_for_one",
     ) -> None:

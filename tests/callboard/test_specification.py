@@ -10,7 +10,8 @@ from urllib.parse import unquote
 import pytest
 from pydantic import BaseModel, Field, computed_field
 
-from callboard import App, Broker, BrokerOptions, Header, MemoryBroker, Message, Response, Skin
+from callboard import App, Broker, Header, MemoryBroker, Message, Response
+from callboard.extending import BrokerOptions, Skin
 from callboard.kafka import KafkaBroker, TopicPartition
 from callboard.memory import MemoryRouter, MemoryTarget
 from callboard.specification import AsyncAPI

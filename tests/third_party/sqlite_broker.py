@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from callboard import (
-    Broker,
+from callboard import Broker, Publisher, Router, Subscriber
+from callboard.extending import (
     BrokerOptions,
-    Publisher,
     PublisherOptions,
     PublishOptions,
-    Router,
     Skin,
-    Subscriber,
     SubscriberOptions,
     part,
     sends,

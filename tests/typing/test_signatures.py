@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from callboard import MemoryBroker, PublishOptions, SubscriberOptions
+from callboard import MemoryBroker
+from callboard.extending import PublishOptions, SubscriberOptions
 from callboard.memory import MemorySource, MemoryTarget
 
 METHODS: list[tuple[Callable[..., Any], list[type]]] = [

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from callboard import DeclarationError, MemoryBroker, SetupError, part, sends, takes
+from callboard import DeclarationError, MemoryBroker, SetupError
+from callboard.extending import part, sends, takes
 
 
 @dataclass(frozen=True, kw_only=True)

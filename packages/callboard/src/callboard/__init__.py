@@ -40,21 +40,11 @@ from ._errors import (
 from .annotations import Logger
 from .app._app import App
 from .declare._handler import Handler
-from .declare._options import (
-    BrokerOptions,
-    Handle,
-    Middleware,
-    PublisherOptions,
-    PublishOptions,
-    RouterOptions,
-    SubscriberOptions,
-)
+from .declare._options import Handle, Middleware
 from .declare._policy import AckPolicy
 from .declare._publisher import Publisher
 from .declare._router import Router
-from .declare._skin import Skin
 from .declare._subscriber import Subscriber
-from .declare._takes import part, sends, takes
 from .handle._envelope import Response
 from .memory import MemoryBroker, TestMemoryBroker
 from .testing import TestApp, TestBroker
@@ -70,7 +60,6 @@ __all__ = [
     "BatchUnclear",
     "Broker",
     "BrokerError",
-    "BrokerOptions",
     "CallboardError",
     "Codec",
     "Context",
@@ -97,31 +86,23 @@ __all__ = [
     "NoCast",
     "NotRunning",
     "Path",
-    "PublishOptions",
     "Publisher",
-    "PublisherOptions",
     "Quarantined",
     "RejectMessage",
     "RequestFailed",
     "RequestTimeout",
     "Response",
     "Router",
-    "RouterOptions",
     "SetupError",
-    "Skin",
     "SkipMessage",
     "StopActor",
     "StopApplication",
     "StopTimedOut",
     "Subscriber",
-    "SubscriberOptions",
     "Supervision",
     "TestApp",
     "TestBroker",
     "TestMemoryBroker",
     "ValidationError",
     "ValidationFailed",
-    "part",
-    "sends",
-    "takes",
 ]

@@ -21,7 +21,7 @@ import anyio
 from pydantic import BaseModel, TypeAdapter
 
 from callboard import MemoryBroker
-from callboard_brokers import Delivery, Features, Message, Settlement
+from callboard_brokers import Capacity, Delivery, Features, Message, Settlement
 from callboard_brokers.memory import MemorySource, MemoryTarget
 
 BATCH = 500
@@ -91,7 +91,7 @@ class Ready:
         """Answer."""
 
     @asynccontextmanager
-    async def subscribe(self, source: MemorySource, capacity: int, /) -> AsyncIterator[Any]:
+    async def subscribe(self, source: MemorySource, capacity: Capacity, /) -> AsyncIterator[Any]:
         """Be the subscription too."""
         yield self
 

@@ -22,7 +22,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_a
 
 from callboard_actors import ActorCrash, Mailbox, Reader, serve
 from callboard_actors.testing import virtual_backend
-from callboard_brokers import Message, Tracked, Tracker
+from callboard_brokers import Capacity, Message, Tracked, Tracker
 from callboard_brokers.memory import Memory, MemoryRecord, MemorySource, MemoryTarget
 
 from .virtual import examples, run
@@ -154,7 +154,7 @@ class Consumer:
 
     async def _subscribe(self) -> None:
         source = MemorySource("log", group="readers")
-        subscribing = self.connection.subscribe(source, CAPACITY)
+        subscribing = self.connection.subscribe(source, Capacity(CAPACITY))
         self.subscription = await self.assignment.enter_async_context(subscribing)
 
     def _end(self, number: int, outcome: str) -> None:

@@ -11,6 +11,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from callboard_brokers import (
+    Capacity,
     Delivery,
     Features,
     Memory,
@@ -51,7 +52,9 @@ class Published:
         self._connection = connection
 
     @asynccontextmanager
-    async def subscribe(self, source: MemorySource, capacity: int) -> AsyncGenerator[Subscription]:
+    async def subscribe(
+        self, source: MemorySource, capacity: Capacity
+    ) -> AsyncGenerator[Subscription]:
         async with self._connection.subscribe(source, capacity) as subscription:
             yield subscription
 
@@ -75,7 +78,9 @@ class Forgetful(Modest):
 
 class Acknowledging(Published):
     @asynccontextmanager
-    async def subscribe(self, source: MemorySource, capacity: int) -> AsyncGenerator[Subscription]:
+    async def subscribe(
+        self, source: MemorySource, capacity: Capacity
+    ) -> AsyncGenerator[Subscription]:
         async with super().subscribe(source, capacity) as subscription:
             yield Emptying(subscription)
 

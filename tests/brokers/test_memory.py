@@ -9,6 +9,7 @@ from anyio import create_task_group, move_on_after, wait_all_tasks_blocked
 from anyio.abc import TaskGroup
 
 from callboard_brokers import (
+    Capacity,
     ConnectionClosed,
     Delivery,
     DestinationError,
@@ -33,7 +34,10 @@ def bodies(deliveries: Sequence[Delivery]) -> list[bytes]:
 
 async def test_readers_without_a_group_each_get_every_message(connection: Connection) -> None:
     source = MemorySource("orders")
-    async with connection.subscribe(source, 10) as one, connection.subscribe(source, 10) as other:
+    async with (
+        connection.subscribe(source, Capacity(10)) as one,
+        connection.subscribe(source, Capacity(10)) as other,
+    ):
         await connection.publish(Message(b"1"), ORDERS)
 
         assert bodies(await one.receive(10)) == bodies(await other.receive(10)) == [b"1"]
@@ -42,7 +46,7 @@ async def test_readers_without_a_group_each_get_every_message(connection: Connec
 async def test_a_group_of_one_ends_with_its_subscription(
     connection: Connection, memory: Memory
 ) -> None:
-    async with connection.subscribe(MemorySource("orders"), 10):
+    async with connection.subscribe(MemorySource("orders"), Capacity(10)):
         await connection.publish(Message(b"1"), ORDERS)
         assert memory.unread("orders") == 1
     await connection.publish(Message(b"2"), ORDERS)
@@ -64,7 +68,7 @@ async def test_all_connections_share_one_broker(memory: Memory) -> None:
     async with (
         memory.connect() as writer,
         memory.connect() as reader,
-        reader.subscribe(SHARED, 10) as subscription,
+        reader.subscribe(SHARED, Capacity(10)) as subscription,
     ):
         await writer.publish(Message(b"1"), ORDERS)
 
@@ -81,8 +85,8 @@ async def test_waiting_competitors_are_served_in_turn(connection: Connection) ->
                 served.append(name)
 
     async with (
-        connection.subscribe(SHARED, 1) as one,
-        connection.subscribe(SHARED, 1) as other,
+        connection.subscribe(SHARED, Capacity(1)) as one,
+        connection.subscribe(SHARED, Capacity(1)) as other,
         create_task_group() as tasks,
     ):
         tasks.start_soon(serve, "one", one)
@@ -105,8 +109,8 @@ async def test_a_cancelled_reader_passes_its_turn_on(connection: Connection) -> 
         tasks.cancel_scope.cancel()
 
     async with (
-        connection.subscribe(SHARED, 1) as one,
-        connection.subscribe(SHARED, 1) as other,
+        connection.subscribe(SHARED, Capacity(1)) as one,
+        connection.subscribe(SHARED, Capacity(1)) as other,
         create_task_group() as first,
         create_task_group() as second,
     ):
@@ -121,7 +125,7 @@ async def test_a_cancelled_reader_passes_its_turn_on(connection: Connection) -> 
 
 
 async def test_no_more_than_the_capacity_is_received_at_once(connection: Connection) -> None:
-    async with connection.subscribe(SHARED, 2) as subscription:
+    async with connection.subscribe(SHARED, Capacity(2)) as subscription:
         for n in range(3):
             await connection.publish(Message(b"%d" % n), ORDERS)
 
@@ -129,7 +133,7 @@ async def test_no_more_than_the_capacity_is_received_at_once(connection: Connect
 
 
 async def test_a_template_puts_the_parameters_into_the_path(connection: Connection) -> None:
-    async with connection.subscribe(MemorySource("logs.{level}"), 10) as subscription:
+    async with connection.subscribe(MemorySource("logs.{level}"), Capacity(10)) as subscription:
         await connection.publish(Message(b"", headers={"x": "1"}), MemoryTarget("logs.error"))
         [delivery] = await subscription.receive(1)
 
@@ -140,8 +144,8 @@ async def test_a_template_puts_the_parameters_into_the_path(connection: Connecti
 
 async def test_a_forwarded_message_leaves_its_path_behind(connection: Connection) -> None:
     async with (
-        connection.subscribe(MemorySource("logs.{level}"), 10) as logs,
-        connection.subscribe(MemorySource("all"), 10) as everything,
+        connection.subscribe(MemorySource("logs.{level}"), Capacity(10)) as logs,
+        connection.subscribe(MemorySource("all"), Capacity(10)) as everything,
     ):
         await connection.publish(Message(b""), MemoryTarget("logs.error"))
         [first] = await logs.receive(1)
@@ -157,7 +161,7 @@ async def test_a_forwarded_message_leaves_its_path_behind(connection: Connection
 async def test_the_target_may_replace_the_key(
     connection: Connection, given: str | bytes | None, expected: bytes
 ) -> None:
-    async with connection.subscribe(SHARED, 10) as subscription:
+    async with connection.subscribe(SHARED, Capacity(10)) as subscription:
         await connection.publish(Message(b"", key=b"own"), MemoryTarget("orders", key=given))
         [delivery] = await subscription.receive(1)
 
@@ -178,7 +182,7 @@ async def test_other_rules_can_be_plugged_in() -> None:
     memory = Memory(routing=Prefixes())
     async with (
         memory.connect() as connection,
-        connection.subscribe(MemorySource("logs.*"), 10) as subscription,
+        connection.subscribe(MemorySource("logs.*"), Capacity(10)) as subscription,
     ):
         await connection.publish(Message(b"1"), MemoryTarget("logs.error.{old}"))
 
@@ -191,24 +195,22 @@ async def test_a_template_cannot_be_published_to(connection: Connection) -> None
 
 
 @pytest.mark.parametrize("capacity", [0, -1])
-async def test_a_reader_that_can_hold_nothing_is_refused(
-    connection: Connection, capacity: int
-) -> None:
-    with pytest.raises(ValueError, match="at least one"):
-        async with connection.subscribe(SHARED, capacity):
-            pass
+def test_a_reader_that_can_hold_nothing_is_refused(capacity: int) -> None:
+    for bounds in ((capacity, 1), (1, capacity)):
+        with pytest.raises(ValueError, match="at least one"):
+            Capacity(*bounds)
     with pytest.raises(ValueError, match="1 or more"):
         Memory(capacity=capacity)
 
 
 async def test_receiving_nothing_is_refused(connection: Connection) -> None:
-    async with connection.subscribe(SHARED, 1) as subscription:
+    async with connection.subscribe(SHARED, Capacity(1)) as subscription:
         with pytest.raises(ValueError, match="at least one"):
             await subscription.receive(0)
 
 
 async def test_a_subscription_that_was_left_cannot_be_read(connection: Connection) -> None:
-    async with connection.subscribe(SHARED, 10) as subscription:
+    async with connection.subscribe(SHARED, Capacity(10)) as subscription:
         pass
     with pytest.raises(ConnectionClosed, match="'shared' has been left"):
         await subscription.receive(1)
@@ -225,7 +227,7 @@ async def test_closing_the_connection_ends_a_waiting_reader(memory: Memory) -> N
 
     async with create_task_group() as tasks:
         async with memory.connect() as connection:
-            subscribed = connection.subscribe(SHARED, 10)
+            subscribed = connection.subscribe(SHARED, Capacity(10))
             tasks.start_soon(read, await subscribed.__aenter__())
             await wait_all_tasks_blocked()
         await subscribed.__aexit__(None, None, None)
@@ -248,7 +250,7 @@ async def test_a_busy_publisher_lets_others_run(connection: Connection) -> None:
 
 
 async def test_the_broker_tells_what_it_holds(connection: Connection, memory: Memory) -> None:
-    async with connection.subscribe(SHARED, 10) as subscription:
+    async with connection.subscribe(SHARED, Capacity(10)) as subscription:
         for n in range(5):
             await connection.publish(Message(b"%d" % n), ORDERS)
         first, second, third = await subscription.receive(3)
@@ -265,7 +267,10 @@ async def test_the_broker_tells_what_it_holds(connection: Connection, memory: Me
 async def test_settled_waits_for_everything_but_what_is_delayed(
     connection: Connection, memory: Memory
 ) -> None:
-    async with connection.subscribe(SHARED, 10) as subscription, create_task_group() as tasks:
+    async with (
+        connection.subscribe(SHARED, Capacity(10)) as subscription,
+        create_task_group() as tasks,
+    ):
         await connection.publish(Message(b"1"), ORDERS)
         await connection.publish(Message(b"2"), ORDERS)
         first, second = await subscription.receive(2)
@@ -282,7 +287,7 @@ async def test_settled_waits_for_everything_but_what_is_delayed(
 async def test_what_waits_for_no_reader_is_not_outstanding(
     connection: Connection, memory: Memory
 ) -> None:
-    async with connection.subscribe(SHARED, 10):
+    async with connection.subscribe(SHARED, Capacity(10)):
         pass
     await connection.publish(Message(b"1"), ORDERS)
     await memory.settled()

@@ -9,7 +9,15 @@ import anyio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from callboard_brokers import Delivery, Memory, MemorySource, MemoryTarget, Message, Settlement
+from callboard_brokers import (
+    Capacity,
+    Delivery,
+    Memory,
+    MemorySource,
+    MemoryTarget,
+    Message,
+    Settlement,
+)
 
 Step = tuple[str, int]
 
@@ -28,7 +36,7 @@ async def run(script: list[Step]) -> None:
     held: list[Delivery] = []
     async with memory.connect() as connection, AsyncExitStack() as stack:
         source = MemorySource("a", group="g")
-        reader = await stack.enter_async_context(connection.subscribe(source, 100))
+        reader = await stack.enter_async_context(connection.subscribe(source, Capacity(100)))
         for step, number in script:
             if step == "publish":
                 await connection.publish(Message(b"%03d" % published), MemoryTarget("a"))
@@ -38,7 +46,9 @@ async def run(script: list[Step]) -> None:
                     held += await reader.receive(number + 1)
             elif step == "leave":
                 await stack.aclose()
-                reader = await stack.enter_async_context(connection.subscribe(source, 100))
+                reader = await stack.enter_async_context(
+                    connection.subscribe(source, Capacity(100))
+                )
                 held.clear()
             elif held:
                 delivery = held.pop(number % len(held))

@@ -6,6 +6,7 @@ import pytest
 from anyio import create_task_group, wait_all_tasks_blocked
 
 from callboard_brokers import (
+    Capacity,
     ConnectionClosed,
     DestinationError,
     Memory,
@@ -36,7 +37,7 @@ async def test_a_request_travels_with_all_that_it_carries(connection: Connection
         b"?", key=b"k", headers={"x": b"1"}, content_type="text/plain", correlation_id="c"
     )
     async with (
-        connection.subscribe(MemorySource("prices"), 10) as subscription,
+        connection.subscribe(MemorySource("prices"), Capacity(10)) as subscription,
         create_task_group() as tasks,
     ):
         tasks.start_soon(connection.request, asked, PRICES, 30)
@@ -54,7 +55,7 @@ async def test_a_request_travels_with_all_that_it_carries(connection: Connection
 async def test_a_reply_that_comes_too_late_finds_nobody(
     connection: Connection, memory: Memory
 ) -> None:
-    async with connection.subscribe(MemorySource("prices"), 10) as subscription:
+    async with connection.subscribe(MemorySource("prices"), Capacity(10)) as subscription:
         with pytest.raises(RequestTimeout, match="no reply from 'prices' within 2 s"):
             await connection.request(Message(b"?"), PRICES, 2)
         [delivery] = await subscription.receive(1)
@@ -70,7 +71,7 @@ async def test_a_second_reply_is_ignored(connection: Connection) -> None:
         replies.append((await connection.request(Message(b"?"), PRICES, 30)).body)
 
     async with (
-        connection.subscribe(MemorySource("prices"), 10) as subscription,
+        connection.subscribe(MemorySource("prices"), Capacity(10)) as subscription,
         create_task_group() as tasks,
     ):
         tasks.start_soon(ask)
@@ -83,8 +84,8 @@ async def test_a_second_reply_is_ignored(connection: Connection) -> None:
 
 async def test_a_source_that_reads_everything_takes_no_reply(connection: Connection) -> None:
     async with (
-        connection.subscribe(MemorySource("prices"), 10) as prices,
-        connection.subscribe(MemorySource("{any}.{number}"), 10),
+        connection.subscribe(MemorySource("prices"), Capacity(10)) as prices,
+        connection.subscribe(MemorySource("{any}.{number}"), Capacity(10)),
         create_task_group() as tasks,
     ):
         tasks.start_soon(connection.request, Message(b"?"), PRICES, 30)
@@ -103,7 +104,7 @@ async def test_closing_the_connection_ends_its_requests(memory: Memory) -> None:
 
     async with (
         memory.connect() as other,
-        other.subscribe(MemorySource("prices"), 10),
+        other.subscribe(MemorySource("prices"), Capacity(10)),
         create_task_group() as tasks,
         memory.connect() as connection,
     ):

@@ -8,6 +8,7 @@ import pytest
 from anyio import create_task_group, current_time, wait_all_tasks_blocked
 
 from callboard_brokers import (
+    Capacity,
     Delivery,
     Memory,
     MemorySource,
@@ -46,7 +47,7 @@ async def nack_times(subscription: Subscription, times: int) -> list[float]:
 
 
 async def test_a_nacked_message_comes_back_later_each_time(connection: Connection) -> None:
-    async with connection.subscribe(SHARED, 10) as subscription:
+    async with connection.subscribe(SHARED, Capacity(10)) as subscription:
         await publish(connection, b"1")
         delays = await nack_times(subscription, 11)
 
@@ -56,7 +57,10 @@ async def test_a_nacked_message_comes_back_later_each_time(connection: Connectio
 
 async def test_the_redelivery_can_be_chosen() -> None:
     memory = Memory(redelivery=lambda deliveries: 10.0 * deliveries)
-    async with memory.connect() as connection, connection.subscribe(SHARED, 10) as subscription:
+    async with (
+        memory.connect() as connection,
+        connection.subscribe(SHARED, Capacity(10)) as subscription,
+    ):
         await publish(connection, b"1")
 
         assert await nack_times(subscription, 3) == [10.0, 20.0, 30.0]
@@ -64,7 +68,10 @@ async def test_the_redelivery_can_be_chosen() -> None:
 
 async def test_a_message_that_is_given_up_becomes_a_dead_letter() -> None:
     memory = Memory(redelivery=lambda deliveries: 0 if deliveries < 3 else None)
-    async with memory.connect() as connection, connection.subscribe(SHARED, 10) as subscription:
+    async with (
+        memory.connect() as connection,
+        connection.subscribe(SHARED, Capacity(10)) as subscription,
+    ):
         await publish(connection, b"poison")
         for _ in range(3):
             [delivery] = await subscription.receive(1)
@@ -82,7 +89,10 @@ async def test_an_idle_reader_wakes_for_what_is_due_earlier(connection: Connecti
         [delivery] = await subscription.receive(1)
         came.append((delivery.message.body, round(current_time() - start, 3)))
 
-    async with connection.subscribe(SHARED, 10) as one, connection.subscribe(SHARED, 10) as other:
+    async with (
+        connection.subscribe(SHARED, Capacity(10)) as one,
+        connection.subscribe(SHARED, Capacity(10)) as other,
+    ):
         await publish(connection, b"late", b"early")
         late, early = await one.receive(2)
         start = current_time()
@@ -97,7 +107,7 @@ async def test_an_idle_reader_wakes_for_what_is_due_earlier(connection: Connecti
 
 
 async def test_a_message_can_be_published_for_later(connection: Connection, memory: Memory) -> None:
-    async with connection.subscribe(SHARED, 10) as subscription:
+    async with connection.subscribe(SHARED, Capacity(10)) as subscription:
         start = current_time()
         await connection.publish(Message(b"later"), MemoryTarget("orders", delay=5))
         await publish(connection, b"now")
@@ -109,7 +119,7 @@ async def test_a_message_can_be_published_for_later(connection: Connection, memo
 
 
 async def test_what_is_released_comes_first_in_its_old_order(connection: Connection) -> None:
-    async with connection.subscribe(SHARED, 10) as subscription:
+    async with connection.subscribe(SHARED, Capacity(10)) as subscription:
         await publish(connection, b"1", b"2", b"3", b"4")
         for delivery in await subscription.receive(3):
             delivery.release()
@@ -118,7 +128,7 @@ async def test_what_is_released_comes_first_in_its_old_order(connection: Connect
 
 
 async def test_a_release_is_not_counted_as_a_delivery(connection: Connection) -> None:
-    async with connection.subscribe(SHARED, 10) as subscription:
+    async with connection.subscribe(SHARED, Capacity(10)) as subscription:
         await publish(connection, b"1")
         for _ in range(3):
             [delivery] = await subscription.receive(1)
@@ -129,7 +139,7 @@ async def test_a_release_is_not_counted_as_a_delivery(connection: Connection) ->
 
 
 async def test_a_redelivered_message_comes_before_later_ones(connection: Connection) -> None:
-    async with connection.subscribe(SHARED, 10) as subscription:
+    async with connection.subscribe(SHARED, Capacity(10)) as subscription:
         await publish(connection, b"1", b"2")
         (await subscription.receive(1))[0].nack(delay=0)
 
@@ -139,8 +149,8 @@ async def test_a_redelivered_message_comes_before_later_ones(connection: Connect
 async def test_a_reader_that_leaves_gives_back_in_order_to_its_competitor(
     connection: Connection,
 ) -> None:
-    async with connection.subscribe(SHARED, 10) as other:
-        async with connection.subscribe(SHARED, 10) as leaving:
+    async with connection.subscribe(SHARED, Capacity(10)) as other:
+        async with connection.subscribe(SHARED, Capacity(10)) as leaving:
             await publish(connection, b"1", b"2", b"3")
             (await leaving.receive(3))[1].ack()
         deliveries = await other.receive(10)
@@ -152,10 +162,10 @@ async def test_a_reader_that_leaves_gives_back_in_order_to_its_competitor(
 async def test_a_subscription_left_earlier_cannot_settle_for_a_later_one(
     connection: Connection, memory: Memory
 ) -> None:
-    async with connection.subscribe(SHARED, 10) as subscription:
+    async with connection.subscribe(SHARED, Capacity(10)) as subscription:
         await publish(connection, b"1")
         [stale] = await subscription.receive(1)
-    async with connection.subscribe(SHARED, 10) as subscription:
+    async with connection.subscribe(SHARED, Capacity(10)) as subscription:
         [fresh] = await subscription.receive(1)
         stale.reject()
 
@@ -168,7 +178,7 @@ async def test_a_subscription_left_earlier_cannot_settle_for_a_later_one(
 async def test_a_dead_letter_says_where_it_was_and_why(
     connection: Connection, memory: Memory
 ) -> None:
-    async with connection.subscribe(SHARED, 10) as subscription:
+    async with connection.subscribe(SHARED, Capacity(10)) as subscription:
         await connection.publish(Message(b"bad", headers={"x": "1"}), ORDERS)
         (await subscription.receive(1))[0].reject()
         [letter] = memory.dead_letters("orders")
@@ -180,7 +190,10 @@ async def test_a_dead_letter_says_where_it_was_and_why(
 
 async def test_the_oldest_of_too_many_dead_letters_is_forgotten() -> None:
     memory = Memory(dead_letters=2)
-    async with memory.connect() as connection, connection.subscribe(SHARED, 10) as subscription:
+    async with (
+        memory.connect() as connection,
+        connection.subscribe(SHARED, Capacity(10)) as subscription,
+    ):
         await publish(connection, b"1", b"2", b"3")
         for delivery in await subscription.receive(3):
             delivery.reject()
@@ -191,7 +204,10 @@ async def test_the_oldest_of_too_many_dead_letters_is_forgotten() -> None:
 
 async def test_a_failure_that_is_kept_counts_like_a_nack_and_ends_like_one() -> None:
     memory = Memory(redelivery=lambda deliveries: float(deliveries) if deliveries < 3 else None)
-    async with memory.connect() as connection, connection.subscribe(SHARED, 1) as subscription:
+    async with (
+        memory.connect() as connection,
+        connection.subscribe(SHARED, Capacity(1)) as subscription,
+    ):
         await connection.publish(Message(b"1"), ORDERS)
         [delivery] = await subscription.receive(1)
 
@@ -207,7 +223,10 @@ async def test_a_failure_that_is_kept_counts_like_a_nack_and_ends_like_one() -> 
 
 async def test_what_was_kept_and_is_released_has_not_been_delivered_once_more() -> None:
     memory = Memory()
-    async with memory.connect() as connection, connection.subscribe(SHARED, 1) as subscription:
+    async with (
+        memory.connect() as connection,
+        connection.subscribe(SHARED, Capacity(1)) as subscription,
+    ):
         await connection.publish(Message(b"1"), ORDERS)
         [delivery] = await subscription.receive(1)
         subscription.count_failure(delivery, None)

@@ -14,6 +14,7 @@ from callboard import MemoryBroker, Message
 from callboard.memory import MemorySource, MemoryTarget
 from callboard_brokers import (
     Adapter,
+    Capacity,
     Connection,
     ConnectionLost,
     Delivery,
@@ -71,7 +72,7 @@ class FaultyConnection:
 
     @asynccontextmanager
     async def subscribe(
-        self, source: MemorySource, capacity: int
+        self, source: MemorySource, capacity: Capacity
     ) -> AsyncGenerator[FaultySubscription]:
         if "subscribe" in self._adapter.silent:
             await sleep_forever()

@@ -21,6 +21,7 @@ from anyio import CancelScope, sleep, to_thread
 
 from callboard_brokers import (
     BrokerError,
+    Capacity,
     ConnectionClosed,
     ConnectionLost,
     Delivery,
@@ -142,7 +143,7 @@ class Sqlite:
                 connection = SqliteConnection(file, self.journal)
                 connection.replies = Replies(
                     address := f"replies.{uuid4().hex}",
-                    partial(connection.subscribe, SqliteSource(address), 100),
+                    partial(connection.subscribe, SqliteSource(address), Capacity(100)),
                     tasks,
                 )
                 try:
@@ -164,7 +165,7 @@ class SqliteConnection:
 
     @asynccontextmanager
     async def subscribe(
-        self, source: SqliteSource, capacity: int, /
+        self, source: SqliteSource, capacity: Capacity, /
     ) -> AsyncGenerator[SqliteSubscription]:
         subscription = SqliteSubscription(self._open(), source, capacity, self._journal)
         self._subscriptions.add(subscription)
@@ -209,8 +210,10 @@ class SqliteConnection:
 
 
 class SqliteSubscription:
-    def __init__(self, file: File, source: SqliteSource, capacity: int, journal: Journal) -> None:
-        self.inflow = Inflow[Row](source.address, capacity)
+    def __init__(
+        self, file: File, source: SqliteSource, capacity: Capacity, journal: Journal
+    ) -> None:
+        self.inflow = Inflow[Row](source.address, capacity.messages, capacity.bytes)
         self._file = file
         self._source = source
         self._name = uuid4().hex

@@ -11,7 +11,7 @@ from anyio import create_task_group
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callboard_brokers import Message
+from callboard_brokers import Capacity, Message
 from callboard_brokers.kafka import Kafka, KafkaSource, KafkaTarget, TopicPartition
 from callboard_brokers.kafka._ahead import LIMIT, decode, encode
 from callboard_brokers.kafka.connection import KafkaConnection, KafkaSubscription
@@ -95,11 +95,11 @@ async def test_a_restart_repeats_only_what_waits_for_its_time(
     connection: KafkaConnection, cluster: Cluster, topic: str
 ) -> None:
     await publish(connection, topic, 6)
-    async with connection.subscribe(source(topic), 100) as subscription:
+    async with connection.subscribe(source(topic), Capacity(100)) as subscription:
         await read_all_but(subscription, b"2", 6)
     await publish(connection, topic, 2)
 
-    async with connection.subscribe(source(topic), 100) as subscription:
+    async with connection.subscribe(source(topic), Capacity(100)) as subscription:
         again = await take(subscription, 3)
         for delivery in again:
             delivery.ack()
@@ -122,9 +122,12 @@ async def test_a_takeover_repeats_only_what_waits_for_its_time(
                 again.append(delivery.message.body)
                 delivery.ack()
 
-    async with connection.subscribe(source(topic), 100) as first, create_task_group() as tasks:
+    async with (
+        connection.subscribe(source(topic), Capacity(100)) as first,
+        create_task_group() as tasks,
+    ):
         await read_all_but(first, b"2", 6)
-        async with connection.subscribe(source(topic), 100) as second:
+        async with connection.subscribe(source(topic), Capacity(100)) as second:
             tasks.start_soon(read, first)
             tasks.start_soon(read, second)
             await cluster.until_committed(f"{topic}.readers", 6)
@@ -141,8 +144,8 @@ async def test_an_idle_member_that_gets_a_partition_gets_all_of_it(
 ) -> None:
     """It waits inside the client, which hands out what is assigned before we know what is done."""
     await cluster.create(topic, 2)
-    async with connection.subscribe(source(topic), 100) as second:
-        async with connection.subscribe(source(topic), 100) as first:
+    async with connection.subscribe(source(topic), Capacity(100)) as second:
+        async with connection.subscribe(source(topic), Capacity(100)) as first:
             for partition in (0, 1):
                 await publish(connection, topic, 5, partition)
             for delivery in await take(second, 5):
@@ -163,11 +166,11 @@ async def test_explicit_partitions_know_what_was_done_as_well(
     reading = KafkaSource(
         partitions=(TopicPartition(topic, 0),), group_id=topic, auto_offset_reset="earliest"
     )
-    async with connection.subscribe(reading, 100) as subscription:
+    async with connection.subscribe(reading, Capacity(100)) as subscription:
         await read_all_but(subscription, b"0", 4)
     await publish(connection, topic, 1)
 
-    async with connection.subscribe(reading, 100) as subscription:
+    async with connection.subscribe(reading, Capacity(100)) as subscription:
         [again] = await take(subscription, 1)
         again.ack()
         [new] = await subscription.receive(10)
@@ -191,5 +194,5 @@ async def test_what_others_write_beside_a_position_is_ignored(
     await other.stop()
     await other._client.close()
 
-    async with connection.subscribe(source(topic), 100) as subscription:
+    async with connection.subscribe(source(topic), Capacity(100)) as subscription:
         assert bodies(await take(subscription, 2)) == [b"2", b"3"]

@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 from anyio import Event, create_task_group, fail_after, move_on_after, sleep
 
-from callboard_brokers import ConnectionClosed, Delivery, Message
+from callboard_brokers import Capacity, ConnectionClosed, Delivery, Message
 from callboard_brokers.kafka import Kafka, KafkaOptions, KafkaSource, KafkaTarget, TopicPartition
 from callboard_brokers.kafka.connection import KafkaConnection, KafkaSubscription
 
@@ -38,7 +38,10 @@ class Log:
 
 async def handle(log: Log, connection: KafkaConnection, reading: KafkaSource, until: Event) -> None:
     """Be a member of the group, and settle what it handles, until told to leave."""
-    async with connection.subscribe(reading, 20) as subscription, create_task_group() as tasks:
+    async with (
+        connection.subscribe(reading, Capacity(20)) as subscription,
+        create_task_group() as tasks,
+    ):
 
         async def work() -> None:
             while True:
@@ -95,12 +98,12 @@ async def test_a_revocation_waits_for_what_is_in_flight(
     for partition in (0, 1):
         await connection.publish(Message(b"slow"), KafkaTarget(topic, partition=partition))
 
-    async with connection.subscribe(source(topic), 10) as one:
+    async with connection.subscribe(source(topic), Capacity(10)) as one:
         held = await take(one, 2)
         joined = Event()
 
         async def join() -> None:
-            async with connection.subscribe(source(topic), 10) as other:
+            async with connection.subscribe(source(topic), Capacity(10)) as other:
                 joined.set()
                 with move_on_after(0.5):
                     await other.receive(1)
@@ -125,9 +128,9 @@ async def test_what_is_not_finished_in_time_is_stale_and_comes_again_elsewhere(
     hasty = source(topic, rebalance_timeout_ms=1000)  # half of it is for what is in flight
     again: list[Delivery] = []
 
-    async with connection.subscribe(hasty, 10) as one:
+    async with connection.subscribe(hasty, Capacity(10)) as one:
         [stuck] = await take(one, 1)
-        async with connection.subscribe(hasty, 10) as other, create_task_group() as tasks:
+        async with connection.subscribe(hasty, Capacity(10)) as other, create_task_group() as tasks:
 
             async def receive(subscription: KafkaSubscription) -> None:
                 again.extend(await subscription.receive(1))
@@ -150,9 +153,9 @@ async def test_a_revocation_while_nobody_takes_the_records_gives_them_to_others(
         await connection.send(Message(b"%d" % n), KafkaTarget(topic, partition=n % 2))
     await connection.flush()
 
-    async with connection.subscribe(source(topic), 10):
+    async with connection.subscribe(source(topic), Capacity(10)):
         await sleep(0.1)  # its buffer is full by now
-        async with connection.subscribe(source(topic), 10) as other:
+        async with connection.subscribe(source(topic), Capacity(10)) as other:
             taken = await take(other, 50)
 
     assert len({delivery.message.body for delivery in taken}) == 50
@@ -166,7 +169,7 @@ async def test_a_slow_reader_stays_a_member(
     await connection.flush()
     impatient = source(topic, max_poll_interval_ms=600, session_timeout_ms=1000)
 
-    async with connection.subscribe(impatient, 5) as subscription:
+    async with connection.subscribe(impatient, Capacity(5)) as subscription:
         taken = await take(subscription, 5)
         before = kafka.counts["partitions.revoked"]
         await sleep(2)
@@ -183,9 +186,12 @@ async def test_a_static_member_that_is_back_in_time_keeps_its_partitions(
     told: list[str] = []
     static = partial(source, topic, session_timeout_ms=6000)
     kafka = Kafka(address, notify=lambda event, _: told.append(event))
-    async with kafka.connect() as other, other.subscribe(static(group_instance_id="a"), 1):
+    async with (
+        kafka.connect() as other,
+        other.subscribe(static(group_instance_id="a"), Capacity(1)),
+    ):
         for _ in range(2):
-            async with connection.subscribe(static(group_instance_id="b"), 1):
+            async with connection.subscribe(static(group_instance_id="b"), Capacity(1)):
                 await sleep(0.4)
 
     # "b" joined once, and was not missed; it came back as who it was.
@@ -205,7 +211,10 @@ async def test_a_listener_hears_of_partitions_while_nothing_is_delivered(
             heard.append(("revoked", revoked))
 
     reading = source(topic, listener=Listener())
-    async with connection.subscribe(reading, 1), connection.subscribe(source(topic), 1):
+    async with (
+        connection.subscribe(reading, Capacity(1)),
+        connection.subscribe(source(topic), Capacity(1)),
+    ):
         pass
 
     assert heard[:2] == [("assigned", [(topic, 0)]), ("revoked", [(topic, 0)])]
@@ -218,7 +227,7 @@ async def test_a_topic_that_grows_is_read_on_without_a_group(
     await cluster.create(topic, 1)
     async with kafka.connect() as connection:
         await connection.publish(Message(b"before"), KafkaTarget(topic))
-        async with connection.subscribe(source(topic, group=None), 10) as subscription:
+        async with connection.subscribe(source(topic, group=None), Capacity(10)) as subscription:
             assert bodies(await take(subscription, 1)) == [b"before"]
             await cluster.grow(topic, 2)
             await sleep(1)
@@ -240,7 +249,7 @@ async def test_a_pattern_reads_its_topics_with_their_parameters(
         auto_offset_reset="earliest",
     )
 
-    async with connection.subscribe(reading, 10) as subscription:
+    async with connection.subscribe(reading, Capacity(10)) as subscription:
         taken = await take(subscription, 2)
 
         assert {each.message.body.decode(): dict(each.message.path) for each in taken} == {
@@ -260,7 +269,7 @@ async def test_explicit_partitions_are_read_and_committed(
     reading = KafkaSource(
         partitions=(TopicPartition(topic, 1),), group_id=topic, auto_offset_reset="earliest"
     )
-    async with connection.subscribe(reading, 10) as subscription:
+    async with connection.subscribe(reading, Capacity(10)) as subscription:
         [delivery] = await take(subscription, 1)
         delivery.ack()
 
@@ -271,7 +280,7 @@ async def test_explicit_partitions_are_read_and_committed(
 async def test_a_subscription_that_was_left_cannot_be_read(
     connection: KafkaConnection, topic: str
 ) -> None:
-    async with connection.subscribe(source(topic), 1) as subscription:
+    async with connection.subscribe(source(topic), Capacity(1)) as subscription:
         pass
 
     with pytest.raises(ConnectionClosed, match=topic):

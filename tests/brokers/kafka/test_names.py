@@ -9,7 +9,7 @@ import aiokafka.record.default_records as records  # pyright: ignore[reportMissi
 import pytest
 from aiokafka.record import util  # pyright: ignore[reportMissingTypeStubs] - likewise
 
-from callboard_brokers import Message
+from callboard_brokers import Capacity, Message
 from callboard_brokers.kafka import KafkaTarget
 from callboard_brokers.kafka.connection import KafkaConnection
 
@@ -101,7 +101,7 @@ async def test_one_such_record_does_not_stop_its_subscription(
     monkeypatch.undo()
     await connection.publish(Message(b"good"), KafkaTarget(topic))
 
-    async with connection.subscribe(source(topic), 10) as subscription:
+    async with connection.subscribe(source(topic), Capacity(10)) as subscription:
         bad, good = await take(subscription, 2)
 
     assert bad.message.headers == {r"Zo\xff\xfe": "v"}

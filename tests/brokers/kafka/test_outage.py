@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Mapping
 import pytest
 from anyio import create_task_group, fail_after, move_on_after, sleep
 
-from callboard_brokers import ConnectionLost, Message
+from callboard_brokers import Capacity, ConnectionLost, Message
 from callboard_brokers.kafka import Kafka, KafkaOptions, KafkaTarget
 
 from ...proxy import Proxy, proxy
@@ -39,7 +39,7 @@ async def test_a_cut_connection_heals_without_loss(
     read: set[bytes] = set()
     async with (
         kafka.connect() as connection,
-        connection.subscribe(source(topic), 10) as subscription,
+        connection.subscribe(source(topic), Capacity(10)) as subscription,
     ):
         for n in range(30):
             if n % 10 == 5:
@@ -71,7 +71,7 @@ async def test_publishing_waits_while_kafka_is_away(
 
         network.restore()
         await connection.publish(Message(b"after"), KafkaTarget(topic))
-        async with connection.subscribe(source(topic), 10) as subscription:
+        async with connection.subscribe(source(topic), Capacity(10)) as subscription:
             # Cancelling the wait does not call back what was handed over.
             assert bodies(await take(subscription, 3)) == [b"before", b"meanwhile", b"after"]
 
@@ -80,7 +80,7 @@ async def test_silence_is_not_taken_for_a_topic_that_does_not_exist(
     network: Proxy, through: str, topic: str
 ) -> None:
     async with Kafka(through, SOON).connect() as connection:
-        async with connection.subscribe(source(topic), 10):
+        async with connection.subscribe(source(topic), Capacity(10)):
             pass  # the topic is there; where it is, the producer has not asked yet
         network.refuse = True
         network.cut()
@@ -106,7 +106,7 @@ async def test_a_server_that_is_away_is_asked_seldom_and_told_of_seldom(
     kafka = Kafka(through)
     async with (
         kafka.connect() as connection,
-        connection.subscribe(source(topic), 10),
+        connection.subscribe(source(topic), Capacity(10)),
         create_task_group() as tasks,
     ):
         await connection.publish(Message(b"before"), KafkaTarget(topic))
@@ -126,7 +126,7 @@ async def test_a_server_that_is_away_is_asked_seldom_and_told_of_seldom(
 async def test_a_black_hole_is_left_in_time(network: Proxy, through: str, topic: str) -> None:
     kafka = Kafka(through, SOON)
     with fail_after(15):
-        async with kafka.connect() as connection, connection.subscribe(source(topic), 10):
+        async with kafka.connect() as connection, connection.subscribe(source(topic), Capacity(10)):
             await connection.publish(Message(b""), KafkaTarget(topic))
             network.swallow()
             with pytest.raises(ConnectionLost):
@@ -160,7 +160,7 @@ async def test_a_subscription_to_a_kafka_that_went_away_can_be_left(
 ) -> None:
     async with Kafka(through, SOON).connect() as connection:
         with fail_after(15):
-            async with connection.subscribe(source(topic), 10) as subscription:
+            async with connection.subscribe(source(topic), Capacity(10)) as subscription:
                 await connection.publish(Message(b""), KafkaTarget(topic))
                 [delivery] = await take(subscription, 1)
                 network.refuse = True

@@ -8,6 +8,7 @@ from anyio import CancelScope, create_task_group, fail_after
 from callboard_brokers import (
     BatchFailed,
     BatchPublishing,
+    Capacity,
     ConnectionClosed,
     DestinationError,
     Message,
@@ -31,7 +32,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.broker("kafka"), pytest.mark.slow]
 
 
 async def carried(connection: KafkaConnection, message: Message, target: KafkaTarget) -> Message:
-    async with connection.subscribe(source(target.topic), 10) as subscription:
+    async with connection.subscribe(source(target.topic), Capacity(10)) as subscription:
         await connection.publish(message, target)
         [delivery] = await take(subscription, 1)
         delivery.ack()
@@ -79,7 +80,7 @@ async def test_a_batch_keeps_its_order(connection: KafkaConnection, topic: str) 
     messages = [Message(b"%d" % n) for n in range(500)]
     await connection.publish_batch(messages, KafkaTarget(topic))
 
-    async with connection.subscribe(source(topic), 1000) as subscription:
+    async with connection.subscribe(source(topic), Capacity(1000)) as subscription:
         assert bodies(await take(subscription, 500)) == [message.body for message in messages]
 
 
@@ -105,7 +106,7 @@ async def test_a_record_that_was_refused_does_not_stand_in_the_way_of_the_next(
             await connection.publish(Message(b"x" * 2000), KafkaTarget(topic))
     await connection.publish_batch([Message(b"3"), Message(b"4")], KafkaTarget(topic))
 
-    async with connection.subscribe(source(topic), 10) as subscription:
+    async with connection.subscribe(source(topic), Capacity(10)) as subscription:
         assert bodies(await take(subscription, 5)) == [b"0", b"1", b"2", b"3", b"4"]
 
 
@@ -201,7 +202,7 @@ async def test_a_missing_topic_that_may_not_be_created_is_an_error(
             await connection.publish(Message(b""), KafkaTarget(topic))
         assert not caught.value.hopeless  # it may be created yet
         with pytest.raises(DestinationError, match=topic):
-            async with connection.subscribe(source(topic), 1):
+            async with connection.subscribe(source(topic), Capacity(1)):
                 pytest.fail("subscribed to a topic that is not there")
 
     assert topic not in await cluster.topics()
@@ -242,7 +243,10 @@ async def test_a_reply_comes_with_what_was_asked_beside_others_that_overlap(
     address: str, topic: str
 ) -> None:
     kafka = Kafka(address, KafkaOptions(reply_topic=f"{topic}.replies"))
-    async with kafka.connect() as connection, connection.subscribe(source(topic), 10) as reader:
+    async with (
+        kafka.connect() as connection,
+        connection.subscribe(source(topic), Capacity(10)) as reader,
+    ):
         assert isinstance(connection, Requesting)
         replies: list[Message] = []
 
@@ -284,7 +288,7 @@ async def test_a_request_that_waits_ends_with_its_connection(address: str, topic
     async with (
         create_task_group() as tasks,
         Kafka(address).connect() as connection,
-        connection.subscribe(source(topic), 1) as reader,
+        connection.subscribe(source(topic), Capacity(1)) as reader,
     ):
         tasks.start_soon(ask, connection)
         await take(reader, 1)
@@ -304,7 +308,7 @@ async def test_a_batch_goes_where_its_keys_and_partitions_say_in_order(
     await connection.publish_batch([Message(b"here")] * 3, KafkaTarget(topic, partition=2))
     await connection.publish_batch([Message(b"anywhere")] * 50, KafkaTarget(topic))
 
-    async with connection.subscribe(source(topic, None), 1000) as subscription:
+    async with connection.subscribe(source(topic, None), Capacity(1000)) as subscription:
         taken = await take(subscription, 362)
     of_key: dict[bytes, list[bytes]] = {}
     partitions: dict[bytes, set[int]] = {}

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from anyio import sleep, to_thread
 
-from callboard_brokers import Message
+from callboard_brokers import Capacity, Message
 from callboard_brokers.kafka import Kafka, KafkaOptions, KafkaTarget, SASLOAuthBearer
 from callboard_brokers.kafka.connection import KafkaSubscription
 
@@ -41,7 +41,7 @@ async def test_a_member_that_computes_for_longer_than_its_session_stays_a_member
 ) -> None:
     async with kafka.connect() as connection:
         await connection.publish(Message(b"hard"), KafkaTarget(topic))
-        async with connection.subscribe(source(topic, **SHORT), 10) as subscription:
+        async with connection.subscribe(source(topic, **SHORT), Capacity(10)) as subscription:
             before = kafka.counts["partitions.revoked"]
             await handle(subscription, 3)
             await cluster.until_committed(f"{topic}.readers", 1)
@@ -55,7 +55,7 @@ async def test_a_member_stays_though_only_its_loop_can_ask_for_a_token(topic: st
     kafka = Kafka(os.environ["CALLBOARD_KAFKA_OAUTH"], KafkaOptions(security=security))
     async with (
         kafka.connect() as connection,
-        connection.subscribe(source(topic, **SHORT), 10) as subscription,
+        connection.subscribe(source(topic, **SHORT), Capacity(10)) as subscription,
     ):
         await sleep(1)  # the thread has made its connection by then
         await connection.publish(Message(b"hard"), KafkaTarget(topic))
@@ -69,7 +69,7 @@ async def test_a_member_whose_loop_stands_still_for_too_long_is_let_go(
     impatient = source(topic, max_poll_interval_ms=500, **SHORT)
     async with kafka.connect() as connection:
         await connection.publish(Message(b"endless"), KafkaTarget(topic))
-        async with connection.subscribe(impatient, 10) as subscription:
+        async with connection.subscribe(impatient, Capacity(10)) as subscription:
             before = kafka.counts["partitions.revoked"]
             await handle(subscription, 3)
             await cluster.until_committed(f"{topic}.readers", 1)
@@ -81,8 +81,8 @@ async def test_the_thread_ends_with_its_connection(kafka: Kafka, topic: str) -> 
     before = set(threading.enumerate())
     async with (
         kafka.connect() as connection,
-        connection.subscribe(source(topic), 10),
-        connection.subscribe(source(topic), 10),
+        connection.subscribe(source(topic), Capacity(10)),
+        connection.subscribe(source(topic), Capacity(10)),
     ):
         [thread] = [each for each in threading.enumerate() if each.name == "callboard-kafka-pulse"]
     await to_thread.run_sync(thread.join, 5)

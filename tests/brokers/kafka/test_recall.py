@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from anyio import create_task_group
 
-from callboard_brokers import Message
+from callboard_brokers import Capacity, Message
 from callboard_brokers.kafka import KafkaTarget
 from callboard_brokers.kafka.connection import KafkaConnection, KafkaSubscription
 
@@ -32,12 +32,15 @@ async def test_what_was_handled_beyond_what_is_given_back_is_not_repeated(
         waiting.release()
         in_hand.ack()
 
-    async with connection.subscribe(source(topic), 10) as first, create_task_group() as tasks:
+    async with (
+        connection.subscribe(source(topic), Capacity(10)) as first,
+        create_task_group() as tasks,
+    ):
         in_hand, waiting, handled = await take(first, 3)
         first.on_recall(give_back)
         handled.ack()  # b2: of another lane than a0 and a1
         tasks.start_soon(read, first)
-        async with connection.subscribe(source(topic), 10) as second:
+        async with connection.subscribe(source(topic), Capacity(10)) as second:
             tasks.start_soon(read, second)
             await cluster.until_committed(f"{topic}.readers", 3)
             tasks.cancel_scope.cancel()

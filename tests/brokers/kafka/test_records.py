@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from callboard_brokers import DestinationError, Memory, Message
+from callboard_brokers import Capacity, DestinationError, Memory, Message
 from callboard_brokers.kafka import (
     Kafka,
     KafkaRouting,
@@ -115,8 +115,8 @@ async def test_the_broker_in_memory_stands_in_by_the_rules_of_kafka(anyio_backen
     reading = KafkaSource(pattern="orders.{country}", group_id="shipping")
     async with (
         memory.connect() as connection,
-        connection.subscribe(reading, 10) as one,
-        connection.subscribe(KafkaSource(topics=("orders.fr", "orders.no")), 10) as two,
+        connection.subscribe(reading, Capacity(10)) as one,
+        connection.subscribe(KafkaSource(topics=("orders.fr", "orders.no")), Capacity(10)) as two,
     ):
         await connection.publish(Message(b"lamp"), KafkaTarget("orders.fr", key="7", partition=3))
         [delivery] = await take(one, 1)

@@ -14,7 +14,7 @@ from uuid import uuid4
 import pytest
 from anyio import fail_after
 
-from callboard_brokers import BrokerError, Message
+from callboard_brokers import BrokerError, Capacity, Message
 from callboard_brokers.kafka import (
     BaseSecurity,
     Kafka,
@@ -61,7 +61,7 @@ async def carries(address: str, security: BaseSecurity | None) -> bool:
     topic = f"test.{uuid4().hex}"
     async with Kafka(address, KafkaOptions(security=security)).connect() as connection:
         await connection.publish(Message(b"secret"), KafkaTarget(topic))
-        async with connection.subscribe(source(topic), 10) as subscription:
+        async with connection.subscribe(source(topic), Capacity(10)) as subscription:
             return bodies(await take(subscription, 1)) == [b"secret"]
 
 

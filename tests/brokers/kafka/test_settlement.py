@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 from anyio import current_time, fail_after, move_on_after, sleep
 
-from callboard_brokers import BrokerError, Delivery, Message
+from callboard_brokers import BrokerError, Capacity, Delivery, Message
 from callboard_brokers.kafka import Kafka, KafkaTarget, Record, TopicPartition
 from callboard_brokers.kafka.connection import KafkaConnection, KafkaSubscription
 
@@ -28,7 +28,7 @@ async def test_a_commit_does_not_pass_an_unsettled_record(
     reading = source(topic, commit_interval_ms=100)
     await publish(connection, topic, 10)
 
-    async with connection.subscribe(reading, 100) as subscription:
+    async with connection.subscribe(reading, Capacity(100)) as subscription:
         taken = await take(subscription, 10)
         for delivery in [*taken[5:], *taken[:3]]:
             delivery.ack()
@@ -43,7 +43,7 @@ async def test_a_stop_commits_what_is_settled_without_a_gap(
 ) -> None:
     await publish(connection, topic, 10)
 
-    async with connection.subscribe(source(topic), 100) as subscription:
+    async with connection.subscribe(source(topic), Capacity(100)) as subscription:
         for n, delivery in enumerate(await take(subscription, 10)):
             if n != 4:
                 delivery.ack()
@@ -57,7 +57,7 @@ async def test_a_restart_goes_on_exactly_where_it_stopped(
     await publish(connection, topic, 30)
     read: list[bytes] = []
     for _ in range(3):
-        async with connection.subscribe(source(topic), 100) as subscription:
+        async with connection.subscribe(source(topic), Capacity(100)) as subscription:
             taken = await take(subscription, 10)
             read += bodies(taken)
             for delivery in taken:
@@ -72,7 +72,7 @@ async def test_many_settlements_are_committed_before_the_interval(
     await publish(connection, topic, 50)
     reading = source(topic, commit_interval_ms=60_000, commit_every=20)
 
-    async with connection.subscribe(reading, 100) as subscription:
+    async with connection.subscribe(reading, Capacity(100)) as subscription:
         for delivery in await take(subscription, 50):
             delivery.ack()
         await cluster.until_committed(f"{topic}.readers", 50)
@@ -82,11 +82,11 @@ async def test_a_group_that_began_at_the_end_misses_nothing_after_a_restart(
     connection: KafkaConnection, topic: str
 ) -> None:
     reading = source(topic, auto_offset_reset="latest")
-    async with connection.subscribe(reading, 100):
+    async with connection.subscribe(reading, Capacity(100)):
         pass
     await publish(connection, topic, 3)
 
-    async with connection.subscribe(reading, 100) as subscription:
+    async with connection.subscribe(reading, Capacity(100)) as subscription:
         assert bodies(await take(subscription, 3)) == [b"0", b"1", b"2"]
 
 
@@ -97,7 +97,7 @@ async def test_a_delayed_nack_holds_back_no_other_partition_nor_record(
     await publish(connection, topic, 3, partition=0)
     await publish(connection, topic, 3, partition=1)
 
-    async with connection.subscribe(source(topic), 100) as subscription:
+    async with connection.subscribe(source(topic), Capacity(100)) as subscription:
         [first] = await take(subscription, 1)
         nacked_at = current_time()
         first.nack(delay=0.5)
@@ -114,7 +114,7 @@ async def test_a_delayed_nack_holds_back_no_other_partition_nor_record(
 async def test_nacks_without_a_delay_back_off(connection: KafkaConnection, topic: str) -> None:
     await publish(connection, topic, 1)
     times: list[float] = []
-    async with connection.subscribe(source(topic), 100) as subscription:
+    async with connection.subscribe(source(topic), Capacity(100)) as subscription:
         for _ in range(4):
             [delivery] = await take(subscription, 1)
             times.append(current_time())
@@ -128,7 +128,7 @@ async def test_a_rejected_record_is_done_with(
     connection: KafkaConnection, cluster: Cluster, topic: str
 ) -> None:
     await publish(connection, topic, 2)
-    async with connection.subscribe(source(topic), 100) as subscription:
+    async with connection.subscribe(source(topic), Capacity(100)) as subscription:
         for delivery in await take(subscription, 2):
             delivery.reject()
 
@@ -141,7 +141,7 @@ async def test_without_a_group_everybody_reads_everything_and_nothing_is_committ
     await publish(connection, topic, 3)
     alone = source(topic, group=None)
     for _ in range(2):
-        async with connection.subscribe(alone, 100) as subscription:
+        async with connection.subscribe(alone, Capacity(100)) as subscription:
             taken = await take(subscription, 3)
             for delivery in taken:
                 delivery.ack()
@@ -163,7 +163,7 @@ async def test_gaps_in_the_log_do_not_stop_the_commits(
             await (producer.commit_transaction() if keep else producer.abort_transaction())
     reading = source(topic, isolation_level="read_committed", commit_interval_ms=100)
 
-    async with connection.subscribe(reading, 100) as subscription:
+    async with connection.subscribe(reading, Capacity(100)) as subscription:
         for delivery in await take(subscription, 2):
             assert delivery.message.body == b"kept"
             delivery.ack()
@@ -192,7 +192,9 @@ async def test_a_compacted_log_is_read_over_its_gaps(
             attempt += 1
             await sleep(0.1)
             await connection.publish(Message(b"tick"), KafkaTarget(topic, key="tick"))
-            async with connection.subscribe(source(topic, f"try-{attempt}"), 100) as subscription:
+            async with connection.subscribe(
+                source(topic, f"try-{attempt}"), Capacity(100)
+            ) as subscription:
                 taken = await subscription.receive(100)
                 offsets = [each.message.raw_message.offset for each in taken]
                 for delivery in taken:
@@ -208,12 +210,12 @@ async def test_offsets_that_are_gone_are_skipped_from_the_earliest(
     connection: KafkaConnection, cluster: Cluster, topic: str
 ) -> None:
     await publish(connection, topic, 10)
-    async with connection.subscribe(source(topic), 100) as subscription:
+    async with connection.subscribe(source(topic), Capacity(100)) as subscription:
         for delivery in await take(subscription, 2):
             delivery.ack()
     await cluster.delete_before(topic, 7)
 
-    async with connection.subscribe(source(topic), 100) as subscription:
+    async with connection.subscribe(source(topic), Capacity(100)) as subscription:
         assert bodies(await take(subscription, 3)) == [b"7", b"8", b"9"]
 
 
@@ -221,13 +223,15 @@ async def test_offsets_that_are_gone_are_an_error_if_nothing_says_where_to_go_on
     connection: KafkaConnection, cluster: Cluster, topic: str
 ) -> None:
     await publish(connection, topic, 10)
-    async with connection.subscribe(source(topic), 100) as subscription:
+    async with connection.subscribe(source(topic), Capacity(100)) as subscription:
         for delivery in await take(subscription, 2):
             delivery.ack()
     await cluster.delete_before(topic, 7)
 
     with pytest.raises(BrokerError, match=r"OffsetOutOfRange.*auto_offset_reset"):
-        async with connection.subscribe(source(topic, auto_offset_reset="none"), 1) as subscription:
+        async with connection.subscribe(
+            source(topic, auto_offset_reset="none"), Capacity(1)
+        ) as subscription:
             await subscription.receive(1)
 
 
@@ -237,7 +241,7 @@ async def test_a_partition_is_held_while_its_span_is_used_up(
     await cluster.create(topic, 2)
     await publish(connection, topic, 200, partition=0)
     reading = source(topic, max_span=20)
-    async with connection.subscribe(reading, 10) as subscription:
+    async with connection.subscribe(reading, Capacity(10)) as subscription:
         [stuck, *others] = await take(subscription, 10)
         for delivery in others:
             delivery.ack()
@@ -259,7 +263,7 @@ async def test_a_seek_reads_again_and_makes_what_was_delivered_stale(
     kafka: Kafka, connection: KafkaConnection, topic: str
 ) -> None:
     await publish(connection, topic, 5)
-    async with connection.subscribe(source(topic), 100) as subscription:
+    async with connection.subscribe(source(topic), Capacity(100)) as subscription:
         before = await take(subscription, 5)
         subscription.seek(TopicPartition(topic, 0), 3)
         before[0].ack()

@@ -23,7 +23,14 @@ from anyio import (
     to_thread,
 )
 
-from callboard_brokers import BrokerError, Delivery, Message, MessageTooLarge, Transactional
+from callboard_brokers import (
+    BrokerError,
+    Capacity,
+    Delivery,
+    Message,
+    MessageTooLarge,
+    Transactional,
+)
 from callboard_brokers.kafka import Kafka, KafkaOptions, KafkaSource, KafkaTarget
 from callboard_brokers.kafka._journal import Journal
 from callboard_brokers.kafka._servers import Servers
@@ -51,7 +58,7 @@ async def fill(connection: KafkaConnection, topic: str, count: int, partition: i
 async def outputs(connection: KafkaConnection, topic: str, count: int) -> list[bytes]:
     """What a reader of committed records finds: *count*, and whatever comes soon after."""
     reading = source(topic, group=None, isolation_level="read_committed")
-    async with connection.subscribe(reading, 1000) as subscription:
+    async with connection.subscribe(reading, Capacity(1000)) as subscription:
         found = bodies(await take(subscription, count)) if count else []
         with move_on_after(0.3):
             while True:
@@ -72,7 +79,7 @@ async def test_outputs_and_positions_are_committed_together(
     connection: KafkaConnection, cluster: Cluster, topic: str
 ) -> None:
     await fill(connection, topic, 10)
-    async with connection.subscribe(inputs(topic), 100) as subscription:
+    async with connection.subscribe(inputs(topic), Capacity(100)) as subscription:
         assert isinstance(subscription, Transactional)
         taken = await take(subscription, 10)
         transform(subscription, taken, topic)
@@ -91,7 +98,7 @@ async def test_what_was_staged_by_a_try_that_failed_is_never_sent(
     connection: KafkaConnection, topic: str
 ) -> None:
     await fill(connection, topic, 1)
-    async with connection.subscribe(inputs(topic), 100) as subscription:
+    async with connection.subscribe(inputs(topic), Capacity(100)) as subscription:
         for body, settle in ((b"nack", "nack"), (b"release", "release"), (b"reject", "reject")):
             [delivery] = await take(subscription, 1)
             subscription.enlist(delivery, [(Message(body), KafkaTarget(f"{topic}.out"))])
@@ -105,7 +112,7 @@ async def test_what_was_staged_but_not_settled_is_not_sent(
 ) -> None:
     await cluster.create(f"{topic}.out")
     await fill(connection, topic, 3)
-    async with connection.subscribe(inputs(topic), 100) as subscription:
+    async with connection.subscribe(inputs(topic), Capacity(100)) as subscription:
         transform(subscription, await take(subscription, 3), topic)
 
     assert await outputs(connection, f"{topic}.out", 0) == []
@@ -118,7 +125,7 @@ async def test_a_restart_goes_on_exactly_where_it_stopped(
     """The position is not read before the transaction that moved it is through."""
     await fill(connection, topic, 40)
     for _ in range(4):
-        async with connection.subscribe(inputs(topic), 100) as subscription:
+        async with connection.subscribe(inputs(topic), Capacity(100)) as subscription:
             taken = await take(subscription, 10)
             transform(subscription, taken, topic)
             for delivery in taken:
@@ -155,7 +162,7 @@ async def test_a_fenced_member_sends_nothing_and_joins_again(
     address: str, kafka: Kafka, connection: KafkaConnection, topic: str
 ) -> None:
     await fill(connection, topic, 3)
-    async with connection.subscribe(inputs(topic), 100) as subscription:
+    async with connection.subscribe(inputs(topic), Capacity(100)) as subscription:
         taken = await take(subscription, 3)
         usurper = client.AIOKafkaProducer(
             bootstrap_servers=address, transactional_id=f"callboard.{topic}.readers.{topic}.0"
@@ -177,7 +184,7 @@ async def test_an_output_that_can_never_be_sent_is_refused_at_once(
     connection: KafkaConnection, topic: str
 ) -> None:
     await fill(connection, topic, 1)
-    async with connection.subscribe(inputs(topic), 100) as subscription:
+    async with connection.subscribe(inputs(topic), Capacity(100)) as subscription:
         [delivery] = await take(subscription, 1)
         with pytest.raises(MessageTooLarge, match="max_request_size"):
             subscription.enlist(delivery, [(Message(b"x" * 2**20), KafkaTarget(topic))])
@@ -193,7 +200,7 @@ async def test_an_output_that_kafka_refuses_ends_the_subscription(
     await fill(connection, topic, 1)
 
     async def handle() -> None:
-        async with connection.subscribe(inputs(topic), 100) as subscription:
+        async with connection.subscribe(inputs(topic), Capacity(100)) as subscription:
             [delivery] = await take(subscription, 1)
             subscription.enlist(delivery, [(Message(b"x" * 2000), KafkaTarget(f"{topic}.out"))])
             delivery.ack()
@@ -224,7 +231,7 @@ async def test_a_partition_whose_commit_hangs_does_not_double_the_outputs_of_oth
     await cluster.create(topic, 2)
     for partition in (0, 1):
         await fill(connection, topic, 10, partition)
-    async with connection.subscribe(inputs(topic), 100) as subscription:
+    async with connection.subscribe(inputs(topic), Capacity(100)) as subscription:
         taken = await take(subscription, 20)
         transform(subscription, taken, topic)
         for delivery in taken:
@@ -246,7 +253,7 @@ async def test_members_that_come_and_go_write_each_output_once(
 
     async def work(seconds: float) -> None:
         with move_on_after(seconds):
-            async with connection.subscribe(reading, 20) as subscription:
+            async with connection.subscribe(reading, Capacity(20)) as subscription:
                 while True:
                     taken = await subscription.receive(3)
                     transform(subscription, taken, topic)
@@ -274,7 +281,7 @@ async def test_connections_cut_in_the_midst_leave_each_output_once(
     async with (
         proxy(through, os.environ["CALLBOARD_KAFKA_PROXIED"]) as network,
         Kafka(through, options).connect() as shaky,
-        shaky.subscribe(inputs(topic, commit_interval_ms=10), 20) as subscription,
+        shaky.subscribe(inputs(topic, commit_interval_ms=10), Capacity(20)) as subscription,
     ):
         while len(done) < 200:
             taken = await subscription.receive(3)
@@ -338,7 +345,7 @@ async def test_a_stop_ends_in_time_though_kafka_hangs(topic: str) -> None:
             async with Kafka(through).connect() as connection:
                 await fill(connection, topic, 1)
                 reading = inputs(topic, commit_interval_ms=60_000)
-                async with connection.subscribe(reading, 10) as subscription:
+                async with connection.subscribe(reading, Capacity(10)) as subscription:
                     [delivery] = await take(subscription, 1)
                     subscription.enlist(delivery, [(Message(b"out"), KafkaTarget(f"{topic}.out"))])
                     delivery.ack()

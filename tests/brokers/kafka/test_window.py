@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from callboard_brokers import Delivery
+from callboard_brokers import Capacity, Delivery
 from callboard_brokers.kafka import KafkaSource, Record, TopicPartition
 from callboard_brokers.kafka._ahead import LIMIT, decode, encode
 from callboard_brokers.kafka._journal import Journal
-from callboard_brokers.kafka._window import ROOM, Window
+from callboard_brokers.kafka._window import Window
 
 pytestmark = pytest.mark.anyio
 
@@ -35,9 +35,12 @@ def records(name: TopicPartition, *offsets: int) -> list[Record]:
     return [Fetched(*name, offset) for offset in offsets]
 
 
+ROOM = Capacity(1).bytes
+
+
 def window(capacity: int = 100, journal: Journal | None = None, **options: int) -> Window:
     source = KafkaSource(topics=("t",), **options)  # type: ignore[arg-type] # numbers only
-    return Window(source, capacity, journal or Journal(None))
+    return Window(source, Capacity(capacity), journal or Journal(None))
 
 
 def offsets(deliveries: list[Delivery[Record]]) -> list[int]:

@@ -17,7 +17,7 @@ from typing import Any
 import aiokafka  # pyright: ignore[reportMissingTypeStubs] - it says nothing of its types
 import anyio
 
-from callboard_brokers import Message
+from callboard_brokers import Capacity, Message
 from callboard_brokers.kafka import Kafka, KafkaSource, KafkaTarget
 
 client: Any = aiokafka
@@ -55,7 +55,7 @@ async def main(address: str, topic: str) -> None:
     )
     async with (
         Kafka(address).connect() as connection,
-        connection.subscribe(source, 100) as subscription,
+        connection.subscribe(source, Capacity(100)) as subscription,
     ):
         while True:
             with anyio.move_on_after(2) as idle:

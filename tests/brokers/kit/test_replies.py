@@ -12,6 +12,7 @@ from anyio.abc import TaskGroup
 from callboard_actors.testing import idle
 from callboard_brokers import (
     BrokerError,
+    Capacity,
     ConnectionClosed,
     ConnectionLost,
     Delivery,
@@ -40,7 +41,9 @@ class Client:
     @asynccontextmanager
     async def read(self) -> AsyncGenerator[Subscription]:
         self.readings += 1
-        async with self._connection.subscribe(MemorySource("answers"), 100) as subscription:
+        async with self._connection.subscribe(
+            MemorySource("answers"), Capacity(100)
+        ) as subscription:
             yield subscription
 
     async def publish(self, message: Message) -> None:
@@ -72,7 +75,7 @@ async def test_overlapping_requests_get_their_own_replies_by_one_subscription(
         replies[body] = await client.ask(body, correlation_id="the same for all")
 
     async with (
-        connection.subscribe(MemorySource("prices"), 10) as prices,
+        connection.subscribe(MemorySource("prices"), Capacity(10)) as prices,
         create_task_group() as tasks,
     ):
         for body in (b"1", b"2", b"3"):
@@ -86,7 +89,7 @@ async def test_overlapping_requests_get_their_own_replies_by_one_subscription(
 
 async def test_a_request_keeps_its_correlation_id(connection: Connection, client: Client) -> None:
     async with (
-        connection.subscribe(MemorySource("prices"), 10) as prices,
+        connection.subscribe(MemorySource("prices"), Capacity(10)) as prices,
         create_task_group() as tasks,
     ):
         tasks.start_soon(client.ask, b"?", "c-1")
@@ -100,7 +103,7 @@ async def test_the_first_reply_counts_and_one_that_nobody_waits_for_passes(
     connection: Connection, client: Client
 ) -> None:
     async with (
-        connection.subscribe(MemorySource("prices"), 10) as prices,
+        connection.subscribe(MemorySource("prices"), Capacity(10)) as prices,
         create_task_group() as tasks,
     ):
         tasks.start_soon(client.ask, b"?")
@@ -127,7 +130,7 @@ async def test_a_loss_fails_all_who_wait_and_nobody_later(
             await client.ask(b"?")
         failed.append(str(caught.value))
 
-    async with connection.subscribe(MemorySource("prices"), 10) as prices:
+    async with connection.subscribe(MemorySource("prices"), Capacity(10)) as prices:
         async with create_task_group() as tasks:
             tasks.start_soon(ask)
             tasks.start_soon(ask)

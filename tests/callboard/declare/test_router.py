@@ -19,6 +19,7 @@ from callboard import (
 from callboard.kafka import KafkaBroker, KafkaRouter, TestKafkaBroker, TopicPartition
 from callboard.memory import MemoryRouter, MemorySource, MemoryTarget
 from callboard.specification import AsyncAPI
+from callboard_brokers import Capacity
 
 pytestmark = pytest.mark.anyio
 
@@ -244,7 +245,7 @@ async def test_a_prefix_holds_for_every_alternative_of_a_pattern() -> None:
 
 async def open_group(broker: MemoryBroker, address: str) -> None:
     """Have what is published to *address* kept."""
-    async with broker.connection.subscribe(MemorySource(address, group="g"), 1):
+    async with broker.connection.subscribe(MemorySource(address, group="g"), Capacity(1)):
         pass
 
 

@@ -26,6 +26,7 @@ from callboard_brokers._message import (
 from callboard_brokers._port import (
     Adapter,
     BatchPublishing,
+    Capacity,
     Confirmation,
     Connection,
     Counting,
@@ -61,6 +62,7 @@ __all__ = [
     "BatchPublishing",
     "Binding",
     "BrokerError",
+    "Capacity",
     "Confirmation",
     "Connection",
     "ConnectionClosed",

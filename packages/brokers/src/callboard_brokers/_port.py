@@ -19,6 +19,7 @@ from callboard_brokers._message import Message
 __all__ = [
     "Adapter",
     "BatchPublishing",
+    "Capacity",
     "Confirmation",
     "Connection",
     "Counting",
@@ -71,6 +72,25 @@ class Features:
     """`publish` waits while a reader is too far behind."""
 
 
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """What may wait in an adapter, beside what its reader has received and not settled.
+
+    So twice as many messages are unsettled at the broker at most. A message whose body is longer
+    than *bytes* comes nevertheless, alone.
+
+    Raises:
+        ValueError: Nothing may wait: then nothing would come.
+    """
+
+    messages: int
+    bytes: int = 16 * 2**20
+
+    def __post_init__(self) -> None:
+        if self.messages < 1 or self.bytes < 1:
+            raise ValueError(f"cannot subscribe with {self}: give at least one of each")
+
+
 class Subscription(Protocol):
     """A source that is being read."""
 
@@ -90,9 +110,9 @@ class Connection(Protocol[S_contra, T_contra]):
     """An open connection. The loss of the broker is a state that it mends by itself."""
 
     def subscribe(
-        self, source: S_contra, capacity: int, /
+        self, source: S_contra, capacity: Capacity, /
     ) -> AbstractAsyncContextManager[Subscription]:
-        """Read *source*, for a reader that can hold *capacity* deliveries.
+        """Read *source*; as much as *capacity* may wait until it is received.
 
         Entering starts it, with the tasks that it needs; leaving flushes the settlements, gives
         back what is unsettled, and closes it. Deliveries that are settled later are stale.

@@ -14,7 +14,7 @@ from typing_extensions import TypeVar
 
 from callboard_brokers._delivery import Delivery
 from callboard_brokers._message import Message
-from callboard_brokers._port import Adapter, Connection, Subscription
+from callboard_brokers._port import Adapter, Capacity, Connection, Subscription
 
 __all__ = ["Harness", "Reader", "Stage"]
 
@@ -76,7 +76,7 @@ class Stage(Generic[S, T]):
     async def read(self, group: str = "readers", capacity: int = 100) -> AsyncGenerator[Reader]:
         """Subscribe to the address."""
         source = self.harness.source(self.harness.address, group)
-        async with self.connection.subscribe(source, capacity) as subscription:
+        async with self.connection.subscribe(source, Capacity(capacity)) as subscription:
             yield Reader(subscription, self.harness.patience, self.harness.silence)
 
     async def publish(self, *bodies: bytes) -> None:

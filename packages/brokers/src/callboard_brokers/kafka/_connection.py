@@ -19,6 +19,7 @@ from callboard_brokers._errors import (
     RequestTimeout,
 )
 from callboard_brokers._message import Message, asking
+from callboard_brokers._port import Capacity
 from callboard_brokers.kafka._client import Consumer, Producer, make_consumer, make_producer
 from callboard_brokers.kafka._journal import Journal
 from callboard_brokers.kafka._member import Member
@@ -58,17 +59,15 @@ class KafkaConnection:
 
     @asynccontextmanager
     async def subscribe(
-        self, source: KafkaSource, capacity: int, /
+        self, source: KafkaSource, capacity: Capacity, /
     ) -> AsyncGenerator[KafkaSubscription]:
-        """Read *source*, for a reader that can hold *capacity* deliveries.
+        """Read *source*; as much as *capacity* may wait until it is received.
 
         Raises:
             ConnectionClosed: The connection has been left.
             DestinationError: A topic is missing and may not be created.
         """
         self._check_open()
-        if capacity < 1:
-            raise ValueError(f"cannot subscribe with a capacity of {capacity}: give at least one")
         servers = self._servers
         window = Window(source, capacity, servers.journal)
         make = partial(make_consumer, servers.addresses, servers.options, source)
@@ -196,7 +195,8 @@ class KafkaConnection:
         await self._servers.start(consumer)
 
     def _read_replies(self, capacity: int) -> AbstractAsyncContextManager[KafkaSubscription]:
-        return self.subscribe(KafkaSource(topics=(self._servers.options.reply_topic,)), capacity)
+        source = KafkaSource(topics=(self._servers.options.reply_topic,))
+        return self.subscribe(source, Capacity(capacity))
 
     def _look_at(self, topic: str, failure: BrokerError | None) -> None:
         """Tell a failure that nobody waits for."""

@@ -9,27 +9,24 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from heapq import heappop, heappush
 from math import inf
-from typing import Final
 
 from anyio import current_time
 
 from callboard_brokers._delivery import Delivery
+from callboard_brokers._port import Capacity
 from callboard_brokers.kafka._journal import Journal, Signal
 from callboard_brokers.kafka._message import KafkaMessage, Record
 from callboard_brokers.kafka._outgoing import Outgoing
 from callboard_brokers.kafka._partition import Partition, Progress, Waiting
 from callboard_brokers.kafka._records import KafkaSource, TopicPartition, path_of
 
-__all__ = ["ROOM", "Window"]
-
-ROOM: Final = 16 * 2**20
-"""Bytes of bodies that wait at most, as in a mailbox by default."""
+__all__ = ["Window"]
 
 
 class Window:
     """The assigned partitions, in one epoch after the other."""
 
-    def __init__(self, source: KafkaSource, capacity: int, journal: Journal) -> None:
+    def __init__(self, source: KafkaSource, capacity: Capacity, journal: Journal) -> None:
         self.partitions: dict[TopicPartition, Partition] = {}
         self.epoch = 1
         self.delivering = source.group_id is None or bool(source.partitions)
@@ -46,7 +43,7 @@ class Window:
         self._journal = journal
         self._waiting = 0
         self._bytes = 0
-        self._mean = max(1, ROOM // capacity)
+        self._mean = max(1, capacity.bytes // capacity.messages)
         self._turns: deque[Partition] = deque()
         self._later: list[tuple[float, int, Partition, Waiting]] = []
         self._sequence = 0
@@ -61,10 +58,12 @@ class Window:
         By what the records of the last fetch had on average. Larger ones pass the bound by one
         fetch: what the client holds of each partition, that is in memory in any case.
         """
-        if not self.delivering or self._waiting > self._capacity // 2 or self._bytes > ROOM // 2:
+        most = self._capacity
+        full = self._waiting > most.messages // 2 or self._bytes > most.bytes // 2
+        if full or not self.delivering:
             return 0
-        fit = max(1, (ROOM - self._bytes) // self._mean)
-        return min(fit, self._capacity - self._waiting)
+        fit = max(1, (most.bytes - self._bytes) // self._mean)
+        return min(fit, most.messages - self._waiting)
 
     def open_to(self, assigned: Collection[TopicPartition]) -> Collection[TopicPartition]:
         """Return those of *assigned* that are not too far ahead, to fetch from."""

@@ -11,7 +11,7 @@ from anyio.lowlevel import checkpoint
 
 from callboard_brokers._errors import BrokerError, ConnectionClosed, RequestTimeout, Unroutable
 from callboard_brokers._message import Message, asking
-from callboard_brokers._port import Confirmation
+from callboard_brokers._port import Capacity, Confirmation
 from callboard_brokers.kit._inflow import FAIR
 from callboard_brokers.memory._exchange import Exchange, Inbox, Routes
 from callboard_brokers.memory._records import MemoryRecord, MemoryTarget
@@ -53,16 +53,16 @@ class MemoryConnection(Generic[S, T]):
         self._inboxes: set[Inbox] = set()
 
     @asynccontextmanager
-    async def subscribe(self, source: S, capacity: int, /) -> AsyncGenerator[MemorySubscription]:
-        """Read *source*; at most *capacity* deliveries are received at once.
+    async def subscribe(
+        self, source: S, capacity: Capacity, /
+    ) -> AsyncGenerator[MemorySubscription]:
+        """Read *source*; at most *capacity* is received at once, since nothing waits here.
 
         Raises:
             ConnectionClosed: The connection has been left.
             DestinationError: *source* cannot be read.
         """
         self._check_open()
-        if capacity < 1:
-            raise ValueError(f"cannot subscribe with a capacity of {capacity}: give at least one")
         subscription = self._exchange.join(self._routing.source(source), capacity)
         self._subscriptions.add(subscription)
         try:

@@ -8,6 +8,7 @@ from typing import TypeAlias
 from anyio import Event
 
 from callboard_brokers._message import Message
+from callboard_brokers._port import Capacity
 from callboard_brokers.memory._book import Book
 from callboard_brokers.memory._group import Group
 from callboard_brokers.memory._records import MemoryRecord
@@ -78,7 +79,7 @@ class Exchange:
         else:
             inbox.put(record)
 
-    def join(self, route: Route, capacity: int) -> MemorySubscription:
+    def join(self, route: Route, capacity: Capacity) -> MemorySubscription:
         """Start a reader of *route*'s group, which is made if there is none yet."""
         group = self._shared.get(route.key) if route.group is not None else None
         if group is None:

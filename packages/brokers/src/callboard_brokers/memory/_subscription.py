@@ -10,6 +10,7 @@ from anyio.lowlevel import checkpoint
 
 from callboard_brokers._delivery import Delivery
 from callboard_brokers._errors import ConnectionClosed
+from callboard_brokers._port import Capacity
 from callboard_brokers._settlement import Settlement
 from callboard_brokers.kit._held import Held
 from callboard_brokers.kit._inflow import FAIR
@@ -31,7 +32,7 @@ class MemorySubscription:
 
     __slots__ = ("_book", "_capacity", "_held", "_open", "_turn", "group")
 
-    def __init__(self, group: Group, capacity: int, epoch: int, book: Book) -> None:
+    def __init__(self, group: Group, capacity: Capacity, epoch: int, book: Book) -> None:
         self.group = group
         self._capacity = capacity
         self._book = book
@@ -53,13 +54,15 @@ class MemorySubscription:
         Raises:
             ConnectionClosed: The subscription has been left.
         """
+        capacity = self._capacity
         if limit < 1:
             raise ValueError(f"cannot receive {limit} deliveries: ask for at least one")
         self._turn += 1
         if self._turn % FAIR == 0:
             await checkpoint()
+        most, max_bytes = min(limit, capacity.messages), min(max_bytes, capacity.bytes)
         while self._open:
-            records = self.group.take(min(limit, self._capacity), max_bytes)
+            records = self.group.take(most, max_bytes)
             if records:
                 return [self._deliver(record) for record in records]
             await self.group.wait()

@@ -16,7 +16,7 @@ from callboard.handle._output import Output
 from callboard.run._pump import size
 from callboard.run._surroundings import Started
 from callboard_actors import Child, Mailbox, MailboxClosed
-from callboard_brokers import Confirmation, Delivery, Message, Revocable, Subscription
+from callboard_brokers import Capacity, Confirmation, Delivery, Message, Revocable, Subscription
 
 __all__ = ["Reading"]
 
@@ -58,8 +58,9 @@ class Reading:
             self._mailbox.close()
 
     async def _read(self, child: Child) -> None:
-        source, capacity = self._placed.source, self._placed.declaration.options.mailbox
-        async with self._started.connection.subscribe(source, capacity) as subscription:
+        capacity = Capacity(self._placed.declaration.options.mailbox)
+        connection = self._started.connection
+        async with connection.subscribe(self._placed.source, capacity) as subscription:
             self.subscription = subscription
             if isinstance(subscription, Revocable):
                 subscription.on_recall(self._give_back)

@@ -23,7 +23,7 @@ from callboard.run._pump import Meter, pump, pump_batches, size
 from callboard.run._surroundings import Started
 from callboard.watch._printable import text_of
 from callboard_actors import Child, ChildSpec, Mailbox, Reader, Supervisor, lifecycle, serve
-from callboard_brokers import Counting, Delivery, Revocable, Subscription
+from callboard_brokers import Capacity, Counting, Delivery, Revocable, Subscription
 
 __all__ = ["Running"]
 
@@ -116,7 +116,7 @@ class Running:
         """Hold the subscription open; give back what nobody has handled by the end."""
         options = self._options
         in_hand = options.batch_size if options.batch else 1
-        capacity = options.mailbox + options.max_workers * in_hand
+        capacity = Capacity(options.mailbox + options.max_workers * in_hand, MAX_BYTES)
         connection = self._started.connection
         async with connection.subscribe(self._placed.source, capacity) as subscription:
             self.subscription = subscription

@@ -12,6 +12,7 @@ from callboard.handle._envelope import content_type_of
 from callboard.handle._outcome import FAILURE_HEADER
 from callboard.handle._output import Layer, Output, Send
 from callboard_brokers import (
+    Capacity,
     Confirmation,
     Counting,
     Delivery,
@@ -104,7 +105,7 @@ class WatchedConnection:
         self.publish, self.request, self.ping = inner.publish, inner.request, inner.ping
 
     @asynccontextmanager
-    async def subscribe(self, source: Any, capacity: int, /) -> AsyncGenerator[Subscription]:
+    async def subscribe(self, source: Any, capacity: Capacity, /) -> AsyncGenerator[Subscription]:
         """Read *source*."""
         try:
             async with self._inner.subscribe(source, capacity) as subscription:

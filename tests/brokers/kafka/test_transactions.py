@@ -32,10 +32,10 @@ from callboard_brokers import (
     Transactional,
 )
 from callboard_brokers.kafka import Kafka, KafkaOptions, KafkaSource, KafkaTarget
-from callboard_brokers.kafka._journal import Journal
 from callboard_brokers.kafka._servers import Servers
 from callboard_brokers.kafka._writer import Fenced, Writer
 from callboard_brokers.kafka.connection import KafkaConnection, KafkaSubscription
+from callboard_brokers.kit import Journal
 
 from ...proxy import proxy
 from .cluster import Cluster, bodies, client, source, take

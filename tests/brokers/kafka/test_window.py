@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from callboard_brokers import Capacity, Delivery
 from callboard_brokers.kafka import KafkaSource, Record, TopicPartition
 from callboard_brokers.kafka._ahead import LIMIT, decode, encode
-from callboard_brokers.kafka._journal import Journal
 from callboard_brokers.kafka._window import Window
+from callboard_brokers.kit import Journal
 
 pytestmark = pytest.mark.anyio
 

@@ -4,7 +4,6 @@
 """
 
 from callboard_brokers.kafka._adapter import Kafka
-from callboard_brokers.kafka._journal import Notify
 from callboard_brokers.kafka._message import KafkaMessage, Record
 from callboard_brokers.kafka._records import (
     KafkaOptions,
@@ -22,6 +21,7 @@ from callboard_brokers.kafka._security import (
     SASLScram256,
     SASLScram512,
 )
+from callboard_brokers.kit import Notify
 
 __all__ = [
     "BaseSecurity",

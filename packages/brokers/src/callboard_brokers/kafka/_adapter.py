@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from callboard_brokers._port import Features
-from callboard_brokers.kafka._journal import Journal, Notify
 from callboard_brokers.kafka._records import KafkaOptions, KafkaSource
+from callboard_brokers.kit import Journal, Notify
 
 if TYPE_CHECKING:
     from callboard_brokers.kafka._connection import KafkaConnection

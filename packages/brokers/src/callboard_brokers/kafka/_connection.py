@@ -21,7 +21,6 @@ from callboard_brokers._errors import (
 from callboard_brokers._message import Message, asking
 from callboard_brokers._port import Capacity
 from callboard_brokers.kafka._client import Consumer, Producer, make_consumer, make_producer
-from callboard_brokers.kafka._journal import Journal
 from callboard_brokers.kafka._member import Member
 from callboard_brokers.kafka._mending import stop
 from callboard_brokers.kafka._outgoing import Sent, confirmed, outgoing, send, send_all
@@ -32,7 +31,7 @@ from callboard_brokers.kafka._subscription import KafkaSubscription
 from callboard_brokers.kafka._tasks import background
 from callboard_brokers.kafka._translate import brief
 from callboard_brokers.kafka._window import Window
-from callboard_brokers.kit import quiet
+from callboard_brokers.kit import Journal, quiet
 
 __all__ = ["KafkaConnection", "connected"]
 

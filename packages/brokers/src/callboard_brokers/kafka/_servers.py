@@ -17,11 +17,11 @@ from callboard_brokers.kafka._client import (
     refusal,
     silent,
 )
-from callboard_brokers.kafka._journal import Journal
 from callboard_brokers.kafka._pulse import Pulse
 from callboard_brokers.kafka._records import KafkaOptions, Topic, check_topic
 from callboard_brokers.kafka._security import SASLOAuthBearer
 from callboard_brokers.kafka._translate import CLIENT_ERRORS, brief, translated
+from callboard_brokers.kit import Journal
 
 __all__ = ["Servers"]
 

@@ -14,11 +14,11 @@ from anyio import current_time
 
 from callboard_brokers._delivery import Delivery
 from callboard_brokers._port import Capacity
-from callboard_brokers.kafka._journal import Journal, Signal
 from callboard_brokers.kafka._message import KafkaMessage, Record
 from callboard_brokers.kafka._outgoing import Outgoing
 from callboard_brokers.kafka._partition import Partition, Progress, Waiting
 from callboard_brokers.kafka._records import KafkaSource, TopicPartition, path_of
+from callboard_brokers.kit import Journal, Signal
 
 __all__ = ["Window"]
 

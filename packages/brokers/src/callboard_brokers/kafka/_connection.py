@@ -28,10 +28,9 @@ from callboard_brokers.kafka._records import KafkaOptions, KafkaSource, KafkaTar
 from callboard_brokers.kafka._replies import Replies
 from callboard_brokers.kafka._servers import Servers
 from callboard_brokers.kafka._subscription import KafkaSubscription
-from callboard_brokers.kafka._tasks import background
 from callboard_brokers.kafka._translate import brief
 from callboard_brokers.kafka._window import Window
-from callboard_brokers.kit import Journal, quiet
+from callboard_brokers.kit import Journal, background, quiet
 
 __all__ = ["KafkaConnection", "connected"]
 

@@ -25,10 +25,10 @@ from callboard_brokers.kafka._mending import Place, place_of, stop
 from callboard_brokers.kafka._partition import Partition, Progress
 from callboard_brokers.kafka._records import KafkaSource, TopicPartition
 from callboard_brokers.kafka._servers import Servers
-from callboard_brokers.kafka._tasks import heard, together
 from callboard_brokers.kafka._translate import CLIENT_ERRORS, brief
 from callboard_brokers.kafka._window import Window
 from callboard_brokers.kafka._writer import Fenced, Writer
+from callboard_brokers.kit import heard, together
 
 __all__ = ["Member"]
 

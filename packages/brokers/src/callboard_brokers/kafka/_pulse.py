@@ -23,7 +23,7 @@ from callboard_brokers.kafka._client import connect, heartbeat
 from callboard_brokers.kafka._mending import Place
 from callboard_brokers.kafka._records import KafkaOptions
 from callboard_brokers.kafka._security import SASLOAuthBearer
-from callboard_brokers.kafka._tasks import together
+from callboard_brokers.kit import together
 
 __all__ = ["Pulse"]
 

@@ -12,7 +12,7 @@ from anyio.abc import TaskGroup
 from callboard_brokers._errors import BrokerError, ConnectionClosed
 from callboard_brokers._message import Message
 from callboard_brokers._port import Subscription
-from callboard_brokers.kafka._tasks import heard
+from callboard_brokers.kit import heard
 
 __all__ = ["Replies"]
 

@@ -44,6 +44,8 @@ BODY = b'{"id": 7, "customer": "alice", "quantity": 3, "price": 9.5}'
 class Ready:
     """An adapter whose deliveries are all there before the clock starts."""
 
+    lost_at: float | None = None
+
     def features(self, source: MemorySource, /) -> Features:
         """Promise nothing."""
         del source

@@ -48,6 +48,8 @@ class Modest:
 class Published:
     """A connection that does no more than it must."""
 
+    lost_at: float | None = None
+
     def __init__(self, connection: Link) -> None:
         self._connection = connection
 

@@ -66,6 +66,8 @@ class Faulty:
 class FaultyConnection:
     """A connection of the inner adapter, with faults. It can't wait for answers."""
 
+    lost_at: float | None = None
+
     def __init__(self, inner: Connection[Any, MemoryTarget], adapter: Faulty) -> None:
         self._inner = inner
         self._adapter = adapter

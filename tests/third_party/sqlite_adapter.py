@@ -157,6 +157,7 @@ class Sqlite:
 
 class SqliteConnection:
     replies: Replies
+    lost_at: float | None = None  # a file is there
 
     def __init__(self, file: File, journal: Journal) -> None:
         self._file: File | None = file

@@ -109,6 +109,11 @@ class Subscription(Protocol):
 class Connection(Protocol[S_contra, T_contra]):
     """An open connection. The loss of the broker is a state that it mends by itself."""
 
+    @property
+    def lost_at(self) -> float | None:
+        """Since when the broker cannot be reached, by `anyio.current_time`; None: it can."""
+        ...
+
     def subscribe(
         self, source: S_contra, capacity: Capacity, /
     ) -> AbstractAsyncContextManager[Subscription]:

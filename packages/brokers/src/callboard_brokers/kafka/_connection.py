@@ -55,6 +55,11 @@ class KafkaConnection:
         self._subscriptions: set[KafkaSubscription] = set()
         self._replies = Replies(self._read_replies)
 
+    @property
+    def lost_at(self) -> float | None:
+        """Since when no server can be reached, by `anyio.current_time`; None: one can."""
+        return self._servers.reach.lost_at
+
     @asynccontextmanager
     async def subscribe(
         self, source: KafkaSource, capacity: Capacity, /
@@ -189,7 +194,7 @@ class KafkaConnection:
     async def _begin(self, source: KafkaSource, consumer: Consumer) -> None:
         topics = [Topic(name) for name in source.topics]
         topics += [Topic(each.topic) for each in source.partitions]
-        await self._servers.patiently(partial(self._servers.ensure, self._producer, topics))
+        await self._servers.reach.patiently(partial(self._servers.ensure, self._producer, topics))
         await self._servers.start(consumer)
 
     def _read_replies(self, capacity: int) -> AbstractAsyncContextManager[KafkaSubscription]:
@@ -222,7 +227,7 @@ async def connected(
         try:
             await servers.start(producer)
             declare = partial(servers.ensure, producer, options.topics, declared=True)
-            await servers.patiently(declare)
+            await servers.reach.patiently(declare)
             async with background() as tasks:
                 connection = KafkaConnection(servers, producer, tasks)
                 tasks.start_soon(servers.watch, producer)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from anyio import Lock, sleep
 
@@ -21,12 +20,9 @@ from callboard_brokers.kafka._pulse import Pulse
 from callboard_brokers.kafka._records import KafkaOptions, Topic, check_topic
 from callboard_brokers.kafka._security import SASLOAuthBearer
 from callboard_brokers.kafka._translate import CLIENT_ERRORS, brief, translated
-from callboard_brokers.kit import Journal
+from callboard_brokers.kit import Journal, Reach
 
 __all__ = ["Servers"]
-
-SHORTEST, LONGEST = 0.5, 30.0
-"""Seconds between two attempts; doubled every time, with full jitter."""
 
 BEAT, PATIENCE = 3.0, 2.0
 """Seconds between two questions whether a server is there, and for the answer of each."""
@@ -40,9 +36,9 @@ class Servers:
         self.options = options
         self.journal = journal
         self.known: set[str] = set()
+        self.reach = Reach[None](",".join(addresses), journal)
         self.pulse = Pulse(options)
         self._looking = Lock()
-        self._lost = False
 
     async def start(self, client: Consumer | Producer) -> None:
         """Start *client*; while no server can be reached, try again.
@@ -62,7 +58,7 @@ class Servers:
                     f"{brief(error)}; if one runs there, see whether it wants TLS or SASL"
                 ) from error
 
-        await self.patiently(attempt)
+        await self.reach.patiently(attempt)
 
     async def _be_let_in(self) -> None:
         reason = await refusal(self.addresses, self.options)
@@ -71,29 +67,15 @@ class Servers:
                 f"Kafka does not let us in: {reason}; check `security` and the listener"
             )
 
-    async def patiently(self, attempt: Callable[[], Awaitable[None]]) -> None:
-        """Do *attempt* until it does not fail for want of a server."""
-        delay = SHORTEST
-        while True:
-            try:
-                await attempt()
-            except ConnectionLost as error:
-                self._lose(str(error))
-                await sleep(random.uniform(0, delay))  # noqa: S311 - jitter is no secret
-                delay = min(2 * delay, LONGEST)
-            else:
-                self._find()
-                return
-
     async def watch(self, producer: Producer) -> None:
         """Ask again and again whether a server is there: a client that is away says nothing."""
         while True:
             await sleep(BEAT)
             silence = await silent(producer, PATIENCE)
             if silence is None:
-                self._find()
+                self.reach.found()
             else:
-                self._lose(silence)
+                self.reach.lose(ConnectionLost(silence))
 
     async def find(
         self,
@@ -184,18 +166,3 @@ class Servers:
         if failed:
             # For now: a server may be down that the replicas need, or a limit be raised.
             raise Unroutable(f"Kafka does not create the topic {names}: {failed}")
-
-    def _lose(self, error: str) -> None:
-        """Tell that no server answers, once."""
-        if not self._lost:
-            self._lost = True
-            self._tell("connection.lost", error=error)
-
-    def _find(self) -> None:
-        """Tell that one answers, if none did."""
-        if self._lost:
-            self._lost = False
-            self._tell("connection.restored")
-
-    def _tell(self, event: str, **attributes: object) -> None:
-        self.journal.tell(event, ",".join(self.addresses), **attributes)

@@ -112,7 +112,7 @@ class Reach(Generic[L]):
                 await sleep(self.backoff.jittered(failures))
                 failures += 1
             else:
-                self._mended()
+                self.found()
                 return result
 
     async def _hold_once(self, connect: Callable[[], AbstractAsyncContextManager[L]]) -> float:
@@ -123,7 +123,7 @@ class Reach(Generic[L]):
                 since = current_time()
                 self.generation += 1
                 self._link = (link,)
-                self._mended()
+                self.found()
                 try:
                     while self.lost_at is None:
                         await self._changed.wait()
@@ -134,7 +134,8 @@ class Reach(Generic[L]):
             self.lose(error)
         return 0.0 if since is None else current_time() - since
 
-    def _mended(self) -> None:
+    def found(self) -> None:
+        """Take notice that the broker answers; for clients that mend their link themselves."""
         self.lost_at = None
         if self._told:
             self._told = False

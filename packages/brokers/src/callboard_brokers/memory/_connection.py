@@ -52,6 +52,10 @@ class MemoryConnection(Generic[S, T]):
         self._subscriptions: set[MemorySubscription] = set()
         self._inboxes: set[Inbox] = set()
 
+    @property
+    def lost_at(self) -> None:
+        """Return None: what is in this process cannot be away."""
+
     @asynccontextmanager
     async def subscribe(
         self, source: S, capacity: Capacity, /

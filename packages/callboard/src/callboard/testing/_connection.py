@@ -103,6 +103,7 @@ class WatchedConnection:
         self._inner = inner
         self._witness = witness
         self.publish, self.request, self.ping = inner.publish, inner.request, inner.ping
+        self.lost_at: float | None = inner.lost_at
 
     @asynccontextmanager
     async def subscribe(self, source: Any, capacity: Capacity, /) -> AsyncGenerator[Subscription]:

@@ -54,6 +54,17 @@ def test_headers_of_whatever_octets_can_be_read(headers: list[tuple[str, bytes |
         assert text is None or isinstance(text, str)
 
 
+@given(st.lists(st.tuples(NAMES, st.none() | st.binary())))
+@example([("content-type", b"a"), ("callboard-binary", b"content-type"), ("content-type", b"b")])
+@example([("reply_to", None), ("content-type", b"\xff")])
+def test_what_is_read_alone_is_what_is_read_with_the_rest(
+    headers: list[tuple[str, bytes | None]],
+) -> None:
+    alone, whole = received(headers), received(headers).metadata
+
+    assert (alone.content_type, alone.reply_to) == (whole.content_type, whole.reply_to)
+
+
 @given(st.dictionaries(PLAIN, st.text(st.characters(codec="utf-8")) | st.binary()))
 def test_headers_come_back_as_they_were_sent(headers: dict[str, str | bytes]) -> None:
     sent = Message(b"", headers=headers)

@@ -66,6 +66,29 @@ class KafkaMessage(Message[Record]):
         self._decoded = UNDECODED
         self._load = load
 
+    # Asked of every message, the rest of most of them never: reading all takes several times as
+    # long as looking for one. They say what `metadata_of` would.
+
+    @property
+    def content_type(self) -> str | None:
+        """The media type of the body; None if the sender did not say."""
+        known = self._metadata
+        return self._said(_TYPE) if known is None else known.content_type
+
+    @property
+    def reply_to(self) -> str | None:
+        """The topic that waits for an answer; None if nobody does."""
+        known = self._metadata
+        return self._said(_REPLY) if known is None else known.reply_to
+
+    def _said(self, wanted: str) -> str | None:
+        """Return the last header by the name *wanted*."""
+        found = None
+        for name, value in self.raw_message.headers:
+            if name == wanted:
+                found = value or b""
+        return None if found is None else found.decode(errors="replace")
+
 
 def metadata_of(record: Record, path: Mapping[str, str]) -> Metadata:
     """Read what travels beside the body of *record*; of a repeated header the last.

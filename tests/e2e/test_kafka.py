@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from time import monotonic
 from typing import TypeVar
 
 import pytest
@@ -478,6 +479,47 @@ async def test_a_rebalance_waits_for_what_is_in_hand_and_not_for_what_waits_in_t
     assert in_hand[0] == 1
     assert sorted({*first, *second}) == [*range(100)]
     assert len(first) + len(second) == 100
+
+
+async def test_a_message_that_costs_its_member_the_membership_twice_is_buried(
+    topic: str,
+) -> None:
+    tries, heard, buried = list[int](), Heard[int](1), Heard[str](1)
+    kafka = KafkaBroker(os.environ["CALLBOARD_KAFKA"])
+
+    @kafka.subscriber(
+        topic,
+        group_id=topic,
+        auto_offset_reset="earliest",
+        ack_policy=AckPolicy.NACK_ON_ERROR,
+        dead_letter=f"{topic}.dead",
+        max_poll_interval_ms=300,
+        session_timeout_ms=1000,
+        heartbeat_interval_ms=100,
+    )
+    async def handle(number: int) -> None:
+        if number:
+            heard.hear(number)
+            return
+        tries.append(number)
+        until = monotonic() + 1.8
+        while monotonic() < until:  # in the event loop
+            pass
+        raise ValueError
+
+    @kafka.subscriber(f"{topic}.dead", group_id=topic, auto_offset_reset="earliest")
+    async def bury(why: str = Header("x-exception-message")) -> None:
+        buried.hear(why)
+
+    async with kafka:
+        await kafka.publish(0, topic)
+        await kafka.publish(1, topic)
+        await kafka.start()
+        await buried.complete()
+        await heard.complete()
+
+    assert len(tries) in {2, 3}  # a try may come before the group tells that it has gone on
+    assert "blocked the event loop" in buried[0]
 
 
 async def test_a_subscriber_goes_back_to_where_it_is_told(kafka: KafkaBroker, topic: str) -> None:

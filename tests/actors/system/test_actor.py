@@ -80,6 +80,17 @@ async def test_an_item_that_crashed_its_actor_twice_is_quarantined_by_the_next_r
     assert quarantined == [(2, "callboard_actors._errors.ActorCrash: corrupt")]
 
 
+async def test_a_condemned_item_is_quarantined_without_being_received() -> None:
+    mailbox, received, quarantined = closed([1, 2, 3]), list[int](), list[tuple[int, str]]()
+    mailbox.condemn(2, "it blocked the event loop")
+
+    async def quarantine(item: int, reason: str) -> None:
+        quarantined.append((item, reason))
+
+    await serve(crashing_on(2, received), mailbox.reader(), quarantine=quarantine)
+    assert (received, quarantined) == ([1, 3], [(2, "it blocked the event loop")])
+
+
 async def test_without_a_quarantine_a_poisonous_item_is_dropped_with_an_event() -> None:
     events: list[Event] = []
     mailbox = Mailbox[int](notify=events.append)

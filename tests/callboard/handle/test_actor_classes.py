@@ -163,7 +163,7 @@ async def test_a_crash_costs_the_state_and_the_message_gets_one_more_try(
     assert letter.body == b"13"
     assert letter.headers["x-exception-type"] == "Quarantined"
     assert letter.headers["x-exception-message"] == (
-        "it has crashed its actor twice: ActorCrash: unlucky"
+        "it has taken its actor down twice: ActorCrash: unlucky"
     )
 
 

@@ -26,6 +26,7 @@ from callboard_brokers._message import (
 from callboard_brokers._port import (
     Adapter,
     BatchPublishing,
+    Blaming,
     Capacity,
     Confirmation,
     Connection,
@@ -61,6 +62,7 @@ __all__ = [
     "BatchMessage",
     "BatchPublishing",
     "Binding",
+    "Blaming",
     "BrokerError",
     "Capacity",
     "Confirmation",

@@ -19,6 +19,7 @@ from callboard_brokers._message import Message
 __all__ = [
     "Adapter",
     "BatchPublishing",
+    "Blaming",
     "Capacity",
     "Confirmation",
     "Connection",
@@ -250,6 +251,22 @@ class Revocable(Protocol):
 
         What is being handled is waited for, as long as the broker allows.
         """
+        ...
+
+
+@runtime_checkable
+class Blaming(Protocol):
+    """A subscription that a broker gives to another when the event loop has stood still too long.
+
+    What its handler blocks the loop with is delivered again, to somebody who is blocked in turn.
+    """
+
+    def on_standstill(self, who: Callable[[], Sequence[Delivery]], /) -> None:
+        """Have *who* called, in another thread, when that is so; it says what keeps the loop."""
+        ...
+
+    def blamed(self, deliveries: Sequence[Delivery], /) -> Sequence[Delivery]:
+        """Return those of what was received that have done it twice: not to be handled again."""
         ...
 
 

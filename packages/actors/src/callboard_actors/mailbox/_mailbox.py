@@ -12,7 +12,7 @@ import anyio
 
 from callboard_actors._errors import MailboxClosed, SpecError
 from callboard_actors.events import Notify, ignore
-from callboard_actors.mailbox._gauge import Gauge
+from callboard_actors.mailbox._gauge import Crashes, Gauge
 from callboard_actors.mailbox._lanes import Entry, Lanes
 from callboard_actors.mailbox._line import Line, rouse
 from callboard_actors.mailbox._reader import Reader
@@ -159,6 +159,10 @@ class Mailbox(Generic[T]):
             self._distribute(items, keys, sizes, now)
         self._gauge.queued += len(items)
         self._gauge.bytes += sum(sizes)
+
+    def condemn(self, item: T, reason: str) -> None:
+        """Count *item*, which is queued, as one that has crashed its actor twice, for *reason*."""
+        self._gauge.crashes[id(item)] = Crashes(2, reason)
 
     def put_nowait(self, item: T) -> bool:
         """Leave *item* if there is room; return whether there was.

@@ -12,7 +12,6 @@ from asyncio import Future, ensure_future, wait
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from functools import partial
-from time import monotonic
 from typing import Final
 
 from anyio import CancelScope, Lock, fail_after, move_on_after, sleep
@@ -25,6 +24,7 @@ from callboard_brokers.kafka._mending import Place, place_of, stop
 from callboard_brokers.kafka._partition import Partition, Progress
 from callboard_brokers.kafka._records import KafkaSource, TopicPartition
 from callboard_brokers.kafka._servers import Servers
+from callboard_brokers.kafka._standstill import Standstill
 from callboard_brokers.kafka._translate import CLIENT_ERRORS, brief
 from callboard_brokers.kafka._window import Window
 from callboard_brokers.kafka._writer import Fenced, Writer
@@ -50,8 +50,7 @@ class Member:
     ) -> None:
         self.leaving = False
         self.failure: BrokerError | None = None
-        self.turned = monotonic()
-        """When the loop has come to it that this member lives."""
+        self.standstill = Standstill(source.max_poll_interval_ms / 1000)
         self.consumer = make(self)
         self._source = source
         self._window = window
@@ -203,8 +202,7 @@ class Member:
 
     def _place(self) -> Place | None:
         """Where the pulse beats for us; called from its thread."""
-        asleep = monotonic() - self.turned > self._source.max_poll_interval_ms / 1000
-        return None if asleep else place_of(self.consumer)
+        return None if self.standstill.lasts() else place_of(self.consumer)
 
     async def _write(self, positions: Mapping[Partition, Progress]) -> None:
         """Commit *positions* with what was staged for them, each in a transaction.

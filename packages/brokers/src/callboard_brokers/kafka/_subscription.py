@@ -86,6 +86,14 @@ class KafkaSubscription:
         """Have *give_back* release what nobody has begun, when partitions are to be given up."""
         self._window.recall = give_back
 
+    def on_standstill(self, who: Callable[[], Sequence[Delivery]], /) -> None:
+        """Have *who* say what keeps the loop, should our place in the group be lost to that."""
+        self._member.standstill.who = who
+
+    def blamed(self, deliveries: Sequence[Delivery], /) -> Sequence[Delivery]:
+        """Return those for whose records the loop has stood still so long twice."""
+        return self._member.standstill.blamed(deliveries)
+
     def seek(self, partition: TopicPartition, offset: int) -> None:
         """Read *partition* from *offset* on; what it has delivered before becomes stale.
 
@@ -181,7 +189,7 @@ class KafkaSubscription:
 
     async def _turn(self) -> None:
         """Take one step; what passes by itself is no reason to end."""
-        self._member.turned = monotonic()
+        self._member.standstill.turned = monotonic()
         if self._member.failure is not None:
             raise self._member.failure
         try:

@@ -133,7 +133,7 @@ class Assembly:
 
     async def quarantine(self, delivery: Delivery[Any], reason: str) -> None:
         """Bury a delivery that has crashed its actor twice."""
-        error = Quarantined(f"it has crashed its actor twice: {last_words(reason)}")
+        error = Quarantined(f"it has taken its actor down twice: {last_words(reason)}")
         error.add_note(reason)
         # Whatever the policy says of failures, this one is final; who waits for an answer is told.
         decide = deciding(AckPolicy.REJECT_ON_ERROR, self._answers, _unreported)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 import anyio
 
 from callboard.handle._batch import Batcher
+from callboard.handle._parts import parts_of
 from callboard_actors import Child, Mailbox, MailboxClosed
-from callboard_brokers import Delivery, Subscription
+from callboard_brokers import Blaming, Delivery, Subscription
 
 __all__ = ["Meter", "pump", "pump_batches", "size"]
+
+_BLOCKED: Final = "it blocked the event loop until the broker gave its messages to somebody else"
 
 
 class Meter:
@@ -32,6 +35,7 @@ async def pump(
     place: a full mailbox leaves the rest with the broker, and that is all the backpressure.
     """
     child.ready()
+    blamed = _blamed_by(subscription)
     taken: Sequence[Delivery[Any]] = ()
     with anyio.CancelScope() as intake:
         child.on_stop(intake.cancel)
@@ -40,6 +44,8 @@ async def pump(
                 free = await mailbox.room()
                 taken = await subscription.receive(free, mailbox.free_bytes)
                 mailbox.put_many(taken)
+                for each in blamed(taken):
+                    mailbox.condemn(each, _BLOCKED)
                 meter.taken += len(taken)
                 taken = ()
         except MailboxClosed:
@@ -58,6 +64,7 @@ async def pump_batches(
 ) -> None:
     """Fill *mailbox* with batches, until asked to stop; see `pump`."""
     child.ready()
+    blamed = _blamed_by(subscription)
     with anyio.CancelScope() as intake:
         child.on_stop(intake.cancel)
         try:
@@ -67,7 +74,10 @@ async def pump_batches(
                 while batcher.ready:
                     await mailbox.room()
                     if batcher.ready:  # they may have been recalled meanwhile
-                        mailbox.put_nowait(batcher.take())
+                        batch = batcher.take()
+                        mailbox.put_nowait(batch)
+                        if blamed(parts_of(batch)):
+                            mailbox.condemn(batch, _BLOCKED)
         except MailboxClosed:
             _release(batcher)
             await anyio.sleep_forever()
@@ -87,6 +97,17 @@ async def _collect(
             if not batcher.patience:
                 break
     batcher.flush()
+
+
+def _blamed_by(
+    subscription: Subscription,
+) -> Callable[[Sequence[Delivery[Any]]], Sequence[Delivery[Any]]]:
+    """Return what picks those that *subscription* does not want handled again; nearly always none."""
+    return subscription.blamed if isinstance(subscription, Blaming) else _nobody
+
+
+def _nobody(_deliveries: Sequence[Delivery[Any]]) -> Sequence[Delivery[Any]]:
+    return ()
 
 
 def _release(batcher: Batcher) -> None:

@@ -6,10 +6,11 @@ taken can still be handled and settled.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from math import inf
+from threading import get_ident
 from typing import Any, Final
 
 from callboard.declare._options import DEFAULT_SUPERVISION, resolve
@@ -22,8 +23,9 @@ from callboard.run._lanes import Lane, LaneKeeper, lane_of, release_parked, shar
 from callboard.run._pump import Meter, pump, pump_batches, size
 from callboard.run._surroundings import Started
 from callboard.watch._printable import text_of
+from callboard.watch._watchdog import culprit_in
 from callboard_actors import Child, ChildSpec, Mailbox, Reader, Supervisor, lifecycle, serve
-from callboard_brokers import Capacity, Counting, Delivery, Revocable, Subscription
+from callboard_brokers import Blaming, Capacity, Counting, Delivery, Revocable, Subscription
 
 __all__ = ["Running"]
 
@@ -53,6 +55,8 @@ class Running:
         self._seen: list[tuple[Delivery[Any] | None, int]] = [(None, 0)] * self._options.max_workers
         report = partial(around.reporter.unordered, placed.name)
         self._lane = lane_of(options, around.kind.partition, report)
+        self._workers = [""] * self._options.max_workers
+        """Where in the tree each of them is."""
         self._keepers: dict[int, LaneKeeper] = {}
         # One worker keeps the order of batches that hold messages of any lane.
         mixed = options.max_workers == 1 and options.ordered_by != "partition"
@@ -122,6 +126,8 @@ class Running:
             self.subscription = subscription
             if isinstance(subscription, Revocable):
                 subscription.on_recall(self._recall)
+            if isinstance(subscription, Blaming):
+                subscription.on_standstill(partial(self._standing, get_ident()))
             self._assembly.open(subscription)
             child.ready()
             try:
@@ -148,6 +154,7 @@ class Running:
     async def _serve(self, number: int, child: Child, make: Callable[[Keeper], Worker]) -> None:
         if self._mailbox.closed:
             self._open_mailbox()
+        self._workers[number] = child.path
         child.details = partial(self._in_hand, number)
         child.on_stop(self._drain)
         keeper = self._keepers[number] = self._keeper(self._readers[number])
@@ -189,6 +196,14 @@ class Running:
         """Release what no worker has begun."""
         for delivery in (*self._mailbox.drain(), *self._batcher.drain()):
             delivery.release()
+
+    def _standing(self, thread: int) -> Sequence[Delivery[Any]]:
+        """Return the message whose handler keeps *thread* from turning; for another thread."""
+        culprit = culprit_in(thread)
+        for reader, worker in zip(self._readers, self._workers, strict=True):
+            if culprit is not None and culprit.path == worker and reader.current is not None:
+                return parts_of(reader.current)
+        return ()
 
     def _details(self) -> dict[str, object]:
         stats = self._mailbox.stats()

@@ -22,7 +22,7 @@ from anyio.lowlevel import current_token
 
 from callboard_actors import Child
 
-__all__ = ["Culprit", "Watchdog"]
+__all__ = ["Culprit", "Watchdog", "culprit_in"]
 
 _PERIOD: Final = 0.1
 """Seconds between two questions."""
@@ -96,16 +96,21 @@ class Watchdog:
         seen = Counter[Culprit]()
         self._soon(turned.set)
         while not turned.wait(_TICK) and not over.is_set():
-            # The only way to see the stack of another thread; there is no public one.
-            frame = sys._current_frames().get(self._thread)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - see above
-            if frame is None:
+            culprit, late = culprit_in(self._thread), perf_counter() - asked
+            if culprit is None:
                 continue
-            culprit, late = _culprit(frame), perf_counter() - asked
             seen[culprit] += 1
             if late > limit:
                 limit *= 5
                 self._bark(late, culprit)
         return perf_counter() - asked, seen.most_common(1)[0][0] if seen else None
+
+
+def culprit_in(thread: int) -> Culprit | None:
+    """Return who runs in *thread* now, which is another's; None if it has ended."""
+    # The only way to see the stack of another thread; there is no public one.
+    frame = sys._current_frames().get(thread)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - see above
+    return None if frame is None else _culprit(frame)
 
 
 def _culprit(innermost: FrameType) -> Culprit:

@@ -135,6 +135,46 @@ async def test_a_partition_that_is_not_there_fails_a_message_of_a_transaction_on
     assert (heard, buried) == ([1, 2], [1])
 
 
+async def test_an_output_that_only_kafka_refuses_fails_a_message_of_a_transaction_once(
+    kafka: KafkaBroker, topic: str
+) -> None:
+    heard, buried, out = Heard[int](4), Heard[tuple[int, str]](1), Heard[str](2)
+
+    @kafka.publisher(f"{topic}.out")
+    @kafka.subscriber(
+        topic,
+        group_id=topic,
+        auto_offset_reset="earliest",
+        transactional=True,
+        dead_letter=f"{topic}.dead",
+    )
+    async def handle(number: int) -> str:
+        heard.hear(number)
+        return str(number) * (2000 if number == 2 else 1)
+
+    @kafka.subscriber(f"{topic}.dead", group_id=topic, auto_offset_reset="earliest")
+    async def bury(number: int, why: str = Header("x-exception-message")) -> None:
+        buried.hear((number, why))
+
+    @kafka.subscriber(f"{topic}.out", group_id=topic, auto_offset_reset="earliest")
+    async def hear(text: str) -> None:
+        out.hear(text)
+
+    async with cluster_at(os.environ["CALLBOARD_KAFKA"]) as cluster:
+        await cluster.create(f"{topic}.out", 1, {"max.message.bytes": "1000"})
+    async with kafka:
+        await kafka.start()
+        for number in (1, 2, 3):
+            await kafka.publish(number, topic)
+        await out.complete()
+        await buried.complete()
+
+    assert (sorted(out), heard.count(2)) == (["1", "3"], 2)
+    [(number, why)] = buried
+    assert number == 2
+    assert "max.message.bytes" in why
+
+
 async def test_a_dead_letter_is_the_record_with_all_its_headers_in_order(
     kafka: KafkaBroker, topic: str
 ) -> None:

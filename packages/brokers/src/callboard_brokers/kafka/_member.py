@@ -17,7 +17,7 @@ from typing import Final
 from anyio import CancelScope, Lock, fail_after, move_on_after, sleep
 from anyio.lowlevel import checkpoint
 
-from callboard_brokers._errors import BrokerError, DestinationError, MessageTooLarge
+from callboard_brokers._errors import BrokerError
 from callboard_brokers.kafka._ahead import LIMIT
 from callboard_brokers.kafka._client import Consumer, committed, errors, join
 from callboard_brokers.kafka._mending import Place, place_of, stop
@@ -49,7 +49,6 @@ class Member:
         make: Callable[[object], Consumer],
     ) -> None:
         self.leaving = False
-        self.failure: BrokerError | None = None
         self.standstill = Standstill(source.max_poll_interval_ms / 1000)
         self.consumer = make(self)
         self._source = source
@@ -220,17 +219,36 @@ class Member:
                 ]
             )
         failures = [failure for failure in outcomes if failure is not None]
-        for failure in failures:
-            if isinstance(failure, DestinationError | MessageTooLarge):
-                self.failure = failure  # to try again is no use
         for failure in sorted(failures, key=lambda failure: not isinstance(failure, Fenced)):
             raise failure
 
     async def _write_one(self, partition: Partition, position: int) -> None:
         writer = self._writers[partition.name]
-        await writer.write(partition.staged(position), position)
-        # At once, whatever becomes of the others: what is written must not be written again.
-        partition.written(writer.position or position)
+        try:
+            await writer.write(partition.staged(position), position)
+        except BrokerError as error:
+            offsets = partition.sources(position)
+            if not error.hopeless or not offsets:
+                raise
+            if len(offsets) == 1:
+                self._refuse(partition, offsets[0], error)
+                raise
+            # The client sends outputs of several records as one, which is refused as a whole.
+            await self._write_one(partition, offsets[len(offsets) // 2])
+        else:
+            # At once, whatever becomes of the others: what is written must not be written again.
+            partition.written(writer.position or position)
+
+    def _refuse(self, partition: Partition, offset: int, error: BrokerError) -> None:
+        """Read *partition* again from *offset*, for whose outputs Kafka has no use.
+
+        Nothing from there on is written, and by now nobody can be told. When that record is
+        handled once more, its outputs fail at once, and its handler's policy says what then.
+        """
+        self._window.recall()
+        with suppress(errors.IllegalStateError):  # taken away again already
+            self.consumer.seek(partition.name, offset)
+        self._window.refuse(partition, offset, error)
 
     async def _send(self, positions: Mapping[Partition, Progress]) -> None:
         """Commit *positions*; never a second time while the first is on its way.

@@ -9,6 +9,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from callboard_brokers._delivery import Delivery
+from callboard_brokers._errors import BrokerError
 from callboard_brokers._message import Metadata
 from callboard_brokers._settlement import Settlement
 from callboard_brokers._tracker import Tracked, Tracker
@@ -63,6 +64,8 @@ class Partition:
         self._nacks: dict[object, int] = {}
         self._serial = serial
         self._staged: dict[Tracked, Sequence[Outgoing]] = {}
+        self.refused: Mapping[tuple[int, str], BrokerError] = {}
+        """Why Kafka has no use for what comes of an offset, by offset and topic."""
 
     @property
     def position(self) -> int | None:
@@ -123,8 +126,15 @@ class Partition:
         return size
 
     def stage(self, token: object, outputs: Sequence[Outgoing]) -> None:
-        """Keep *outputs* until the record is done with, unless it came by another assignment."""
+        """Keep *outputs* until the record is done with, unless it came by another assignment.
+
+        Raises:
+            BrokerError: Kafka has refused such outputs of this record before.
+        """
         if isinstance(token, Tracked) and token.epoch == self._serial:
+            for output in outputs if self.refused else ():
+                if (failure := self.refused.get((token.offset, output.topic))) is not None:
+                    raise failure
             self._staged[token] = [*self._staged.get(token, ()), *outputs]
 
     def staged(self, position: int) -> list[Outgoing]:
@@ -132,6 +142,15 @@ class Partition:
         before = [tracked for tracked in self._staged if tracked.offset < position]
         before.sort(key=_offset)
         return [output for tracked in before for output in self._staged[tracked]]
+
+    def sources(self, position: int) -> list[int]:
+        """Return the offsets before *position* of which there are outputs, in order."""
+        return sorted(tracked.offset for tracked in self._staged if tracked.offset < position)
+
+    def topics_of(self, offset: int) -> set[str]:
+        """Return where the outputs of the record at *offset* are to go."""
+        staged = [outputs for tracked, outputs in self._staged.items() if tracked.offset == offset]
+        return {output.topic for outputs in staged for output in outputs}
 
     def written(self, position: int) -> None:
         """Take notice that everything before *position* is committed, and its outputs with it."""

@@ -121,7 +121,7 @@ class KafkaSubscription:
         Raises:
             BrokerError: *delivery* is settled, is a batch, or its source is not transactional.
             DestinationError: A target can never be published to.
-            MessageTooLarge: A message can never be published.
+            Unpublishable: A message can never be published; or Kafka has refused it the last time.
         """
         why = (
             (not self.transactional and "its source needs transactional=True")
@@ -190,8 +190,6 @@ class KafkaSubscription:
     async def _turn(self) -> None:
         """Take one step; what passes by itself is no reason to end."""
         self._member.standstill.turned = monotonic()
-        if self._member.failure is not None:
-            raise self._member.failure
         try:
             if not await self._member.acquire():
                 await self._rest()

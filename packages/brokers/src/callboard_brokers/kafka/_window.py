@@ -13,6 +13,7 @@ from math import inf
 from anyio import current_time
 
 from callboard_brokers._delivery import Delivery
+from callboard_brokers._errors import BrokerError
 from callboard_brokers._port import Capacity
 from callboard_brokers.kafka._message import KafkaMessage, Record
 from callboard_brokers.kafka._outgoing import Outgoing
@@ -207,6 +208,14 @@ class Window:
         """Read one partition anew, of which so much is *committed*, and so much *known* as done."""
         self.forget(name)
         self.partition(name).restore(committed, known)
+
+    def refuse(self, partition: Partition, offset: int, error: BrokerError) -> None:
+        """Read one partition anew, where Kafka has refused what came of *offset*."""
+        refused = {key: each for key, each in partition.refused.items() if key[0] == offset}
+        for topic in partition.topics_of(offset):
+            refused[offset, topic] = error
+        self.restore(partition.name, partition.committed, None)
+        self.partition(partition.name).refused = refused
 
     def _is_shut(self, name: TopicPartition) -> bool:
         partition = self.partitions.get(name)

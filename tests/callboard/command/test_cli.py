@@ -114,6 +114,17 @@ def test_an_application_that_fails_to_start_is_one_line_and_status_1(
     assert caplog.records[-1].exc_info is not None
 
 
+def test_what_an_error_says_is_no_command_to_the_terminal(service: Path) -> None:
+    add(
+        service,
+        "@app.on_startup\nasync def f():\n    raise LookupError('\\x1b]0;title\\x07\\x1b[2J')\n",
+    )
+
+    result = run(service)
+
+    assert result.stderr == "callboard: LookupError: \\x1b]0;title\\x07\\x1b[2J (service.py:15)\n"
+
+
 def test_a_hook_that_a_client_library_cancels_is_one_line_and_status_1(service: Path) -> None:
     add(
         service,

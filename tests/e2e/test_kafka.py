@@ -175,6 +175,38 @@ async def test_an_output_that_only_kafka_refuses_fails_a_message_of_a_transactio
     assert "max.message.bytes" in why
 
 
+@pytest.mark.parametrize("batch", [False, True])
+async def test_nothing_that_a_handler_returns_is_a_null_in_kafka_and_nothing_for_its_reader(
+    kafka: KafkaBroker, topic: str, batch: bool
+) -> None:
+    typed, untyped, decoded = Heard[int | None](1), Heard[object](1), Heard[object](1)
+    raw = Heard[KafkaMessage](1)
+
+    @kafka.publisher(f"{topic}.out", batch=batch)
+    @kafka.subscriber(topic, auto_offset_reset="earliest")
+    async def forget(number: int) -> list[None] | None:
+        return [None] if batch else None
+
+    @kafka.subscriber(f"{topic}.out", auto_offset_reset="earliest")
+    async def hear(number: int | None, message: KafkaMessage) -> None:
+        typed.hear(number)
+        raw.hear(message)
+
+    @kafka.subscriber(f"{topic}.out", auto_offset_reset="earliest")
+    async def hear_anything(body: object, message: KafkaMessage) -> None:
+        untyped.hear(body)
+        decoded.hear(await message.decode())
+
+    async with kafka:
+        await kafka.start()
+        await kafka.publish(1, topic)
+        for each in (typed, untyped, decoded):
+            await each.complete()
+
+    assert raw[0].raw_message.value is None
+    assert (typed, untyped, decoded) == ([None], [None], [None])
+
+
 async def test_a_dead_letter_is_the_record_with_all_its_headers_in_order(
     kafka: KafkaBroker, topic: str
 ) -> None:

@@ -28,6 +28,10 @@ async def send(
         DestinationError: The topic is missing and may not be created, or has no such partition.
         PublishFailed: The client does not take it.
     """
+    if record.key is None and record.value is None:
+        # Kafka takes a record with neither; the client does as well, unless it comes alone.
+        [future] = await send_all(servers, producer, [record], create=create)
+        return future
     partitions = () if record.partition is None else (record.partition,)
     await servers.find(producer, record.topic, partitions, create=create)
     try:

@@ -63,6 +63,8 @@ class LastResort:
         self._heard = [0, 0]
         """How many signals there were, by the descriptor and by the handler."""
         self._known = 0
+        self._answer = threading.Event()
+        self._over = False
 
     def within(self, seconds: float) -> None:
         """Have all ended in *seconds*, and the time that comes after."""
@@ -81,7 +83,14 @@ class LastResort:
                 heard, _, _ = select.select([self._ear], [], [], None if left == inf else left)
                 if heard and not self._heed(self._ear.recv(64)):
                     return
-            self._give_up()
+            if not self._over:
+                self._give_up()
+
+    def rest(self) -> None:
+        """Take notice that all has ended: a loop that is gone answers no question."""
+        self._over = True
+        self._answer.set()
+        self.mouth.close()
 
     def _heed(self, numbers: bytes) -> bool:
         for number in numbers:
@@ -98,7 +107,9 @@ class LastResort:
         return bool(numbers)
 
     def _lives(self) -> bool:
-        answer = threading.Event()
+        self._answer = answer = threading.Event()
+        if self._over:  # looked at when `rest` can find the question, so that one sees the other
+            return True
         soon(self._loop, answer.set)
         return answer.wait(SIGN_OF_LIFE)
 
@@ -133,10 +144,12 @@ def obeying(
     try:
         yield last
     finally:
-        with closing(last.mouth):
+        try:
             signal.set_wakeup_fd(last.former)
             for number, handler in former.items():
                 signal.signal(number, handler or signal.SIG_DFL)
+        finally:
+            last.rest()
 
 
 def abandon(logger: logging.Logger, words: str) -> NoReturn:

@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel, Field, computed_field
 
 from callboard import App, Broker, Header, MemoryBroker, Message, Response
-from callboard.extending import BrokerOptions, Skin
+from callboard.extending import BrokerKind, BrokerOptions
 from callboard.kafka import KafkaBroker, TopicPartition
 from callboard.memory import MemoryRouter, MemoryTarget
 from callboard.specification import AsyncAPI
@@ -330,8 +330,8 @@ class Remote(Broker[MemoryTarget], MemoryRouter):
     """A broker somewhere else, as far as the document knows."""
 
     def __init__(self, url: str) -> None:
-        skin = Skin(name="remote", target=MemoryTarget, routing=Templates, url=url)
-        super().__init__(Memory(), skin, BrokerOptions())
+        kind = BrokerKind(name="remote", target=MemoryTarget, routing=Templates, url=url)
+        super().__init__(Memory(), kind, BrokerOptions())
 
 
 def test_a_document_names_the_server_and_no_secret(official: Official) -> None:

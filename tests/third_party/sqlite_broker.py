@@ -1,4 +1,4 @@
-"""The skin of the broker in a file: what its users touch, from public names."""
+"""The vocabulary of the broker in a file: what its users touch, from public names."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from callboard import Broker, Publisher, Router, Subscriber
 from callboard.extending import (
+    BrokerKind,
     BrokerOptions,
     PublisherOptions,
     PublishOptions,
-    Skin,
     SubscriberOptions,
     part,
     sends,
@@ -66,8 +66,8 @@ class SqliteRouter(Router):
 class SqliteBroker(Broker[SqliteTarget], SqliteRouter):
     @takes(SqliteBrokerOptions)
     def __init__(self, options: SqliteBrokerOptions) -> None:
-        skin = Skin(name="sqlite", target=SqliteTarget, routing=SqliteRouting)
-        super().__init__(Sqlite(options.path), skin, options)
+        kind = BrokerKind(name="sqlite", target=SqliteTarget, routing=SqliteRouting)
+        super().__init__(Sqlite(options.path), kind, options)
 
     @sends(SqlitePublish)
     async def publish(self, message: object, options: SqlitePublish) -> None:

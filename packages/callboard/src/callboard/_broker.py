@@ -18,11 +18,11 @@ from callboard_validation import Codec
 
 from ._context import ContextRepo
 from ._errors import DeclarationError, NotRunning, RequestFailed
+from .declare._broker_kind import BrokerKind
 from .declare._live import Live
 from .declare._options import DEFAULT_SUPERVISION, BrokerOptions, PublishOptions
 from .declare._publisher import PlacedPublisher, Publisher
 from .declare._router import Router
-from .declare._skin import Skin
 from .declare._subscriber import PlacedSubscriber
 from .handle._envelope import content_type_of, envelope, identities
 from .handle._outcome import FAILURE_HEADER
@@ -50,16 +50,18 @@ class Broker(Router, Generic[T]):
 
     complete = True
 
-    def __init__(self, adapter: Adapter[Any, T], skin: Skin[T], options: BrokerOptions) -> None:
+    def __init__(
+        self, adapter: Adapter[Any, T], kind: BrokerKind[T], options: BrokerOptions
+    ) -> None:
         super().__init__()
         self.check_grave(options)
         self.codec = options.codec
         self.identify = identities()
         self.adapter = adapter
-        self.skin = skin
+        self.kind = kind
         self.options = options
-        self.name = skin.name
-        self.logger = options.logger or logging.getLogger(f"callboard.{skin.name}")
+        self.name = kind.name
+        self.logger = options.logger or logging.getLogger(f"callboard.{kind.name}")
         self.events = Bus(self.logger)
         self._answers = _allowing(options.reply_to)
         self.loss: Mapping[str, object] = {}
@@ -204,7 +206,7 @@ class Broker(Router, Generic[T]):
 
     def letter(self, address: str, message: Message[Any]) -> Output:
         """Return *message* as a dead letter to *address*."""
-        return Output(self, self.skin.target(address), message, "dead letter")
+        return Output(self, self.kind.target(address), message, "dead letter")
 
     def answer(self, reply_to: str) -> T | None:
         """Return where the answer to *reply_to* goes; None: none may go there."""
@@ -213,7 +215,7 @@ class Broker(Router, Generic[T]):
                 reply_to, f"{self.name} was told reply_to={self.options.reply_to!r}"
             )
             return None
-        return (self.skin.answer or self.skin.target)(reply_to)
+        return (self.kind.answer or self.kind.target)(reply_to)
 
     def tree(self) -> Node:
         """Return the supervision tree as plain data."""
@@ -232,7 +234,7 @@ class Broker(Router, Generic[T]):
         """Return what running needs of it."""
         return Surroundings(
             name=self.name,
-            kind=self.skin,
+            kind=self.kind,
             options=self.options,
             context=self.context,
             overrides=self.provider,

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from .declare._broker_kind import BrokerKind
 from .declare._options import (
     BrokerOptions,
     PublisherOptions,
@@ -12,15 +13,14 @@ from .declare._options import (
     RouterOptions,
     SubscriberOptions,
 )
-from .declare._skin import Skin
 from .declare._takes import part, sends, takes
 
 __all__ = [
+    "BrokerKind",
     "BrokerOptions",
     "PublishOptions",
     "PublisherOptions",
     "RouterOptions",
-    "Skin",
     "SubscriberOptions",
     "part",
     "sends",

@@ -29,10 +29,10 @@ from callboard_brokers.kafka import (
 
 from ._broker import Broker
 from ._errors import DeclarationError
+from .declare._broker_kind import BrokerKind
 from .declare._options import BrokerOptions, PublisherOptions, PublishOptions, SubscriberOptions
 from .declare._publisher import Publisher
 from .declare._router import Router
-from .declare._skin import Skin
 from .declare._subscriber import PlacedSubscriber, Subscriber
 from .declare._takes import part, sends, takes, takes_names
 from .handle._envelope import Response
@@ -176,7 +176,7 @@ class KafkaBroker(Broker[KafkaTarget], KafkaRouter):
     def __init__(self, options: KafkaBrokerOptions) -> None:
         servers, speaking = options.bootstrap_servers, part(options, KafkaOptions)
         addresses = servers.split(",") if isinstance(servers, str) else [*servers]
-        skin = Skin(
+        kind = BrokerKind(
             name="kafka",
             target=KafkaTarget,
             answer=partial(KafkaTarget, create=False),
@@ -186,7 +186,7 @@ class KafkaBroker(Broker[KafkaTarget], KafkaRouter):
             protocol="kafka-secure" if options.security else "kafka",
         )
         kafka = Kafka(addresses, speaking, notify=self._report)
-        super().__init__(kafka, skin, options)
+        super().__init__(kafka, kind, options)
 
     @sends(KafkaPublish)
     async def publish(self, message: object, options: KafkaPublish) -> None:

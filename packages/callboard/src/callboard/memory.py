@@ -22,10 +22,10 @@ from callboard_brokers.memory import (
 
 from ._broker import Broker
 from ._errors import DeclarationError
+from .declare._broker_kind import BrokerKind
 from .declare._options import BrokerOptions, PublisherOptions, PublishOptions, SubscriberOptions
 from .declare._publisher import Publisher
 from .declare._router import Router
-from .declare._skin import Skin
 from .declare._subscriber import Subscriber
 from .declare._takes import part, sends, takes
 from .testing import TestBroker
@@ -103,7 +103,7 @@ class MemoryBroker(Broker[MemoryTarget], MemoryRouter):
     def __init__(self, options: MemoryBrokerOptions) -> None:
         self._memory = Memory(capacity=options.capacity, notify=self._report)
         super().__init__(
-            self._memory, Skin(name="memory", target=MemoryTarget, routing=Templates), options
+            self._memory, BrokerKind(name="memory", target=MemoryTarget, routing=Templates), options
         )
 
     @sends(MemoryPublish)

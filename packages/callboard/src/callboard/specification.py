@@ -101,8 +101,8 @@ class AsyncAPI:
 
 def _servers(broker: Broker[Any]) -> list[Server]:
     """Describe where the broker is, without user and password; one in this process has no server."""
-    skin = broker.skin
-    return [Server.from_url(skin.url, protocol=skin.protocol or None)] if skin.url else []
+    kind = broker.kind
+    return [Server.from_url(kind.url, protocol=kind.protocol or None)] if kind.url else []
 
 
 def _receiving(broker: Broker[Any], servers: list[Server]) -> Iterator[Operation]:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from callboard._context import ContextRepo
+from callboard.declare._broker_kind import BrokerKind
 from callboard.declare._options import BrokerOptions, Middleware
 from callboard.declare._publisher import PlacedPublisher, Publisher
-from callboard.declare._skin import Skin
 from callboard.declare._subscriber import PlacedSubscriber
 from callboard.handle._outcome import Answering
 from callboard.handle._output import Output, Send
@@ -75,7 +75,7 @@ class Surroundings:
     """What a broker is to those who run it, to its subscriptions and to handlers that publish."""
 
     name: str
-    kind: Skin[Any]
+    kind: BrokerKind[Any]
     options: BrokerOptions
     context: ContextRepo
     overrides: Overrides

@@ -81,12 +81,12 @@ class TestBroker(Generic[Yields]):
         memories: dict[str, Memory] = {}
         witness = Witness(lambda: sum(memory.outstanding for memory in memories.values()))
         for broker in self._brokers:
-            if broker.skin.name not in memories:
-                memories[broker.skin.name] = Memory(routing=broker.skin.routing())
-        self.memory = memories[self._brokers[0].skin.name]
+            if broker.kind.name not in memories:
+                memories[broker.kind.name] = Memory(routing=broker.kind.routing())
+        self.memory = memories[self._brokers[0].kind.name]
         try:
             self._runtimes = [
-                self._enlist(broker, memories[broker.skin.name], witness)
+                self._enlist(broker, memories[broker.kind.name], witness)
                 for broker in self._brokers
             ]
             children = [

@@ -8,13 +8,13 @@ from typing import Any, Generic, TypeVar
 
 from callboard_brokers import Message
 
-__all__ = ["Skin"]
+__all__ = ["BrokerKind"]
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Skin(Generic[T]):
+class BrokerKind(Generic[T]):
     """What the facade has to know of a kind of broker beside its adapter."""
 
     name: str

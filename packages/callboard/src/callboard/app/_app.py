@@ -17,7 +17,7 @@ from callboard._context import ContextRepo
 from callboard._errors import DeclarationError, NotRunning, StopApplication, StopTimedOut
 from callboard.app._hooks import Hook, Hooks, Lifespan
 from callboard.app._last_resort import LastResort, abandon, obeying
-from callboard.app._life import Life, Plot
+from callboard.app._life import Life, Phases
 from callboard.declare._handler import signature_of
 from callboard.run._host import Host
 from callboard.watch._inspect import Inspection
@@ -102,7 +102,7 @@ class App:
             self.context.set_global(key, value)
         self.hard_stop: int | None = None
         """The signal that stopped the last `run` hard; None if none did."""
-        self._plot = Plot(
+        self._phases = Phases(
             lifespan=None if lifespan is None else signature_of(lifespan),
             on_startup=[signature_of(hook) for hook in on_startup],
             after_startup=[signature_of(hook) for hook in after_startup],
@@ -173,22 +173,22 @@ class App:
 
     def on_startup(self, hook: H) -> H:
         """Call *hook* before the brokers start."""
-        self._plot.on_startup.append(signature_of(hook))
+        self._phases.on_startup.append(signature_of(hook))
         return hook
 
     def after_startup(self, hook: H) -> H:
         """Call *hook* when all brokers are up."""
-        self._plot.after_startup.append(signature_of(hook))
+        self._phases.after_startup.append(signature_of(hook))
         return hook
 
     def on_shutdown(self, hook: H) -> H:
         """Call *hook* before the brokers stop."""
-        self._plot.on_shutdown.append(signature_of(hook))
+        self._phases.on_shutdown.append(signature_of(hook))
         return hook
 
     def after_shutdown(self, hook: H) -> H:
         """Call *hook* when all brokers are down."""
-        self._plot.after_shutdown.append(signature_of(hook))
+        self._phases.after_shutdown.append(signature_of(hook))
         return hook
 
     async def start(self) -> None:
@@ -210,7 +210,7 @@ class App:
         if host is not None and not host.over:
             raise DeclarationError("the application is running already; stop it first")
         hooks = Hooks(self.context, self.provider, self.logger)
-        self._life = Life(self._plot, hooks, self.brokers, self.graceful_timeout, self._beside)
+        self._life = Life(self._phases, hooks, self.brokers, self.graceful_timeout, self._beside)
         host = self._host = Host(self._life.run)
         self._loop, self._observer = current_token(), None
         try:

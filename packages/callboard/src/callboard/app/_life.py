@@ -23,7 +23,7 @@ from callboard.run._runtime import Runtime, hush, is_lost
 from callboard_actors import Child, ChildSpec, Decision, Node, Notify, Supervisor
 from callboard_di import Callee
 
-__all__ = ["Life", "Plot"]
+__all__ = ["Life", "Phases"]
 
 _ROOT: Final = "app"
 _LAST: Final = 0.9 * GRACE
@@ -31,7 +31,7 @@ _LAST: Final = 0.9 * GRACE
 
 
 @dataclass(kw_only=True)
-class Plot:
+class Phases:
     """What happens in the life of an application: the signatures of its hooks, in order."""
 
     lifespan: Callee | None
@@ -50,13 +50,13 @@ class Life:
 
     def __init__(
         self,
-        plot: Plot,
+        phases: Phases,
         hooks: Hooks,
         brokers: Sequence[Broker[Any]],
         graceful_timeout: float,
         beside: Callable[[Mapping[str, Notify]], Sequence[ChildSpec]],
     ) -> None:
-        self._plot = plot
+        self._phases = phases
         self._hooks = hooks
         self._brokers = brokers
         self._graceful_timeout = graceful_timeout
@@ -97,7 +97,7 @@ class Life:
                     whole.cancel()
 
             child.on_stop(heed)
-            async with self._hooks.around(self._plot.lifespan):
+            async with self._hooks.around(self._phases.lifespan):
                 entered = True
                 try:
                     await self._rise(child)
@@ -111,7 +111,7 @@ class Life:
     async def _rise(self, child: Child) -> None:
         """Start, and return when the end begins."""
         with _unless_stopped(child):
-            await self._hooks.call(self._plot.on_startup)
+            await self._hooks.call(self._phases.on_startup)
         if child.stop_requested:
             return
         elsewhere = [broker for broker in self._brokers if broker.runtime is not None]
@@ -122,8 +122,8 @@ class Life:
             await self._listen(elsewhere)
         with _unless_stopped(child):
             if self._risen:
-                await self._hooks.call(self._plot.after_startup)
-            self._hooks.check([*self._plot.on_shutdown, *self._plot.after_shutdown])
+                await self._hooks.call(self._phases.after_startup)
+            self._hooks.check([*self._phases.on_shutdown, *self._phases.after_shutdown])
         if not child.stop_requested:
             child.ready()
             with _unless_stopped(child):
@@ -175,12 +175,12 @@ class Life:
         try:
             with _until_deadline(child):
                 if self._risen:
-                    await self._hooks.call_all(self._plot.on_shutdown, self._failures)
+                    await self._hooks.call_all(self._phases.on_shutdown, self._failures)
                 await hush([runtime for _, runtime in self._attached])
         finally:
             await self._uproot(child)
         if self._risen:
-            await self._hooks.call_all(self._plot.after_shutdown, self._failures)
+            await self._hooks.call_all(self._phases.after_shutdown, self._failures)
 
     async def _uproot(self, child: Child) -> None:
         try:

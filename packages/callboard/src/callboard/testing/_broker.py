@@ -24,8 +24,8 @@ from callboard_actors import Child, ChildSpec, Supervisor
 from callboard_brokers.memory import Memory
 
 from ._connection import WatchedConnection, awaiting, recording
+from ._quiescence import INSIDE, Quiescence
 from ._recorder import CallRecorder
-from ._witness import INSIDE, Witness
 
 __all__ = ["TestBroker"]
 
@@ -79,14 +79,14 @@ class TestBroker(Generic[Yields]):
 
     async def __aenter__(self) -> Yields:
         memories: dict[str, Memory] = {}
-        witness = Witness(lambda: sum(memory.outstanding for memory in memories.values()))
+        quiescence = Quiescence(lambda: sum(memory.outstanding for memory in memories.values()))
         for broker in self._brokers:
             if broker.kind.name not in memories:
                 memories[broker.kind.name] = Memory(routing=broker.kind.routing())
         self.memory = memories[self._brokers[0].kind.name]
         try:
             self._runtimes = [
-                self._enlist(broker, memories[broker.kind.name], witness)
+                self._enlist(broker, memories[broker.kind.name], quiescence)
                 for broker in self._brokers
             ]
             children = [
@@ -121,7 +121,7 @@ class TestBroker(Generic[Yields]):
         if error is None and self._host.failure is not None:
             raise self._host.failure
 
-    def _enlist(self, broker: Broker[Any], memory: Memory, witness: Witness) -> Runtime:
+    def _enlist(self, broker: Broker[Any], memory: Memory, quiescence: Quiescence) -> Runtime:
         """Let *broker* act in *memory*, with recorders under its handlers and publishers."""
         handlers = [call.target for each in broker.subscribers for call in each.calls]
         for target in (*handlers, *broker.publishers):
@@ -129,9 +129,9 @@ class TestBroker(Generic[Yields]):
             if isinstance(target, Handler | Publisher) and target.recorder is None:
                 target.recorder = CallRecorder()
                 self._undo.append(partial(setattr, target, "recorder", None))
-        runtime = _TestRuntime(broker, memory, witness, listening=self._listening)
+        runtime = _TestRuntime(broker, memory, quiescence, listening=self._listening)
         broker.install(runtime)
-        self._undo += [broker.detach, broker.events.subscribe(witness.note)]
+        self._undo += [broker.detach, broker.events.subscribe(quiescence.note)]
         return runtime
 
     def _restore(self) -> None:
@@ -140,15 +140,15 @@ class TestBroker(Generic[Yields]):
 
 
 class _TestRuntime(Runtime):
-    """Acts in memory, under the eyes of a witness."""
+    """Acts in memory, and tells what keeps the test from being over."""
 
     def __init__(
-        self, broker: Broker[Any], memory: Memory, witness: Witness, *, listening: bool
+        self, broker: Broker[Any], memory: Memory, quiescence: Quiescence, *, listening: bool
     ) -> None:
-        self._witness = witness
-        self.layers = (witness.attending,)
+        self._quiescence = quiescence
+        self.layers = (quiescence.attending,)
         self.send_layers = (
-            awaiting(witness),
+            awaiting(quiescence),
             recording(partial(broker.placed, PlacedPublisher), broker.codec),
         )
         super().__init__(broker.surroundings(), memory, listening=listening)
@@ -156,7 +156,7 @@ class _TestRuntime(Runtime):
     @property
     def connection(self) -> Any:
         """The connection, watched."""
-        return WatchedConnection(super().connection, self._witness)
+        return WatchedConnection(super().connection, self._quiescence)
 
 
 async def _inside(supervisor: Supervisor, child: Child) -> None:

@@ -23,7 +23,7 @@ from callboard_brokers import (
 )
 from callboard_validation import Codec, ValidationError
 
-from ._witness import INSIDE, Witness
+from ._quiescence import INSIDE, Quiescence
 
 __all__ = ["WatchedConnection", "awaiting", "recording"]
 
@@ -60,7 +60,7 @@ def _record(outputs: Sequence[Output], publishers: Sequence[PlacedPublisher], co
             recorder.record(body)
 
 
-def awaiting(witness: Witness) -> Layer:
+def awaiting(quiescence: Quiescence) -> Layer:
     """Return the layer that waits for all that was caused, and raises what failed meanwhile.
 
     Inside a handler it does not wait, or it would wait for itself.
@@ -68,18 +68,18 @@ def awaiting(witness: Witness) -> Layer:
 
     def layer(send: Send) -> Send:
         async def settle(outputs: Sequence[Output], cause: Delivery[Any] | None) -> Confirmation:
-            since = witness.failed
+            since = quiescence.failed
             if outputs[0].timeout is None:
-                with witness.running():
+                with quiescence.running():
                     sent = await send(outputs, cause)
             else:
-                sent = await _asked(send, outputs, witness)
+                sent = await _asked(send, outputs, quiescence)
             if not INSIDE.get():
                 answer = await sent.wait()
-                await witness.settled()
+                await quiescence.settled()
                 # That the handler has failed says the answer, as in production.
                 told = isinstance(answer, Message) and FAILURE_HEADER in answer.headers
-                if not told and (failure := witness.failure(since)) is not None:
+                if not told and (failure := quiescence.failure(since)) is not None:
                     raise failure
             return sent
 
@@ -88,20 +88,20 @@ def awaiting(witness: Witness) -> Layer:
     return layer
 
 
-async def _asked(send: Send, outputs: Sequence[Output], witness: Witness) -> Confirmation:
-    since = witness.failed
+async def _asked(send: Send, outputs: Sequence[Output], quiescence: Quiescence) -> Confirmation:
+    since = quiescence.failed
     try:
         return await send(outputs, None)
     except RequestTimeout as error:
-        raise error from witness.failure(since)
+        raise error from quiescence.failure(since)
 
 
 class WatchedConnection:
     """A connection that hears what is settled."""
 
-    def __init__(self, inner: Any, witness: Witness) -> None:
+    def __init__(self, inner: Any, quiescence: Quiescence) -> None:
         self._inner = inner
-        self._witness = witness
+        self._quiescence = quiescence
         self.publish, self.request, self.ping = inner.publish, inner.request, inner.ping
         self.lost_at: float | None = inner.lost_at
 
@@ -110,21 +110,23 @@ class WatchedConnection:
         """Read *source*."""
         try:
             async with self._inner.subscribe(source, capacity) as subscription:
-                yield _Watched(subscription, self._witness)
+                yield _Watched(subscription, self._quiescence)
         finally:
-            self._witness.changed()
+            self._quiescence.changed()
 
 
 class _Watched:
     """A subscription that tells of every settlement."""
 
-    def __init__(self, inner: Subscription, witness: Witness) -> None:
+    def __init__(self, inner: Subscription, quiescence: Quiescence) -> None:
         self._inner = inner
-        self._witness = witness
+        self._quiescence = quiescence
 
     async def receive(self, limit: int, max_bytes: float = inf, /) -> Sequence[Delivery[Any]]:
         return [
-            Delivery(each.message, _Telling(each, self._witness), each.epoch, each.deliveries, each)
+            Delivery(
+                each.message, _Telling(each, self._quiescence), each.epoch, each.deliveries, each
+            )
             for each in await self._inner.receive(limit, max_bytes)
         ]
 
@@ -140,13 +142,13 @@ class _Watched:
 class _Telling:
     """The ledger of one delivery: passes on how it is settled, and tells that it is."""
 
-    def __init__(self, inner: Delivery[Any], witness: Witness) -> None:
+    def __init__(self, inner: Delivery[Any], quiescence: Quiescence) -> None:
         self._inner = inner
-        self._witness = witness
+        self._quiescence = quiescence
 
     def settle(self, _: Delivery[Any], settlement: Settlement, delay: float | None, /) -> None:
         self._inner.settle(settlement, delay)
-        self._witness.changed()
+        self._quiescence.changed()
 
     def settled_twice(self, _: Delivery[Any], /) -> None:
         self._inner.ack()  # it is settled, so this only counts

@@ -57,7 +57,7 @@ class History:
     """What no handler can do; it has to be dead-lettered, once."""
     runs: Sequence[Run] = ()
     commits: Sequence[Commit] = ()
-    buried: Sequence[str] = ()
+    dead_letters: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +74,7 @@ class Verdict:
     rewinds: Sequence[str] = ()
     premature: Sequence[str] = ()
     """Where a commit came before the end of something below it."""
-    misburied: Sequence[str] = ()
+    strays: Sequence[str] = ()
     """Poison that is not in the dead letters exactly once, and what else is there."""
     histogram: Counter[int] = field(default_factory=Counter[int])
     """How many records were handled how often."""
@@ -85,7 +85,7 @@ class Verdict:
         """Say which promises are broken, where *bound* duplicates are allowed."""
         told: list[str] = []
         for name in (
-            "lost", "unexpected", "disorder", "overlaps", "rewinds", "premature", "misburied",
+            "lost", "unexpected", "disorder", "overlaps", "rewinds", "premature", "strays",
         ):  # fmt: skip
             cases: Sequence[str] = getattr(self, name)
             if cases:
@@ -111,7 +111,7 @@ def check(history: History) -> Verdict:
         overlaps=_overlaps(runs),
         rewinds=_rewinds(history.commits),
         premature=_premature(runs, history.commits),
-        misburied=_misburied(history),
+        strays=_strays(history),
         histogram=Counter(times.values()),
     )
 
@@ -186,11 +186,11 @@ def _premature(runs: Iterable[Run], commits: Iterable[Commit]) -> list[str]:
     return wrong
 
 
-def _misburied(history: History) -> list[str]:
-    times = Counter(history.buried)
+def _strays(history: History) -> list[str]:
+    times = Counter(history.dead_letters)
     expected = history.poison & history.acknowledged
     return sorted(
-        f"{name} buried {times[name]} times"
+        f"{name} dead-lettered {times[name]} times"
         for name in expected | times.keys()
         if times[name] != 1 or name not in history.poison
     )

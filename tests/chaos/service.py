@@ -67,7 +67,7 @@ class Settings:
         return f"{self.topic}.workers"
 
     @property
-    def graveyard(self) -> str:
+    def dead_letters(self) -> str:
         """Where dead letters go."""
         return f"{self.topic}.dead"
 
@@ -100,7 +100,7 @@ def make() -> App:
     journal = Journal(settings.folder)
     broker = KafkaBroker(
         settings.servers,
-        dead_letter=settings.graveyard,
+        dead_letter=settings.dead_letters,
         request_timeout_ms=settings.request_timeout_ms,
     )
     app = App(broker)

@@ -95,16 +95,16 @@ def test_a_commit_before_everything_below_is_handled_is_premature() -> None:
     assert told == "premature: 1, such as partition 0: 3, 0.500 s before that was true"
 
 
-def test_poison_has_to_be_buried_once_and_nothing_else_may_be() -> None:
-    rest = History(acknowledged=IDS, poison={"a2"}, runs=[*GOOD[:2], GOOD[3]], buried=["a2"])
-    twice = History(acknowledged={"x"}, poison={"x"}, buried=["x", "x"])
+def test_poison_has_to_be_dead_lettered_once_and_nothing_else_may_be() -> None:
+    rest = History(acknowledged=IDS, poison={"a2"}, runs=[*GOOD[:2], GOOD[3]], dead_letters=["a2"])
+    twice = History(acknowledged={"x"}, poison={"x"}, dead_letters=["x", "x"])
     never = History(acknowledged={"x"}, poison={"x"})
-    wrong = History(acknowledged=IDS, runs=GOOD, buried=["a2"])
+    wrong = History(acknowledged=IDS, runs=GOOD, dead_letters=["a2"])
 
     assert complaints(rest) == ""
-    assert complaints(twice) == "misburied: 1, such as x buried 2 times"
-    assert complaints(never) == "misburied: 1, such as x buried 0 times"
-    assert complaints(wrong) == "misburied: 1, such as a2 buried 1 times"
+    assert complaints(twice) == "strays: 1, such as x dead-lettered 2 times"
+    assert complaints(never) == "strays: 1, such as x dead-lettered 0 times"
+    assert complaints(wrong) == "strays: 1, such as a2 dead-lettered 1 times"
 
 
 @given(st.integers(1, 60), st.integers(0, 59), st.data())

@@ -219,7 +219,7 @@ async def test_a_graceful_stop_repeats_nothing(begin: Begin, scale: float) -> No
             trial.faults += 1
 
 
-async def test_poison_is_buried_once_and_the_others_go_on(begin: Begin) -> None:
+async def test_poison_is_dead_lettered_once_and_the_others_go_on(begin: Begin) -> None:
     async with begin(
         "poison",
         records=50_000,

@@ -119,7 +119,7 @@ class Trial:
     random: random.Random
     faults: int = 0
     commits: Sequence[Commit] = ()
-    buried: Sequence[str] = ()
+    dead_letters: Sequence[str] = ()
     lag: int = 0
     stall: float = 0.0
     """The longest time in which nothing of some partition was handled; known in the end."""
@@ -182,7 +182,7 @@ class Trial:
                 poison={letter.id for letter in self.author.letters if letter.poison},
                 runs=self.fleet.runs,
                 commits=self.commits,
-                buried=self.buried,
+                dead_letters=self.dead_letters,
             )
         )
         complaints = verdict.complaints(bound)
@@ -213,7 +213,7 @@ async def trial_of(
         through: Where the author does; None: there too.
     """
     async with cluster_at(direct) as cluster:
-        await cluster.create(settings.topic, settings.graveyard, partitions=plan.partitions)
+        await cluster.create(settings.topic, settings.dead_letters, partitions=plan.partitions)
         mark = await cluster.mark()
     author = Author(plan, settings.topic, through or direct)
     async with fleet_of(settings, plan.workers) as fleet, create_task_group() as tasks:
@@ -226,8 +226,8 @@ async def trial_of(
         async with cluster_at(direct) as cluster:
             await trial.finish(cluster)
             trial.commits = await cluster.commits(settings.group, settings.topic, mark)
-            dead = cluster.read(settings.graveyard, {})
-            trial.buried = [Letter.model_validate_json(each.value).id async for each in dead]
+            dead = cluster.read(settings.dead_letters, {})
+            trial.dead_letters = [Letter.model_validate_json(each.value).id async for each in dead]
 
 
 def _letter(plan: Plan, seq: int, chance: random.Random) -> Letter:

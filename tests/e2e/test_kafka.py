@@ -107,7 +107,7 @@ async def test_a_message_creates_no_topic_by_asking_for_an_answer_there(
 async def test_a_partition_that_is_not_there_fails_a_message_of_a_transaction_once(
     kafka: KafkaBroker, topic: str
 ) -> None:
-    heard, buried = Heard[int](2), Heard[int](1)
+    heard, collected = Heard[int](2), Heard[int](1)
 
     @kafka.publisher(f"{topic}.out")
     @kafka.subscriber(
@@ -122,23 +122,23 @@ async def test_a_partition_that_is_not_there_fails_a_message_of_a_transaction_on
         return KafkaResponse(number, partition=99 if number == 1 else None)
 
     @kafka.subscriber(f"{topic}.dead", group_id=topic, auto_offset_reset="earliest")
-    async def bury(number: int) -> None:
-        buried.hear(number)
+    async def collect(number: int) -> None:
+        collected.hear(number)
 
     async with kafka:
         await kafka.start()
         for number in (1, 2):
             await kafka.publish(number, topic)
         await heard.complete()
-        await buried.complete()
+        await collected.complete()
 
-    assert (heard, buried) == ([1, 2], [1])
+    assert (heard, collected) == ([1, 2], [1])
 
 
 async def test_an_output_that_only_kafka_refuses_fails_a_message_of_a_transaction_once(
     kafka: KafkaBroker, topic: str
 ) -> None:
-    heard, buried, out = Heard[int](4), Heard[tuple[int, str]](1), Heard[str](2)
+    heard, collected, out = Heard[int](4), Heard[tuple[int, str]](1), Heard[str](2)
 
     @kafka.publisher(f"{topic}.out")
     @kafka.subscriber(
@@ -153,8 +153,8 @@ async def test_an_output_that_only_kafka_refuses_fails_a_message_of_a_transactio
         return str(number) * (2000 if number == 2 else 1)
 
     @kafka.subscriber(f"{topic}.dead", group_id=topic, auto_offset_reset="earliest")
-    async def bury(number: int, why: str = Header("x-exception-message")) -> None:
-        buried.hear((number, why))
+    async def collect(number: int, why: str = Header("x-exception-message")) -> None:
+        collected.hear((number, why))
 
     @kafka.subscriber(f"{topic}.out", group_id=topic, auto_offset_reset="earliest")
     async def hear(text: str) -> None:
@@ -167,10 +167,10 @@ async def test_an_output_that_only_kafka_refuses_fails_a_message_of_a_transactio
         for number in (1, 2, 3):
             await kafka.publish(number, topic)
         await out.complete()
-        await buried.complete()
+        await collected.complete()
 
     assert (sorted(out), heard.count(2)) == (["1", "3"], 2)
-    [(number, why)] = buried
+    [(number, why)] = collected
     assert number == 2
     assert "max.message.bytes" in why
 
@@ -210,7 +210,7 @@ async def test_nothing_that_a_handler_returns_is_a_null_in_kafka_and_nothing_for
 async def test_a_dead_letter_is_the_record_with_all_its_headers_in_order(
     kafka: KafkaBroker, topic: str
 ) -> None:
-    buried = Heard[KafkaMessage](2)
+    collected = Heard[KafkaMessage](2)
     headers = [("x", b"1"), ("null", None), ("raw", b"\xff"), ("x", b"2"), ("reply_to", b"me")]
 
     @kafka.subscriber(
@@ -220,16 +220,16 @@ async def test_a_dead_letter_is_the_record_with_all_its_headers_in_order(
         raise ValueError("no")
 
     @kafka.subscriber(f"{topic}.dead", group_id=topic, auto_offset_reset="earliest")
-    async def bury(message: KafkaMessage) -> None:
-        buried.hear(message)
+    async def collect(message: KafkaMessage) -> None:
+        collected.hear(message)
 
     async with kafka, client.AIOKafkaProducer(bootstrap_servers=kafka.kind.url) as producer:
         await kafka.start()
         for value in (b"body", None):
             await producer.send_and_wait(topic, value, key=b"k", headers=headers)
-        await buried.complete()
+        await collected.complete()
 
-    for message, value in zip(buried, (b"body", None), strict=True):
+    for message, value in zip(collected, (b"body", None), strict=True):
         record = message.raw_message
         assert (record.key, record.value) == (b"k", value)
         assert [*record.headers][:4] == headers[:4]
@@ -239,7 +239,7 @@ async def test_a_dead_letter_is_the_record_with_all_its_headers_in_order(
 async def test_what_fails_goes_to_the_dead_letters_and_the_others_go_on(
     kafka: KafkaBroker, topic: str
 ) -> None:
-    heard, buried = Heard[int](2), Heard[tuple[int, str]](1)
+    heard, collected = Heard[int](2), Heard[tuple[int, str]](1)
 
     @kafka.subscriber(topic, group_id=topic, auto_offset_reset="earliest")
     async def handle(number: int) -> None:
@@ -248,18 +248,18 @@ async def test_what_fails_goes_to_the_dead_letters_and_the_others_go_on(
         heard.hear(number)
 
     @kafka.subscriber(f"{topic}.dead", auto_offset_reset="earliest")
-    async def bury(number: int, reason: str = Header("x-exception-message")) -> None:
-        buried.hear((number, reason))
+    async def collect(number: int, reason: str = Header("x-exception-message")) -> None:
+        collected.hear((number, reason))
 
     async with kafka:
         await kafka.start()
         for number in (1, 2, 3):
             await kafka.publish(number, topic)
         await heard.complete()
-        await buried.complete()
+        await collected.complete()
 
     assert heard == [1, 3]
-    assert buried == [(2, "no twos")]
+    assert collected == [(2, "no twos")]
 
 
 async def test_a_graceful_stop_duplicates_nothing(kafka: KafkaBroker, topic: str) -> None:
@@ -471,7 +471,7 @@ async def test_an_application_is_not_ready_while_kafka_is_away(topic: str, how: 
 
 
 async def test_outputs_and_positions_are_committed_together(kafka: KafkaBroker, topic: str) -> None:
-    heard, buried = Heard[int](99), Heard[int](1)
+    heard, collected = Heard[int](99), Heard[int](1)
 
     @kafka.publisher(f"{topic}.out")
     @kafka.subscriber(
@@ -491,17 +491,17 @@ async def test_outputs_and_positions_are_committed_together(kafka: KafkaBroker, 
     @kafka.subscriber(
         f"{topic}.dead", isolation_level="read_committed", auto_offset_reset="earliest"
     )
-    async def bury(number: int) -> None:
-        buried.hear(number)
+    async def collect(number: int) -> None:
+        collected.hear(number)
 
     async with kafka:
         await kafka.start()
         await kafka.publish_batch(*range(100), topic=topic, key="k")
         await heard.complete()
-        await buried.complete()
+        await collected.complete()
 
     assert heard == [2 * number for number in range(100) if number != 50]
-    assert buried == [50]
+    assert collected == [50]
 
 
 async def test_a_rebalance_waits_for_what_is_in_hand_and_not_for_what_waits_in_the_mailbox(
@@ -553,10 +553,10 @@ async def test_a_rebalance_waits_for_what_is_in_hand_and_not_for_what_waits_in_t
     assert len(first) + len(second) == 100
 
 
-async def test_a_message_that_costs_its_member_the_membership_twice_is_buried(
+async def test_a_message_that_costs_its_member_the_membership_twice_is_dead_lettered(
     topic: str,
 ) -> None:
-    tries, heard, buried = list[int](), Heard[int](1), Heard[str](1)
+    tries, heard, collected = list[int](), Heard[int](1), Heard[str](1)
     kafka = KafkaBroker(os.environ["CALLBOARD_KAFKA"])
 
     @kafka.subscriber(
@@ -580,18 +580,18 @@ async def test_a_message_that_costs_its_member_the_membership_twice_is_buried(
         raise ValueError
 
     @kafka.subscriber(f"{topic}.dead", group_id=topic, auto_offset_reset="earliest")
-    async def bury(why: str = Header("x-exception-message")) -> None:
-        buried.hear(why)
+    async def collect(why: str = Header("x-exception-message")) -> None:
+        collected.hear(why)
 
     async with kafka:
         await kafka.publish(0, topic)
         await kafka.publish(1, topic)
         await kafka.start()
-        await buried.complete()
+        await collected.complete()
         await heard.complete()
 
     assert len(tries) in {2, 3}  # a try may come before the group tells that it has gone on
-    assert "blocked the event loop" in buried[0]
+    assert "blocked the event loop" in collected[0]
 
 
 async def test_a_subscriber_goes_back_to_where_it_is_told(kafka: KafkaBroker, topic: str) -> None:
@@ -616,7 +616,7 @@ async def test_a_subscriber_goes_back_to_where_it_is_told(kafka: KafkaBroker, to
 
 
 @pytest.mark.parametrize("transactional", [False, True])
-async def test_whoever_asks_hears_of_a_failure_that_is_buried(
+async def test_whoever_asks_hears_of_a_failure_that_is_dead_lettered(
     kafka: KafkaBroker, topic: str, transactional: bool
 ) -> None:
     @kafka.subscriber(

@@ -60,7 +60,7 @@ async def test_an_order_is_checked_priced_invoiced_and_shipped(books: Books) -> 
         (b'{"customer":"ada","number":1,"product":"gramophone","quantity":2}', "RequestFailed"),
     ],
 )
-async def test_a_bad_order_is_buried_with_its_reason(
+async def test_a_bad_order_is_dead_lettered_with_its_reason(
     books: Books, line: bytes, reason: str
 ) -> None:
     async with TestBroker(broker):

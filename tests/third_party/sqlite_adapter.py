@@ -124,7 +124,7 @@ class Sqlite:
             redelivers=True,
             delays=True,
             counts_deliveries=True,
-            buries=True,
+            keeps_rejected=True,
             groups=source.group is not None,
             fans_out=True,
             persistent=source.group is not None,

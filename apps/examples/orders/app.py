@@ -65,7 +65,7 @@ async def price_list(books: Books = Context()) -> AsyncIterator[PriceList]:
         books.closed += 1
 
 
-# A question that failed is no order: whoever asked hears of it, and nobody buries it.
+# A question that failed is no order: whoever asked hears of it, and nobody gives it up.
 @broker.subscriber("prices", max_workers=4, ack_policy=AckPolicy.ACK)
 async def price_of(product: str, prices: PriceList = Depends(price_list)) -> int:
     """Answer what a product costs."""
@@ -115,7 +115,7 @@ async def ship(invoice: Invoice, books: Books = Context()) -> int:
 
 
 @broker.subscriber("orders.dead")
-async def bury(
+async def review(
     body: bytes,
     reason: str = Header("x-exception-type"),
     message: str = Header("x-exception-message"),

@@ -95,7 +95,7 @@ def test_a_forwarded_tombstone_is_one() -> None:
     record = Fetched([], value=None, key=b"k")
     letter = forwarding(KafkaMessage(record, lambda record: metadata_of(record, {})), {})
 
-    assert outgoing(letter, KafkaTarget("graves"))[:3] == ("graves", None, b"k")
+    assert outgoing(letter, KafkaTarget("dead"))[:3] == ("dead", None, b"k")
 
 
 @given(

@@ -132,7 +132,7 @@ async def test_middlewares_and_dependencies_come_from_the_outside_in(
 async def test_the_nearest_says_what_is_inherited() -> None:
     broker = MemoryBroker(ack_policy=AckPolicy.REJECT_ON_ERROR, dead_letter="broker.dead")
     router = MemoryRouter(ack_policy=AckPolicy.ACK, dead_letter="router.dead")
-    buried: list[str] = []
+    collected: list[str] = []
 
     @router.subscriber("in", ack_policy=AckPolicy.REJECT_ON_ERROR)
     @router.subscriber("acknowledged")
@@ -140,12 +140,12 @@ async def test_the_nearest_says_what_is_inherited() -> None:
         raise ValueError
 
     @broker.subscriber("router.dead")
-    async def bury(number: int) -> None:
-        buried.append(f"router {number}")
+    async def collect(number: int) -> None:
+        collected.append(f"router {number}")
 
     @broker.subscriber("broker.dead")
-    async def bury_elsewhere(number: int) -> None:
-        buried.append(f"broker {number}")
+    async def collect_elsewhere(number: int) -> None:
+        collected.append(f"broker {number}")
 
     broker.include_router(router)
     async with TestBroker(broker):
@@ -153,7 +153,7 @@ async def test_the_nearest_says_what_is_inherited() -> None:
             with pytest.raises(ValueError):  # noqa: PT011 - raised above, without words
                 await broker.publish(number, address)
 
-    assert buried == ["router 0"]
+    assert collected == ["router 0"]
 
 
 def test_the_document_has_prefixes_and_leaves_out_what_is_hidden(broker: MemoryBroker) -> None:

@@ -126,7 +126,7 @@ async def test_a_message_that_no_filter_fits_is_rejected(
         pytest.fail("has no headers")
 
     @broker.subscriber("dead")
-    async def bury(message: Message) -> None:
+    async def collect(message: Message) -> None:
         letters.append(message)
 
     async with broker:

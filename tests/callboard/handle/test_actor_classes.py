@@ -143,7 +143,7 @@ async def test_a_crash_costs_the_state_and_the_message_gets_one_more_try(
     letters: list[MemoryMessage] = []
 
     @broker.subscriber("dead")
-    async def bury(message: MemoryMessage) -> None:
+    async def collect(message: MemoryMessage) -> None:
         letters.append(message)
 
     async with broker:

@@ -42,7 +42,7 @@ async def dead(
         handled.append(order)
 
     @broker.subscriber("dead")
-    async def bury(message: MemoryMessage) -> None:
+    async def collect(message: MemoryMessage) -> None:
         letters.append(message)
 
     async with broker:
@@ -247,7 +247,7 @@ async def test_an_exception_that_cannot_be_printed_is_a_failed_message_too(
         handled.append(order)
 
     @broker.subscriber("dead")
-    async def bury(message: MemoryMessage) -> None:
+    async def collect(message: MemoryMessage) -> None:
         letters.append(message)
 
     async with broker:

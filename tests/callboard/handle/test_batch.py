@@ -398,7 +398,7 @@ async def test_a_crash_of_the_actor_is_no_failure_of_the_batch(broker: MemoryBro
     assert broker.dead_letters() == []
 
 
-async def test_a_batch_that_crashes_its_actor_twice_is_buried_part_by_part(
+async def test_a_batch_that_crashes_its_actor_twice_is_dead_lettered_part_by_part(
     broker: MemoryBroker,
 ) -> None:
     @broker.subscriber("orders", group="g", batch=True)
@@ -507,7 +507,7 @@ def test_a_handler_of_batches_takes_a_list(broker: MemoryBroker) -> None:
         async def handle(number: int) -> None: ...
 
 
-async def test_a_batch_whose_output_never_can_be_published_is_buried_part_by_part() -> None:
+async def test_a_batch_whose_output_never_can_be_published_is_dead_lettered_part_by_part() -> None:
     broker = FaultyBroker()
     broker.faulty.limit = 100
 

@@ -29,7 +29,7 @@ def letters(broker: MemoryBroker, address: str = "orders.dead") -> list[MemoryMe
     received: list[MemoryMessage] = []
 
     @broker.subscriber(address)
-    async def bury(message: MemoryMessage) -> None:
+    async def collect(message: MemoryMessage) -> None:
         received.append(message)
 
     return received
@@ -38,7 +38,7 @@ def letters(broker: MemoryBroker, address: str = "orders.dead") -> list[MemoryMe
 async def test_a_failed_message_goes_to_the_dead_letter_address_of_its_subscriber(
     broker: MemoryBroker,
 ) -> None:
-    buried = letters(broker)
+    collected = letters(broker)
 
     @broker.subscriber("orders", group="g", dead_letter="orders.dead")
     async def handle(order: int) -> None:
@@ -46,7 +46,7 @@ async def test_a_failed_message_goes_to_the_dead_letter_address_of_its_subscribe
 
     await reject(broker)
 
-    assert len(buried) == 1
+    assert len(collected) == 1
     assert broker.unread("orders") == 0
     assert not broker.dead_letters()
 
@@ -54,7 +54,7 @@ async def test_a_failed_message_goes_to_the_dead_letter_address_of_its_subscribe
 async def test_a_dead_letter_has_the_bytes_the_key_and_the_headers_of_the_message(
     broker: MemoryBroker,
 ) -> None:
-    [buried] = [letters(broker)]
+    [collected] = [letters(broker)]
 
     @broker.subscriber("orders", dead_letter="orders.dead")
     async def handle(order: dict[str, int]) -> None:
@@ -64,7 +64,7 @@ async def test_a_dead_letter_has_the_bytes_the_key_and_the_headers_of_the_messag
     ids = {"message_id": "m", "correlation_id": "c"}
     await reject(broker, b'{"id":  1}', key="k", headers=headers, content_type="x/y+json", **ids)
 
-    [letter] = buried
+    [letter] = collected
     assert (letter.body, letter.key) == (b'{"id":  1}', b"k")
     assert {name: letter.headers[name] for name in headers} == headers
     assert (letter.message_id, letter.correlation_id) == ("m", "c")
@@ -72,7 +72,7 @@ async def test_a_dead_letter_has_the_bytes_the_key_and_the_headers_of_the_messag
 
 
 async def test_a_dead_letter_says_what_happened_where_and_how(broker: MemoryBroker) -> None:
-    buried = letters(broker)
+    collected = letters(broker)
 
     @broker.subscriber("orders", dead_letter="orders.dead")
     async def handle(order: int) -> None:
@@ -80,7 +80,7 @@ async def test_a_dead_letter_says_what_happened_where_and_how(broker: MemoryBrok
 
     await reject(broker)
 
-    headers = buried[0].headers
+    headers = collected[0].headers
     assert headers["x-original-address"] == "orders"
     assert headers["x-subscriber"] == "handle(orders)"
     assert headers["x-deliveries"] == "1"
@@ -91,7 +91,7 @@ async def test_a_dead_letter_says_what_happened_where_and_how(broker: MemoryBrok
 
 
 async def test_the_reason_of_a_rejection_stands_in_the_dead_letter(broker: MemoryBroker) -> None:
-    buried = letters(broker)
+    collected = letters(broker)
 
     @broker.subscriber("orders", dead_letter="orders.dead")
     async def handle(order: int) -> None:
@@ -99,7 +99,7 @@ async def test_the_reason_of_a_rejection_stands_in_the_dead_letter(broker: Memor
 
     await reject(broker)
 
-    headers = buried[0].headers
+    headers = collected[0].headers
     assert (headers["x-exception-type"], headers["x-exception-message"]) == (
         "RejectMessage",
         "sold out",
@@ -107,7 +107,7 @@ async def test_the_reason_of_a_rejection_stands_in_the_dead_letter(broker: Memor
 
 
 async def test_a_long_message_and_a_long_traceback_are_cut(broker: MemoryBroker) -> None:
-    buried = letters(broker)
+    collected = letters(broker)
 
     @broker.subscriber("orders", dead_letter="orders.dead")
     async def handle(order: int) -> None:
@@ -115,7 +115,7 @@ async def test_a_long_message_and_a_long_traceback_are_cut(broker: MemoryBroker)
 
     await reject(broker)
 
-    headers = buried[0].headers
+    headers = collected[0].headers
     assert 1000 < len(headers["x-exception-message"]) <= 1024
     assert 8000 < len(headers["x-exception-stacktrace"]) <= 8192
 
@@ -123,7 +123,7 @@ async def test_a_long_message_and_a_long_traceback_are_cut(broker: MemoryBroker)
 async def test_the_same_message_has_the_same_id_for_who_drops_duplicates(
     broker: MemoryBroker,
 ) -> None:
-    buried = letters(broker)
+    collected = letters(broker)
 
     @broker.subscriber("orders", dead_letter="orders.dead")
     async def handle(order: int) -> None:
@@ -135,7 +135,7 @@ async def test_the_same_message_has_the_same_id_for_who_drops_duplicates(
             await broker.publish(body, "orders", message_id=message_id)
         await wait_all_tasks_blocked()
 
-    first, again, *others = [letter.headers["x-dlq-id"] for letter in buried]
+    first, again, *others = [letter.headers["x-dlq-id"] for letter in collected]
     assert first == again
     assert len({first, *others}) == 3
 
@@ -180,7 +180,7 @@ async def test_without_an_address_the_broker_keeps_the_message(broker: MemoryBro
 
 
 async def test_a_message_rejected_by_hand_goes_there_too(broker: MemoryBroker) -> None:
-    buried = letters(broker)
+    collected = letters(broker)
     processed: list[bool] = []
 
     @broker.subscriber("orders", dead_letter="orders.dead", ack_policy=AckPolicy.MANUAL)
@@ -192,7 +192,7 @@ async def test_a_message_rejected_by_hand_goes_there_too(broker: MemoryBroker) -
     await reject(broker)
 
     assert processed == [True]
-    [letter] = buried
+    [letter] = collected
     assert letter.headers["x-exception-message"] == "rejected by the handler"
 
 
@@ -201,7 +201,7 @@ async def test_a_dead_letter_that_cannot_be_published_is_tried_until_it_can(
 ) -> None:
     broker = FaultyBroker()
     broker.faulty.faults["orders.dead"] = 5
-    buried = letters(broker)
+    collected = letters(broker)
 
     @broker.subscriber("orders", group="g", dead_letter="orders.dead")
     async def handle(order: int) -> None:
@@ -209,7 +209,7 @@ async def test_a_dead_letter_that_cannot_be_published_is_tried_until_it_can(
 
     await reject(broker)
 
-    assert len(buried) == 1
+    assert len(collected) == 1
     assert broker.faulty.attempts["orders.dead"] == 6
     assert "the dead letter of message" in caplog.text
     assert "trying again: PublishFailed: 'orders.dead' takes nothing" in caplog.text

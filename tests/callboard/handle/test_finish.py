@@ -112,7 +112,7 @@ async def test_a_result_that_cannot_be_encoded_is_dead_lettered_and_the_worker_g
         heard.append(number)
 
     @broker.subscriber("dead")
-    async def bury(message: MemoryMessage) -> None:
+    async def collect(message: MemoryMessage) -> None:
         letters.append(message)
 
     async with broker:
@@ -185,7 +185,7 @@ async def test_an_output_beyond_the_limit_of_the_broker_is_one_too() -> None:
     reasons: list[object] = []
 
     @broker.subscriber("dead")
-    async def bury(text: str, message: MemoryMessage) -> None:
+    async def collect(text: str, message: MemoryMessage) -> None:
         reasons.append(message.headers["x-exception-type"])
 
     @broker.publisher("out")
@@ -207,11 +207,11 @@ async def test_a_dead_letter_beyond_the_limit_goes_without_the_reasons_or_into_t
 ) -> None:
     broker = FaultyBroker(dead_letter="dead")
     broker.faulty.limit = 500
-    buried: list[MemoryMessage] = []
+    collected: list[MemoryMessage] = []
 
     @broker.subscriber("dead")
-    async def bury(message: MemoryMessage) -> None:
-        buried.append(message)
+    async def collect(message: MemoryMessage) -> None:
+        collected.append(message)
 
     @broker.subscriber("in")
     async def handle(text: str) -> None:
@@ -224,7 +224,7 @@ async def test_a_dead_letter_beyond_the_limit_goes_without_the_reasons_or_into_t
 
         assert broker.unread("in") == 0
     if size == 100:
-        assert [letter.headers["x-exception-type"] for letter in buried] == ["rejected"]
+        assert [letter.headers["x-exception-type"] for letter in collected] == ["rejected"]
     else:
-        assert buried == []
+        assert collected == []
         assert "no dead letter can be made of message" in caplog.text

@@ -84,7 +84,7 @@ async def test_it_is_quarantined_and_told_of_before_the_next_one(hostile: Memory
             heard.append(number)
 
     @hostile.subscriber("dead")
-    async def bury(message: MemoryMessage) -> None:
+    async def collect(message: MemoryMessage) -> None:
         letters.append(message)
 
     async with hostile:
@@ -104,7 +104,7 @@ class Untellable(Exception):
         raise LookupError("no words")
 
 
-async def test_an_error_without_words_is_told_of_buried_and_survived(
+async def test_an_error_without_words_is_told_of_dead_lettered_and_survived(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     broker = MemoryBroker(dead_letter="dead")
@@ -120,7 +120,7 @@ async def test_an_error_without_words_is_told_of_buried_and_survived(
             raise Untellable
 
     @broker.subscriber("dead")
-    async def bury(message: MemoryMessage) -> None:
+    async def collect(message: MemoryMessage) -> None:
         letters.append(message)
 
     async with broker:

@@ -25,8 +25,8 @@ def letters(broker: KafkaBroker) -> list[KafkaMessage]:
     """Return the list to which the dead letters are added."""
     received: list[KafkaMessage] = []
 
-    @broker.subscriber("dead", group_id="undertakers")
-    async def bury(message: KafkaMessage) -> None:
+    @broker.subscriber("dead", group_id="readers")
+    async def collect(message: KafkaMessage) -> None:
         received.append(message)
 
     return received
@@ -41,7 +41,7 @@ async def fail_once(broker: KafkaBroker, **options: Any) -> None:
 
 
 async def test_of_a_function(kafka: KafkaBroker) -> None:
-    buried, calls, heard = letters(kafka), list[int](), list[int]()
+    collected, calls, heard = letters(kafka), list[int](), list[int]()
 
     @kafka.publisher("out")
     @kafka.subscriber("in", group_id="g")
@@ -56,13 +56,13 @@ async def test_of_a_function(kafka: KafkaBroker) -> None:
     await fail_once(kafka)
 
     assert (calls, heard) == ([1, 2], [2])
-    assert [(each.body, each.headers["x-exception-type"]) for each in buried] == [
+    assert [(each.body, each.headers["x-exception-type"]) for each in collected] == [
         (b"1", "Unpublishable")
     ]
 
 
 async def test_of_an_actor(kafka: KafkaBroker) -> None:
-    buried, calls = letters(kafka), list[int]()
+    collected, calls = letters(kafka), list[int]()
 
     @kafka.publisher("out")
     @kafka.subscriber("in", group_id="g")
@@ -74,11 +74,11 @@ async def test_of_an_actor(kafka: KafkaBroker) -> None:
     await fail_once(kafka)
 
     assert calls == [1, 2]
-    assert [each.body for each in buried] == [b"1"]
+    assert [each.body for each in collected] == [b"1"]
 
 
 async def test_of_a_batch(kafka: KafkaBroker) -> None:
-    buried, calls = letters(kafka), list[list[int]]()
+    collected, calls = letters(kafka), list[list[int]]()
 
     @kafka.publisher("out", batch=True)
     @kafka.subscriber("in", group_id="g", batch=True)
@@ -91,11 +91,11 @@ async def test_of_a_batch(kafka: KafkaBroker) -> None:
     await fail_once(kafka)
 
     assert calls == [[1], [2]]
-    assert [each.body for each in buried] == [b"1"]
+    assert [each.body for each in collected] == [b"1"]
 
 
 async def test_of_one_message_in_a_batch(kafka: KafkaBroker) -> None:
-    buried, calls, heard = letters(kafka), list[list[int]](), list[int]()
+    collected, calls, heard = letters(kafka), list[list[int]](), list[int]()
 
     @kafka.publisher("out", batch=True)
     @kafka.subscriber("in", group_id="g", batch=True, batch_timeout_ms=100)
@@ -114,11 +114,11 @@ async def test_of_one_message_in_a_batch(kafka: KafkaBroker) -> None:
             await kafka.publish_batch(1, 2, 3, topic="in")
 
     assert (calls, heard) == ([[1, 2, 3]], [1, 3])
-    assert [each.body for each in buried] == [b"2"]
+    assert [each.body for each in collected] == [b"2"]
 
 
 async def test_of_an_answer(kafka: KafkaBroker) -> None:
-    buried, calls = letters(kafka), list[int]()
+    collected, calls = letters(kafka), list[int]()
 
     @kafka.subscriber("answers")
     async def hear(number: int) -> None: ...
@@ -131,7 +131,7 @@ async def test_of_an_answer(kafka: KafkaBroker) -> None:
     await fail_once(kafka, reply_to="answers")
 
     assert calls == [1, 2]
-    assert [each.body for each in buried] == [b"1"]
+    assert [each.body for each in collected] == [b"1"]
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ async def test_a_dead_letter_for_a_name_that_has_become_impossible_goes_to_the_l
 
 
 async def test_a_dead_letter_is_made_of_whatever_an_error_says(kafka: KafkaBroker) -> None:
-    buried = letters(kafka)
+    collected = letters(kafka)
 
     @kafka.subscriber("in", group_id="g")
     async def handle(number: int) -> None:
@@ -190,21 +190,21 @@ async def test_a_dead_letter_is_made_of_whatever_an_error_says(kafka: KafkaBroke
         with pytest.raises(FileNotFoundError):
             await kafka.publish(1, "in")
 
-    [letter] = buried
+    [letter] = collected
     assert letter.headers["x-exception-message"] == r"no file \udcff.txt\x1b[2J"
     assert r"\udcff.txt\x1b[2J" in str(letter.headers["x-exception-stacktrace"])
 
 
-@pytest.mark.parametrize("grave", ["dead letters of {address}", "", "x" * 250, "dead/{address}"])
+@pytest.mark.parametrize("address", ["dead letters of {address}", "", "x" * 250, "dead/{address}"])
 def test_a_dead_letter_address_that_is_no_topic_is_refused_where_it_is_declared(
-    kafka: KafkaBroker, grave: str
+    kafka: KafkaBroker, address: str
 ) -> None:
     with pytest.raises(DeclarationError, match=r"name of a topic|is no address"):
-        kafka.subscriber("orders", dead_letter=grave)
+        kafka.subscriber("orders", dead_letter=address)
     with pytest.raises(DeclarationError, match=r"name of a topic|is no address"):
-        KafkaRouter(dead_letter=grave)
+        KafkaRouter(dead_letter=address)
     with pytest.raises(DeclarationError, match=r"name of a topic|is no address"):
-        KafkaBroker(dead_letter=grave)
+        KafkaBroker(dead_letter=address)
 
 
 def test_an_address_for_answers_that_is_no_topic_is_refused_where_it_is_declared(
@@ -226,7 +226,7 @@ def test_a_prefix_that_makes_an_impossible_topic_is_refused(kafka: KafkaBroker) 
 
 
 async def test_a_tombstone_arrives_as_one_and_so_does_its_dead_letter(kafka: KafkaBroker) -> None:
-    buried, heard = letters(kafka), list[tuple[bytes | None, bytes | None, bool]]()
+    collected, heard = letters(kafka), list[tuple[bytes | None, bytes | None, bool]]()
 
     @kafka.subscriber("in", group_id="g")
     async def handle(message: KafkaMessage) -> None:
@@ -239,7 +239,7 @@ async def test_a_tombstone_arrives_as_one_and_so_does_its_dead_letter(kafka: Kaf
         await wait_all_tasks_blocked()
 
     assert heard == [(b"k", None, True)]
-    assert [(each.key, each.raw_message.value, each.tombstone) for each in buried] == heard
+    assert [(each.key, each.raw_message.value, each.tombstone) for each in collected] == heard
 
 
 async def test_a_publisher_of_batches_publishes_nothing_of_none(kafka: KafkaBroker) -> None:

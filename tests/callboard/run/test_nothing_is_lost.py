@@ -76,7 +76,7 @@ def declare(broker: MemoryBroker, record: Record, *, actor: bool, max_workers: i
         out(subscriber(work))
 
     @broker.subscriber("dead", group="g")
-    async def bury(message: MemoryMessage) -> None:
+    async def collect(message: MemoryMessage) -> None:
         record.dead.append(int(message.headers["number"]))
 
 

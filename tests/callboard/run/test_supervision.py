@@ -102,7 +102,7 @@ async def test_a_crash_that_is_mapped_to_resume_keeps_the_state_and_fails_the_me
     letters: list[str] = []
 
     @broker.subscriber("dead")
-    async def bury(order: str) -> None:
+    async def collect(order: str) -> None:
         letters.append(order)
 
     async with broker:

@@ -185,8 +185,8 @@ async def test_outputs_that_cannot_be_published_are_told_and_are_an_event(
 async def test_a_dead_letter_that_cannot_be_published_is_told(
     log: pytest.LogCaptureFixture,
 ) -> None:
-    broker = FaultyBroker(dead_letter="graveyard")
-    broker.faulty.faults["graveyard"] = 1
+    broker = FaultyBroker(dead_letter="dead")
+    broker.faulty.faults["dead"] = 1
 
     @broker.subscriber("orders")
     async def handle(order: int) -> None:
@@ -197,7 +197,7 @@ async def test_a_dead_letter_that_cannot_be_published_is_told(
     (record,) = log.records
     assert record.getMessage() == (
         "the dead letter of message m1 of 'orders' can't be published; trying again:"
-        " PublishFailed: 'graveyard' takes nothing at the moment"
+        " PublishFailed: 'dead' takes nothing at the moment"
     )
 
 

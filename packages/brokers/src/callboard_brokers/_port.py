@@ -53,7 +53,7 @@ class Features:
     """`nack(delay)` holds a message back for so long."""
     counts_deliveries: bool = False
     """`Delivery.deliveries` grows with every nack."""
-    buries: bool = False
+    keeps_rejected: bool = False
     """What this source rejects is kept where it can be found."""
     groups: bool = False
     """Readers of one group share its messages."""

@@ -54,7 +54,7 @@ class Broker(Router, Generic[T]):
         self, adapter: Adapter[Any, T], kind: BrokerKind[T], options: BrokerOptions
     ) -> None:
         super().__init__()
-        self.check_grave(options)
+        self.check_dead_letter(options)
         self.codec = options.codec
         self.identify = identities()
         self.adapter = adapter

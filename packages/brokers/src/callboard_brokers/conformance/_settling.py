@@ -77,9 +77,9 @@ async def a_released_message_comes_again(harness: Harness) -> None:
 
 
 async def a_rejected_message_is_found_among_the_dead_letters(harness: Harness) -> None:
-    harness.needs("buries")
+    harness.needs("keeps_rejected")
     if harness.dead_letters is None:
-        raise ValueError("features.buries is true: give the harness its dead_letters")
+        raise ValueError("features.keeps_rejected is true: give the harness its dead_letters")
     async with harness.connect() as stage, stage.read() as reader:
         await stage.publish(b"dead", b"alive")
         dead, alive = await reader.take(2)

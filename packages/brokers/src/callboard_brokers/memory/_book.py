@@ -32,7 +32,7 @@ class Book:
     watch: Callable[[], None] | None = None
     """Called when a reader holds nothing more."""
 
-    def bury(self, record: MemoryRecord, group: str | None, reason: str) -> None:
+    def keep(self, record: MemoryRecord, group: str | None, reason: str) -> None:
         """Keep *record* among the dead letters; the oldest of too many is forgotten."""
         self.dead_letters.append(DeadLetter(record.message(), record.address, group, reason))
         self.journal.tell("message.dead_lettered", record.address, group=group, reason=reason)

@@ -104,10 +104,10 @@ class MemorySubscription:
             record.deliveries -= 1
             self.group.put_back(record)
         elif settlement is Settlement.REJECT:
-            self._book.bury(record, self.group.route.group, "rejected")
+            self._book.keep(record, self.group.route.group, "rejected")
         elif self._book.redelivery(record.deliveries) is None:
             reason = f"given up after {record.deliveries} deliveries"
-            self._book.bury(record, self.group.route.group, reason)
+            self._book.keep(record, self.group.route.group, reason)
         else:
             self._book.journal.counts["message.redelivered"] += 1
             self.group.put_back(record, delay or 0.0)

@@ -37,7 +37,7 @@ class Router:
     @takes(RouterOptions)
     def __init__(self, options: RouterOptions) -> None:
         self.scope = options
-        self.check_grave(options)
+        self.check_dead_letter(options)
         self._declared: list[Subscriber | Publisher[Any] | Router] = []
         self._parent: Router | None = None
 
@@ -119,7 +119,7 @@ class Router:
 
     def add_subscriber(self, source: Any, options: SubscriberOptions) -> Subscriber:
         """Declare that *source* is subscribed to; the result decorates the handlers."""
-        self.check_grave(options)
+        self.check_dead_letter(options)
         subscriber = Subscriber(source, options, self, self._declared)
         self._declared.append(subscriber)
         return subscriber
@@ -132,7 +132,7 @@ class Router:
         self._declared.append(publisher)
         return publisher
 
-    def check_grave(self, options: Inherited | SubscriberOptions | RouterOptions) -> None:
+    def check_dead_letter(self, options: Inherited | SubscriberOptions | RouterOptions) -> None:
         """Refuse dead letters to where nothing can be published, wherever messages come from."""
         if isinstance(options.dead_letter, str):
             self.check_address(options.dead_letter.replace("{address}", "address"))

@@ -2,7 +2,7 @@
 
 With a dead letter address, the original bytes are published there under headers that say what
 happened, and then the message is acknowledged; else the broker's own dead-lettering takes it;
-else the log is its grave.
+else only the log keeps it.
 """
 
 from __future__ import annotations
@@ -18,60 +18,60 @@ from typing import Any, Final
 import anyio
 
 from callboard._errors import words
-from callboard.handle._finish import Bury, is_hopeless
+from callboard.handle._finish import ToDeadLetters, is_hopeless
 from callboard.handle._output import Output, Send
 from callboard.watch._printable import TRACE, printable
 from callboard.watch._reporter import Reporter
 from callboard_actors import Backoff
 from callboard_brokers import Delivery, DestinationError, Message, forwarding
 
-__all__ = ["burying", "dead_letter"]
+__all__ = ["dead_letter", "dead_lettering"]
 
 _BACKOFF: Final = Backoff(min=0.2, max=30)
 
 
-def burying(
+def dead_lettering(
     subscriber: str,
     address: str | None,
     post: Callable[[str, Message[Any]], Output],
     send: Send,
     reporter: Reporter,
-) -> Bury:
+) -> ToDeadLetters:
     """Compose what a rejection does, given the dead letter *address*, a template.
 
     *post* makes the output of a letter to an address. A dead letter that can't be published is tried again with back-off, for as long as it takes:
     the worker waits with it, hence the subscription's intake does too. What comes from the dead
     letter address itself is left to the broker: it would come back at once, for ever. A letter that
     the broker will never take, being too large, goes without the reasons; else, and where no letter
-    can ever be sent, the log is its grave.
+    can ever be sent, only the log keeps it.
     """
 
-    async def bury(delivery: Delivery[Any], error: Exception | None) -> None:
+    async def to_dead_letters(delivery: Delivery[Any], error: Exception | None) -> None:
         came_from = delivery.message.address
-        grave = came_from if address is None else address.replace("{address}", came_from)
-        if grave == came_from:
+        destination = came_from if address is None else address.replace("{address}", came_from)
+        if destination == came_from:
             delivery.reject()
             return
         letter = dead_letter(delivery, error, subscriber)
         failures, brief = 0, False
         while not delivery.settled:
             try:
-                sent = await send([post(grave, letter)], delivery)
+                sent = await send([post(destination, letter)], delivery)
                 await sent.wait()
             except Exception as failure:  # noqa: BLE001 - nothing may lose the letter
                 if not is_hopeless(failure):
                     failures += 1
-                    reporter.unburied(delivery, failure)
+                    reporter.dead_letter_late(delivery, failure)
                     await anyio.sleep(_BACKOFF.delay(failures, random.random))
                 elif brief or isinstance(failure, DestinationError):
                     delivery.reject()
-                    reporter.unburiable(delivery, failure)
+                    reporter.dead_letter_impossible(delivery, failure)
                 else:
                     brief, letter = True, dead_letter(delivery, None, subscriber)
             else:
                 delivery.ack()
 
-    return bury
+    return to_dead_letters
 
 
 def dead_letter(delivery: Delivery[Any], error: Exception | None, subscriber: str) -> Message[Any]:

@@ -11,10 +11,10 @@ from callboard.handle._parts import parts_of
 from callboard.watch._reporter import Reporter
 from callboard_brokers import BatchDelivery, BrokerError, Delivery, Settlement
 
-__all__ = ["Bury", "Finish", "finishing", "is_hopeless"]
+__all__ = ["Finish", "ToDeadLetters", "finishing", "is_hopeless"]
 
 Finish: TypeAlias = Callable[[Delivery[Any], Outcome], Awaitable[None]]
-Bury: TypeAlias = Callable[[Delivery[Any], Exception | None], Awaitable[None]]
+ToDeadLetters: TypeAlias = Callable[[Delivery[Any], Exception | None], Awaitable[None]]
 """Brings a rejected delivery to where the subscription's dead letters go, and settles it."""
 
 Settle: TypeAlias = Callable[..., Awaitable[None]]
@@ -23,7 +23,7 @@ Settle: TypeAlias = Callable[..., Awaitable[None]]
 
 def finishing(
     send: Send,
-    bury: Bury,
+    to_dead_letters: ToDeadLetters,
     settles: Callable[[Exception], Settlement | None],
     reporter: Reporter,
 ) -> Finish:
@@ -34,7 +34,7 @@ def finishing(
     *settles* decides upon: for the message of a batch that they came of, and if that can't be told,
     for all of it. If cancelled, the delivery is left unsettled.
     """
-    settle = _settling(bury, reporter)
+    settle = _settling(to_dead_letters, reporter)
 
     async def finish(delivery: Delivery[Any], outcome: Outcome) -> None:
         settlement, cause = outcome.settlement, outcome.error
@@ -55,7 +55,7 @@ def finishing(
     return finish
 
 
-def _settling(bury: Bury, reporter: Reporter) -> Settle:
+def _settling(to_dead_letters: ToDeadLetters, reporter: Reporter) -> Settle:
     """Compose the settlement that follows; nothing, if the handler has settled by itself."""
 
     async def settle(
@@ -67,7 +67,7 @@ def _settling(bury: Bury, reporter: Reporter) -> Settle:
         if delivery.settlement is not None:
             return  # by the handler, or before it ran
         if settlement is Settlement.REJECT:
-            await _bury_parts(bury, delivery, cause)
+            await _parts_to_dead_letters(to_dead_letters, delivery, cause)
         elif settlement is not None:
             delivery.settle(settlement, delay)
         else:
@@ -114,7 +114,9 @@ def is_hopeless(error: Exception) -> bool:
     )
 
 
-async def _bury_parts(bury: Bury, delivery: Delivery[Any], cause: Exception | None) -> None:
+async def _parts_to_dead_letters(
+    to_dead_letters: ToDeadLetters, delivery: Delivery[Any], cause: Exception | None
+) -> None:
     for part in parts_of(delivery):
         if not part.settled:
-            await bury(part, cause)
+            await to_dead_letters(part, cause)

@@ -22,7 +22,7 @@ from callboard.declare._publisher import Publisher, publishers_of
 from callboard.declare._resolver import HookResolver, MessageResolver
 from callboard.declare._subscriber import Call, PlacedSubscriber
 from callboard.handle._batch import BatchWorker
-from callboard.handle._dead_letter import burying
+from callboard.handle._dead_letter import dead_lettering
 from callboard.handle._envelope import content_type_of, result_encoder, wrapping
 from callboard.handle._finish import Finish, finishing
 from callboard.handle._layers import acknowledged_first, logged, recorded
@@ -80,11 +80,14 @@ class Assembly:
         self._send: Send
         self._is_alone = True
         """Whether all that its handlers return leaves by their own broker."""
-        self._bury = burying(
+        self._to_dead_letters = dead_lettering(
             self._name, inherited.dead_letter, around.letter, self._leave, around.reporter
         )
-        if inherited.dead_letter is None and not started.adapter.features(placed.source).buries:
-            around.reporter.graveless(self._name)
+        if (
+            inherited.dead_letter is None
+            and not started.adapter.features(placed.source).keeps_rejected
+        ):
+            around.reporter.without_dead_letters(self._name)
         self._conclusions = [self._concluding(call) for call in self._calls]
         self._functions = (
             [] if self.stateful else [inject(call.callee, self._scope) for call in self._calls]
@@ -132,7 +135,7 @@ class Assembly:
         return partial(planned.bind_scope(limiter=self._scope.limiter), None)
 
     async def quarantine(self, delivery: Delivery[Any], reason: str) -> None:
-        """Bury a delivery that has crashed its actor twice."""
+        """Bring to the dead letters what has crashed its actor twice."""
         error = Quarantined(f"it has taken its actor down twice: {last_words(reason)}")
         error.add_note(reason)
         # Whatever the policy says of failures, this one is final; who waits for an answer is told.
@@ -150,14 +153,14 @@ class Assembly:
         return self._scope.codec.decode(message.body, content_type_of(message))
 
     async def reject(self, message: Message[Any], /) -> None:
-        """Bury what a handler rejects by hand."""
+        """Bring to the dead letters what a handler rejects by hand."""
         delivery = message.delivery
         if isinstance(delivery, Delivery):
             for part in parts_of(delivery):  # pyright: ignore[reportUnknownArgumentType] - isinstance can't say of what
-                await self._bury(part, None)
+                await self._to_dead_letters(part, None)
 
     def _finishing(self) -> Finish:
-        return finishing(self._send, self._bury, self._settles, self._around.reporter)
+        return finishing(self._send, self._to_dead_letters, self._settles, self._around.reporter)
 
     async def _leave(self, outputs: Sequence[Output], cause: Delivery[Any] | None) -> Confirmation:
         return await self._send(outputs, cause)

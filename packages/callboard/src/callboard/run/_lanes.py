@@ -87,7 +87,7 @@ class LaneKeeper:
         return self.binding.decode(message)
 
     async def reject(self, message: Message[Any], /) -> None:
-        """Bury what a handler rejects by hand."""
+        """Bring to the dead letters what a handler rejects by hand."""
         await self.binding.reject(message)
 
     def keep(self, delivery: Settles, delay: float | None, /) -> bool:

@@ -10,7 +10,7 @@ import anyio
 from callboard._errors import NotRunning
 from callboard.declare._options import resolve
 from callboard.declare._subscriber import PlacedSubscriber
-from callboard.handle._dead_letter import burying
+from callboard.handle._dead_letter import dead_lettering
 from callboard.handle._envelope import content_type_of
 from callboard.handle._output import Output
 from callboard.run._pump import size
@@ -32,7 +32,7 @@ class Reading:
         self._placed = placed
         self._started = started
         self._codec = around.options.codec
-        self._bury = burying(
+        self._to_dead_letters = dead_lettering(
             placed.name,
             resolve(placed.declaration.options, *placed.scopes, around.options).dead_letter,
             around.letter,
@@ -91,9 +91,9 @@ class Reading:
         return self._codec.decode(message.body, content_type_of(message))
 
     async def reject(self, message: Message[Any], /) -> None:
-        """Bury *message*."""
+        """Bring to the dead letters *message*."""
         if isinstance(message.delivery, Delivery):
-            await self._bury(message.delivery, None)  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType] - isinstance can't say of what
+            await self._to_dead_letters(message.delivery, None)  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType] - isinstance can't say of what
 
     async def _send(self, outputs: Sequence[Output], cause: Delivery[Any] | None) -> Confirmation:
         return await self._started.send(outputs, cause)

@@ -125,7 +125,7 @@ class Reporter:
         """Tell that a nacked delivery waits in its lane, hence stays unsettled for now."""
         self._bus(Event("message.parked", delivery.message.address, {"delivery": delivery}))
 
-    def graveless(self, subscriber: str) -> None:
+    def without_dead_letters(self, subscriber: str) -> None:
         """Warn that what a subscriber rejects is kept nowhere."""
         self._say(
             logging.WARNING,
@@ -166,7 +166,7 @@ class Reporter:
         """Say that whoever has asked gets no answer, since he has named a place that is none."""
         self._say(logging.WARNING, "no answer goes to %s: %s", repr(address), reason)
 
-    def unburied(self, delivery: Delivery[Any], error: Exception) -> None:
+    def dead_letter_late(self, delivery: Delivery[Any], error: Exception) -> None:
         """Say that a dead letter is not out yet."""
         self._say(
             logging.ERROR,
@@ -176,7 +176,7 @@ class Reporter:
             words(error),
         )
 
-    def unburiable(self, delivery: Delivery[Any], error: Exception) -> None:
+    def dead_letter_impossible(self, delivery: Delivery[Any], error: Exception) -> None:
         """Say that there will be no dead letter."""
         self._say(
             logging.CRITICAL,

@@ -26,9 +26,9 @@ pytest.register_assert_rewrite(
 )
 
 from callboard_brokers.conformance import _carrying, _reading, _settling
-from callboard_brokers.conformance._harness import Harness, Reader, Stage
+from callboard_brokers.conformance._harness import Harness, Incoming, Stage
 
-__all__ = ["CHECKS", "Check", "Harness", "Reader", "Stage"]
+__all__ = ["CHECKS", "Check", "Harness", "Incoming", "Stage"]
 
 Check: TypeAlias = Callable[[Harness[Any, Any]], Awaitable[None]]
 

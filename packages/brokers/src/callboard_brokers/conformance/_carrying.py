@@ -12,7 +12,7 @@ from anyio import create_task_group
 from callboard_brokers._errors import ConnectionClosed, RequestTimeout
 from callboard_brokers._message import Message
 from callboard_brokers._port import Sending, can_request, can_send
-from callboard_brokers.conformance._harness import Harness, Reader, Stage
+from callboard_brokers.conformance._harness import Harness, Incoming, Stage
 
 __all__ = ["CHECKS"]
 
@@ -76,15 +76,15 @@ async def hostile_headers_stop_nobody(harness: Harness) -> None:
     harness.needs("headers")
     if harness.smuggle is None:
         raise ValueError("features.headers is true: give the harness its way to smuggle them in")
-    async with harness.connect() as stage, stage.read() as reader:
+    async with harness.connect() as stage, stage.read() as incoming:
         for headers in _HOSTILE:
             await harness.smuggle(harness.address, headers)
-            delivery = await reader.one()
+            delivery = await incoming.one()
             _read_all(delivery.message)
             delivery.ack()
         await stage.publish(b"after them")
 
-        assert (await reader.one()).message.body == b"after them"
+        assert (await incoming.one()).message.body == b"after them"
 
 
 async def what_is_sent_is_confirmed_when_it_is_there(harness: Harness) -> None:
@@ -97,8 +97,8 @@ async def what_is_sent_is_confirmed_when_it_is_there(harness: Harness) -> None:
 
 async def a_request_gets_its_reply(harness: Harness) -> None:
     await _can_request(harness)
-    async with harness.connect() as stage, stage.read() as reader, create_task_group() as tasks:
-        tasks.start_soon(_reply, stage, reader, 1)
+    async with harness.connect() as stage, stage.read() as incoming, create_task_group() as tasks:
+        tasks.start_soon(_reply, stage, incoming, 1)
         reply = await _request(stage, b"question")
 
         assert reply.body == b"re: question"
@@ -111,10 +111,10 @@ async def requests_that_overlap_get_their_own_replies(harness: Harness) -> None:
     async def ask(stage: Stage, n: int) -> None:
         replies[n] = (await _request(stage, b"%d" % n)).body
 
-    async with harness.connect() as stage, stage.read() as reader, create_task_group() as tasks:
+    async with harness.connect() as stage, stage.read() as incoming, create_task_group() as tasks:
         for n in range(10):
             tasks.start_soon(ask, stage, n)
-        tasks.start_soon(_reply, stage, reader, 10)
+        tasks.start_soon(_reply, stage, incoming, 10)
 
     assert replies == {n: b"re: %d" % n for n in range(10)}
 
@@ -192,9 +192,9 @@ def _read_all(message: Message) -> None:
 
 
 async def _carried(harness: Harness, message: Message) -> Message:
-    async with harness.connect() as stage, stage.read() as reader:
+    async with harness.connect() as stage, stage.read() as incoming:
         await stage.send(message)
-        delivery = await reader.one()
+        delivery = await incoming.one()
         delivery.ack()
         return delivery.message
 
@@ -202,7 +202,7 @@ async def _carried(harness: Harness, message: Message) -> Message:
 async def _sent(stage: Stage, connection: Sending[object]) -> None:
     outcomes: list[object] = []
     target = stage.harness.target(stage.harness.address)
-    async with stage.read() as reader:
+    async with stage.read() as incoming:
         sent = [await connection.send(Message(b"%d" % n), target) for n in range(10)]
         for confirmation in sent:
             confirmation.then(outcomes.append)
@@ -210,7 +210,7 @@ async def _sent(stage: Stage, connection: Sending[object]) -> None:
             await confirmation.wait()
 
         assert outcomes == [None] * 10
-        bodies = [delivery.message.body for delivery in await reader.take(10)]
+        bodies = [delivery.message.body for delivery in await incoming.take(10)]
         assert sorted(bodies) == [b"%d" % n for n in range(10)]
 
 
@@ -230,9 +230,9 @@ async def _request(stage: Stage, body: bytes, *, timeout: float | None = None) -
     return await connection.request(Message(body), target, timeout or harness.patience)
 
 
-async def _reply(stage: Stage, reader: Reader, count: int) -> None:
+async def _reply(stage: Stage, incoming: Incoming, count: int) -> None:
     """Answer *count* requests, the last one first."""
-    for delivery in reversed(await reader.take(count)):
+    for delivery in reversed(await incoming.take(count)):
         asked = delivery.message
         reply = Message(b"re: " + asked.body, correlation_id=asked.correlation_id)
         await stage.connection.publish(reply, stage.harness.target(asked.reply_to or ""))

@@ -16,7 +16,7 @@ from callboard_brokers._delivery import Delivery
 from callboard_brokers._message import Message
 from callboard_brokers._port import Adapter, Capacity, Connection, Subscription
 
-__all__ = ["Harness", "Reader", "Stage"]
+__all__ = ["Harness", "Incoming", "Stage"]
 
 S = TypeVar("S", default=object)
 T = TypeVar("T", default=object)
@@ -73,11 +73,11 @@ class Stage(Generic[S, T]):
         self.connection = connection
 
     @asynccontextmanager
-    async def read(self, group: str = "readers", capacity: int = 100) -> AsyncGenerator[Reader]:
+    async def read(self, group: str = "readers", capacity: int = 100) -> AsyncGenerator[Incoming]:
         """Subscribe to the address."""
         source = self.harness.source(self.harness.address, group)
         async with self.connection.subscribe(source, Capacity(capacity)) as subscription:
-            yield Reader(subscription, self.harness.patience, self.harness.silence)
+            yield Incoming(subscription, self.harness.patience, self.harness.silence)
 
     async def publish(self, *bodies: bytes) -> None:
         """Publish *bodies* in this order."""
@@ -89,7 +89,7 @@ class Stage(Generic[S, T]):
         await self.connection.publish(message, self.harness.target(self.harness.address))
 
 
-class Reader:
+class Incoming:
     """A subscription, with an end to every wait."""
 
     def __init__(self, subscription: Subscription, patience: float, silence: float) -> None:

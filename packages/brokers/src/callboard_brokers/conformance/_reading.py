@@ -16,9 +16,9 @@ __all__ = ["CHECKS"]
 
 
 async def a_published_message_is_received(harness: Harness) -> None:
-    async with harness.connect() as stage, stage.read() as reader:
+    async with harness.connect() as stage, stage.read() as incoming:
         await stage.publish(b"hello")
-        message = (await reader.one()).message
+        message = (await incoming.one()).message
 
         assert message.body == b"hello"
         assert message.address == harness.address
@@ -26,22 +26,22 @@ async def a_published_message_is_received(harness: Harness) -> None:
 
 
 async def receive_returns_no_more_than_its_limit(harness: Harness) -> None:
-    async with harness.connect() as stage, stage.read() as reader:
+    async with harness.connect() as stage, stage.read() as incoming:
         await stage.publish(*(b"%d" % n for n in range(7)))
         taken = 0
         while taken < 7:
-            batch = await reader.subscription.receive(3)
+            batch = await incoming.subscription.receive(3)
             taken += len(batch)
 
             assert 1 <= len(batch) <= 3
 
 
 async def receive_exceeds_a_bound_in_bytes_by_one_message_at_most(harness: Harness) -> None:
-    async with harness.connect() as stage, stage.read() as reader:
+    async with harness.connect() as stage, stage.read() as incoming:
         await stage.publish(*(b"%d" % n * 10 for n in range(7)))
         taken: list[bytes] = []
         while len(taken) < 7:
-            batch = await reader.subscription.receive(7, 15)
+            batch = await incoming.subscription.receive(7, 15)
             taken += [delivery.message.body for delivery in batch]
 
             assert 1 <= len(batch) <= 2
@@ -50,24 +50,24 @@ async def receive_exceeds_a_bound_in_bytes_by_one_message_at_most(harness: Harne
 
 async def a_cancelled_receive_loses_nothing(harness: Harness) -> None:
     received: list[Delivery] = []
-    async with harness.connect() as stage, stage.read() as reader:
+    async with harness.connect() as stage, stage.read() as incoming:
         for n in range(10):
             async with create_task_group() as tasks:
-                tasks.start_soon(_receive_into, received, reader.subscription)
+                tasks.start_soon(_receive_into, received, incoming.subscription)
                 await checkpoint()
                 await stage.publish(b"%d" % n)
                 tasks.cancel_scope.cancel()
-        received += await reader.take(10 - len(received))
+        received += await incoming.take(10 - len(received))
 
         assert sorted(each.message.body for each in received) == [b"%d" % n for n in range(10)]
 
 
 async def the_messages_of_a_key_come_in_order(harness: Harness) -> None:
     harness.needs("ordered_by_key", "keys")
-    async with harness.connect() as stage, stage.read() as reader:
+    async with harness.connect() as stage, stage.read() as incoming:
         for n in range(30):
             await stage.send(Message(b"%02d" % n, key=b"key-%d" % (n % 3)))
-        taken = [delivery.message for delivery in await reader.take(30)]
+        taken = [delivery.message for delivery in await incoming.take(30)]
         for key in (b"key-0", b"key-1", b"key-2"):
             bodies = [message.body for message in taken if message.key == key]
 
@@ -91,8 +91,8 @@ async def readers_of_one_group_share_its_messages(harness: Harness) -> None:
         await stage.publish(*(b"%02d" % n for n in range(20)))
         with move_on_after(harness.silence):
             async with create_task_group() as tasks:
-                for reader in (one, other):
-                    tasks.start_soon(_settle_all, received, reader.subscription)
+                for incoming in (one, other):
+                    tasks.start_soon(_settle_all, received, incoming.subscription)
 
     assert sorted(each.message.body for each in received) == [b"%02d" % n for n in range(20)]
 
@@ -103,8 +103,8 @@ async def a_group_keeps_its_messages_while_nobody_reads(harness: Harness) -> Non
         async with stage.read():
             pass
         await stage.publish(b"kept")
-        async with stage.read() as reader:
-            assert (await reader.one()).message.body == b"kept"
+        async with stage.read() as incoming:
+            assert (await incoming.one()).message.body == b"kept"
 
 
 async def publishing_waits_for_a_reader_who_is_behind(harness: Harness) -> None:
@@ -112,13 +112,13 @@ async def publishing_waits_for_a_reader_who_is_behind(harness: Harness) -> None:
     if harness.bound is None:
         raise ValueError("features.backpressure is true: give the harness its bound")
     done = Event()
-    async with harness.connect() as stage, stage.read() as reader, create_task_group() as tasks:
+    async with harness.connect() as stage, stage.read() as incoming, create_task_group() as tasks:
         tasks.start_soon(_publish_many, stage, 2 * harness.bound, done)
         with move_on_after(harness.silence):
             await done.wait()
         assert not done.is_set()
 
-        for delivery in await reader.take(2 * harness.bound):
+        for delivery in await incoming.take(2 * harness.bound):
             delivery.ack()
         await done.wait()
 

@@ -15,19 +15,19 @@ __all__ = ["CHECKS"]
 async def an_acknowledged_message_does_not_come_again(harness: Harness) -> None:
     harness.needs("persistent")
     async with harness.connect() as stage:
-        async with stage.read() as reader:
+        async with stage.read() as incoming:
             await stage.publish(b"once")
-            (await reader.one()).ack()
-        async with stage.read() as reader:
-            assert await reader.silent()
+            (await incoming.one()).ack()
+        async with stage.read() as incoming:
+            assert await incoming.silent()
 
 
 async def a_nacked_message_comes_again(harness: Harness) -> None:
     harness.needs("redelivers")
-    async with harness.connect() as stage, stage.read() as reader:
+    async with harness.connect() as stage, stage.read() as incoming:
         await stage.publish(b"again")
-        (await reader.one()).nack()
-        delivery = await reader.one()
+        (await incoming.one()).nack()
+        delivery = await incoming.one()
 
         assert delivery.message.body == b"again"
         assert not delivery.settled
@@ -36,31 +36,31 @@ async def a_nacked_message_comes_again(harness: Harness) -> None:
 
 async def a_nack_holds_a_message_back_for_its_delay(harness: Harness) -> None:
     harness.needs("redelivers", "delays")
-    async with harness.connect() as stage, stage.read() as reader:
+    async with harness.connect() as stage, stage.read() as incoming:
         await stage.publish(b"later")
         nacked_at = current_time()
-        (await reader.one()).nack(delay=1.0)
-        (await reader.one()).ack()
+        (await incoming.one()).nack(delay=1.0)
+        (await incoming.one()).ack()
 
         assert current_time() - nacked_at >= 1.0
 
 
 async def a_delayed_message_holds_back_no_other(harness: Harness) -> None:
     harness.needs("redelivers", "delays")
-    async with harness.connect() as stage, stage.read() as reader:
+    async with harness.connect() as stage, stage.read() as incoming:
         await stage.publish(b"slow", b"swift")
-        (await reader.one()).nack(delay=1.0)
+        (await incoming.one()).nack(delay=1.0)
 
-        assert [(await reader.one()).message.body for _ in range(2)] == [b"swift", b"slow"]
+        assert [(await incoming.one()).message.body for _ in range(2)] == [b"swift", b"slow"]
 
 
 async def every_nack_raises_the_count_of_deliveries(harness: Harness) -> None:
     harness.needs("redelivers", "counts_deliveries")
-    async with harness.connect() as stage, stage.read() as reader:
+    async with harness.connect() as stage, stage.read() as incoming:
         await stage.publish(b"counted")
         counts: list[int | None] = []
         for _ in range(3):
-            delivery = await reader.one()
+            delivery = await incoming.one()
             counts.append(delivery.deliveries)
             delivery.nack()
 
@@ -69,60 +69,60 @@ async def every_nack_raises_the_count_of_deliveries(harness: Harness) -> None:
 
 async def a_released_message_comes_again(harness: Harness) -> None:
     harness.needs("redelivers")
-    async with harness.connect() as stage, stage.read() as reader:
+    async with harness.connect() as stage, stage.read() as incoming:
         await stage.publish(b"unhandled")
-        (await reader.one()).release()
+        (await incoming.one()).release()
 
-        assert (await reader.one()).message.body == b"unhandled"
+        assert (await incoming.one()).message.body == b"unhandled"
 
 
 async def a_rejected_message_is_found_among_the_dead_letters(harness: Harness) -> None:
     harness.needs("keeps_rejected")
     if harness.dead_letters is None:
         raise ValueError("features.keeps_rejected is true: give the harness its dead_letters")
-    async with harness.connect() as stage, stage.read() as reader:
+    async with harness.connect() as stage, stage.read() as incoming:
         await stage.publish(b"dead", b"alive")
-        dead, alive = await reader.take(2)
+        dead, alive = await incoming.take(2)
         dead.reject()
         alive.ack()
 
-        assert await reader.silent()
+        assert await incoming.silent()
         assert list(await harness.dead_letters(harness.address)) == [b"dead"]
 
 
 async def a_message_settles_through_its_delivery(harness: Harness) -> None:
     harness.needs("redelivers")
-    async with harness.connect() as stage, stage.read() as reader:
+    async with harness.connect() as stage, stage.read() as incoming:
         await stage.publish(b"by hand")
-        delivery = await reader.one()
+        delivery = await incoming.one()
         await delivery.message.ack()
         await delivery.message.nack()
 
         assert delivery.message.processed
         assert delivery.settlement is Settlement.ACK
-        assert await reader.silent()
+        assert await incoming.silent()
 
 
 async def the_first_settlement_wins_and_others_are_counted(harness: Harness) -> None:
-    async with harness.connect() as stage, stage.read() as reader:
+    async with harness.connect() as stage, stage.read() as incoming:
         await stage.publish(b"twice")
-        delivery = await reader.one()
+        delivery = await incoming.one()
         before = harness.settled_twice()
 
         assert delivery.ack()
         assert not delivery.nack()
         assert harness.settled_twice() == before + 1
-        assert await reader.silent()
+        assert await incoming.silent()
 
 
 async def leaving_a_subscription_gives_back_what_is_unsettled(harness: Harness) -> None:
     harness.needs("redelivers", "persistent")
     async with harness.connect() as stage:
-        async with stage.read() as reader:
+        async with stage.read() as incoming:
             await stage.publish(b"settled", b"held", b"never taken")
-            (await reader.take(2))[0].ack()
-        async with stage.read() as reader:
-            bodies = {delivery.message.body for delivery in await reader.take(2)}
+            (await incoming.take(2))[0].ack()
+        async with stage.read() as incoming:
+            bodies = {delivery.message.body for delivery in await incoming.take(2)}
 
             assert bodies == {b"held", b"never taken"}
 
@@ -130,13 +130,13 @@ async def leaving_a_subscription_gives_back_what_is_unsettled(harness: Harness) 
 async def a_stale_settlement_is_dropped_and_counted(harness: Harness) -> None:
     harness.needs("redelivers", "persistent")
     async with harness.connect() as stage:
-        async with stage.read() as reader:
+        async with stage.read() as incoming:
             await stage.publish(b"held")
-            delivery = await reader.one()
+            delivery = await incoming.one()
         before = harness.stale()
         delivery.ack()
-        async with stage.read() as reader:
-            assert (await reader.one()).message.body == b"held"
+        async with stage.read() as incoming:
+            assert (await incoming.one()).message.body == b"held"
             assert harness.stale() == before + 1
 
 

@@ -38,9 +38,9 @@ from callboard_brokers.kit import (
     Inflow,
     Journal,
     Kind,
-    Notify,
     Reach,
     Replies,
+    Tell,
     Translation,
     background,
     brief,
@@ -115,7 +115,7 @@ class Row(NamedTuple):
 class Sqlite:
     """Queues in the file at *path*."""
 
-    def __init__(self, path: str, notify: Notify | None = None) -> None:
+    def __init__(self, path: str, notify: Tell | None = None) -> None:
         self.journal = Journal(notify)
         self._path = path
 

@@ -21,7 +21,7 @@ from callboard_brokers.kafka._security import (
     SASLScram256,
     SASLScram512,
 )
-from callboard_brokers.kit import Notify
+from callboard_brokers.kit import Tell
 
 __all__ = [
     "BaseSecurity",
@@ -31,13 +31,13 @@ __all__ = [
     "KafkaRouting",
     "KafkaSource",
     "KafkaTarget",
-    "Notify",
     "RebalanceListener",
     "Record",
     "SASLOAuthBearer",
     "SASLPlaintext",
     "SASLScram256",
     "SASLScram512",
+    "Tell",
     "Topic",
     "TopicPartition",
 ]

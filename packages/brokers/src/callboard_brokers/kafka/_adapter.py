@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from callboard_brokers._port import Features
 from callboard_brokers.kafka._records import KafkaOptions, KafkaSource
-from callboard_brokers.kit import Journal, Notify
+from callboard_brokers.kit import Journal, Tell
 
 if TYPE_CHECKING:
     from callboard_brokers.kafka._connection import KafkaConnection
@@ -31,7 +31,7 @@ class Kafka:
         servers: str | Sequence[str] = "localhost:9092",
         options: KafkaOptions | None = None,
         *,
-        notify: Notify | None = None,
+        notify: Tell | None = None,
     ) -> None:
         self._addresses = servers.split(",") if isinstance(servers, str) else list(servers)
         self._options = options or KafkaOptions()

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
-__all__ = ["Journal", "Notify"]
+__all__ = ["Journal", "Tell"]
 
-Notify: TypeAlias = Callable[[str, Mapping[str, object]], None]
+Tell: TypeAlias = Callable[[str, Mapping[str, object]], None]
 """Takes the name of an event and its attributes; it may not raise."""
 
 
@@ -17,7 +17,7 @@ class Journal:
 
     __slots__ = ("_notify", "counts")
 
-    def __init__(self, notify: Notify | None = None) -> None:
+    def __init__(self, notify: Tell | None = None) -> None:
         self.counts: Counter[str] = Counter()
         self._notify = notify
 

@@ -11,7 +11,7 @@ from typing import Final
 from anyio import Event
 
 from callboard_brokers._port import Features
-from callboard_brokers.kit._journal import Journal, Notify
+from callboard_brokers.kit._journal import Journal, Tell
 from callboard_brokers.memory._book import Book, Redelivery, redelivery
 from callboard_brokers.memory._connection import MemoryConnection
 from callboard_brokers.memory._exchange import Exchange
@@ -54,7 +54,7 @@ class Memory:
         routing: Routing[MemorySource, MemoryTarget] | None = None,
         redelivery: Redelivery = redelivery,
         dead_letters: int = 1000,
-        notify: Notify | None = None,
+        notify: Tell | None = None,
     ) -> None:
         if capacity < 1:
             raise ValueError(f"a queue with a capacity of {capacity} holds nothing: give 1 or more")

@@ -47,7 +47,7 @@ class Culprit(NamedTuple):
     where: str
 
 
-Tell: TypeAlias = Callable[[float, Culprit], object]
+Report: TypeAlias = Callable[[float, Culprit], object]
 
 
 class Watchdog:
@@ -62,7 +62,7 @@ class Watchdog:
         long: Seconds after which that is called; then after five times as long, and so on.
     """
 
-    def __init__(self, tell: Tell, bark: Tell, long: float = LONG) -> None:
+    def __init__(self, tell: Report, bark: Report, long: float = LONG) -> None:
         self._thread = threading.get_ident()
         self._loop = current_token()
         native: Any = self._loop.native_token

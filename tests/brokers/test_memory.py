@@ -19,7 +19,7 @@ from callboard_brokers import (
     Message,
     Subscription,
 )
-from callboard_brokers.memory import MemoryConnection, Route
+from callboard_brokers.memory import MemoryConnection, Readership
 
 pytestmark = pytest.mark.anyio
 
@@ -170,9 +170,9 @@ async def test_the_target_may_replace_the_key(
 
 async def test_other_rules_can_be_plugged_in() -> None:
     class Prefixes:
-        def source(self, source: MemorySource) -> Route:
+        def source(self, source: MemorySource) -> Readership:
             prefix = source.address.removesuffix("*")
-            return Route(
+            return Readership(
                 source.group, prefix, lambda address: {} if address.startswith(prefix) else None
             )
 

@@ -16,7 +16,7 @@ from callboard.extending import (
     takes,
 )
 from callboard_brokers.kit import Template
-from callboard_brokers.memory import MemoryTarget, Route
+from callboard_brokers.memory import MemoryTarget, Readership
 
 from .sqlite_adapter import Sqlite, SqliteSource, SqliteTarget
 
@@ -46,8 +46,8 @@ class SqlitePublish(PublishOptions, SqliteTarget):
 class SqliteRouting:
     """The rules by which the broker in memory stands in for it."""
 
-    def source(self, source: SqliteSource, /) -> Route:
-        return Route(source.group, source, Template(source.address).match)
+    def source(self, source: SqliteSource, /) -> Readership:
+        return Readership(source.group, source, Template(source.address).match)
 
     def target(self, target: SqliteTarget, /) -> MemoryTarget:
         return MemoryTarget(target.address)

@@ -17,7 +17,7 @@ from callboard_brokers.kafka._records import (
     check_topic,
     path_of,
 )
-from callboard_brokers.memory import MemoryRecord, MemoryTarget, Route
+from callboard_brokers.memory import MemoryRecord, MemoryTarget, Readership
 
 __all__ = ["KafkaRouting"]
 
@@ -73,7 +73,7 @@ class KafkaRouting:
         declared = options.topics if options is not None else ()
         self._partitions = {each.name: each.partitions for each in declared if each.partitions > 0}
 
-    def source(self, source: KafkaSource, /) -> Route:
+    def source(self, source: KafkaSource, /) -> Readership:
         """Prepare *source*: members of a group that read the same share its messages."""
         topics = {*source.topics, *(topic for topic, _ in source.partitions)}
 
@@ -82,7 +82,7 @@ class KafkaRouting:
                 return None
             return path_of(source.pattern, topic)
 
-        return Route(source.group_id, (source.group_id, source.address), match)
+        return Readership(source.group_id, (source.group_id, source.address), match)
 
     def record(
         self, published: Message, address: str, key: bytes | None, path: Mapping[str, str], /

@@ -12,8 +12,8 @@ from callboard_brokers.memory._records import (
 from callboard_brokers.memory._routing import (
     Carrying,
     Match,
+    Readership,
     Recording,
-    Route,
     Routing,
     Templates,
 )
@@ -28,8 +28,8 @@ __all__ = [
     "MemorySource",
     "MemoryStats",
     "MemoryTarget",
+    "Readership",
     "Recording",
-    "Route",
     "Routing",
     "Templates",
 ]

@@ -12,7 +12,7 @@ from callboard_brokers._port import Capacity
 from callboard_brokers.memory._book import Book
 from callboard_brokers.memory._group import Group
 from callboard_brokers.memory._records import MemoryRecord
-from callboard_brokers.memory._routing import Route
+from callboard_brokers.memory._routing import Readership
 from callboard_brokers.memory._subscription import MemorySubscription
 
 __all__ = ["Exchange", "Inbox", "Routes"]
@@ -79,15 +79,15 @@ class Exchange:
         else:
             inbox.put(record)
 
-    def join(self, route: Route, capacity: Capacity) -> MemorySubscription:
-        """Start a reader of *route*'s group, which is made if there is none yet."""
-        group = self._shared.get(route.key) if route.group is not None else None
+    def join(self, readership: Readership, capacity: Capacity) -> MemorySubscription:
+        """Start a reader of *readership*'s group, which is made if there is none yet."""
+        group = self._shared.get(readership.key) if readership.group is not None else None
         if group is None:
-            group = Group(route, self._capacity)
+            group = Group(readership, self._capacity)
             self.groups.append(group)
             self._routes.clear()
-            if route.group is not None:
-                self._shared[route.key] = group
+            if readership.group is not None:
+                self._shared[readership.key] = group
         subscription = MemorySubscription(group, capacity, self._number(), self.book)
         group.readers.add(subscription)
         return subscription
@@ -99,7 +99,7 @@ class Exchange:
             return
         subscription.leave()
         group.readers.discard(subscription)
-        if group.route.group is None:
+        if group.readership.group is None:
             self.groups.remove(group)
             self._routes.clear()
             group.let_in()
@@ -119,7 +119,7 @@ class Exchange:
     def _find(self, address: str) -> Routes:
         if address in self._inboxes:
             return ()
-        paths = ((group, group.route.match(address)) for group in self.groups)
+        paths = ((group, group.readership.match(address)) for group in self.groups)
         routes = [(group, path) for group, path in paths if path is not None]
         if len(self._routes) >= REMEMBERED:
             self._routes.clear()

@@ -16,7 +16,7 @@ from math import inf
 from anyio import CancelScope, Event, current_time
 
 from callboard_brokers.memory._records import MemoryRecord
-from callboard_brokers.memory._routing import Route
+from callboard_brokers.memory._routing import Readership
 
 __all__ = ["Group"]
 
@@ -37,11 +37,11 @@ class Group:
         "_sleepers",
         "full",
         "readers",
-        "route",
+        "readership",
     )
 
-    def __init__(self, route: Route, capacity: int) -> None:
-        self.route = route
+    def __init__(self, readership: Readership, capacity: int) -> None:
+        self.readership = readership
         self.full = False
         self.readers: set[Sized] = set()  # each as long as it has unsettled deliveries
         self._capacity = capacity

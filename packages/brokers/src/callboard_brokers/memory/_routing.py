@@ -14,7 +14,7 @@ from callboard_brokers._message import Message
 from callboard_brokers.kit._template import Template
 from callboard_brokers.memory._records import MemoryRecord, MemorySource, MemoryTarget
 
-__all__ = ["Carrying", "Match", "Recording", "Route", "Routing", "Templates"]
+__all__ = ["Carrying", "Match", "Readership", "Recording", "Routing", "Templates"]
 
 S_contra = TypeVar("S_contra", contravariant=True)
 T_contra = TypeVar("T_contra", contravariant=True)
@@ -24,7 +24,7 @@ Match: TypeAlias = Callable[[str], Mapping[str, str] | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
+class Readership:
     """A source, prepared: readers with equal *key* share one queue; *group* is its name.
 
     A *group* of None is a queue for this reader alone, whatever its key.
@@ -38,7 +38,7 @@ class Route:
 class Routing(Protocol[S_contra, T_contra]):
     """The rules of a broker. Matches are remembered, so they depend on the address only."""
 
-    def source(self, source: S_contra, /) -> Route:
+    def source(self, source: S_contra, /) -> Readership:
         """Prepare *source*, once for a subscription.
 
         Raises:
@@ -85,9 +85,11 @@ class Templates:
     A parameter matches one segment: characters other than `.` and `/`, at least one.
     """
 
-    def source(self, source: MemorySource, /) -> Route:
+    def source(self, source: MemorySource, /) -> Readership:
         """Prepare *source*."""
-        return Route(source.group, (source.address, source.group), Template(source.address).match)
+        return Readership(
+            source.group, (source.address, source.group), Template(source.address).match
+        )
 
     def target(self, target: MemoryTarget, /) -> MemoryTarget:
         """Return *target*."""

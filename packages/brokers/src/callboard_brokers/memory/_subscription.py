@@ -67,7 +67,7 @@ class MemorySubscription:
                 return [self._deliver(record) for record in records]
             await self.group.wait()
         raise ConnectionClosed(
-            f"the subscription of group {self.group.route.group!r} has been left; subscribe again"
+            f"the subscription of group {self.group.readership.group!r} has been left; subscribe again"
         )
 
     def count_failure(self, delivery: Delivery, delay: float | None, /) -> float | None:
@@ -104,10 +104,10 @@ class MemorySubscription:
             record.deliveries -= 1
             self.group.put_back(record)
         elif settlement is Settlement.REJECT:
-            self._book.keep(record, self.group.route.group, "rejected")
+            self._book.keep(record, self.group.readership.group, "rejected")
         elif self._book.redelivery(record.deliveries) is None:
             reason = f"given up after {record.deliveries} deliveries"
-            self._book.keep(record, self.group.route.group, reason)
+            self._book.keep(record, self.group.readership.group, reason)
         else:
             self._book.journal.counts["message.redelivered"] += 1
             self.group.put_back(record, delay or 0.0)

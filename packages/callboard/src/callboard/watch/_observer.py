@@ -46,7 +46,7 @@ class Sample:
     slow: bool = False
 
 
-class Window:
+class Growth:
     """How fast a count has grown over the last `WINDOW` seconds, or as long as it is known."""
 
     __slots__ = ("_points",)
@@ -74,11 +74,11 @@ class Window:
 class _Watched:
     """What was seen of one node so far."""
 
-    __slots__ = ("_busy", "_hand", "_idle", "_looked", "_since", "_window", "sample")
+    __slots__ = ("_busy", "_growth", "_hand", "_idle", "_looked", "_since", "sample")
 
     def __init__(self, now: float) -> None:
         self.sample = Sample()
-        self._window = Window()
+        self._growth = Growth()
         self._hand: tuple[object, int] | None = None
         self._idle: float | None = None
         self._busy = 0.0
@@ -87,8 +87,8 @@ class _Watched:
     def count(self, taken: object, now: float) -> None:
         """Look at a subscription."""
         if isinstance(taken, int):
-            self._window.add(now, taken)
-            self.sample.rate = self._window.speed
+            self._growth.add(now, taken)
+            self.sample.rate = self._growth.speed
 
     def watch(self, node: Node, now: float) -> None:
         """Look at a worker."""
@@ -106,8 +106,8 @@ class _Watched:
         self._idle, self._looked = (idle if isinstance(idle, float) else None), now
         if known is not None and self._idle is not None and self._idle >= known:
             self._busy += max(0.0, passed - (self._idle - known))
-        self._window.add(now, self._busy)
-        self.sample.workload = 100 * self._window.speed
+        self._growth.add(now, self._busy)
+        self.sample.workload = 100 * self._growth.speed
 
 
 class Observer:

@@ -29,17 +29,17 @@ class SqliteBrokerOptions(BrokerOptions):
 
 
 @dataclass(frozen=True)
-class SqliteSubscription(SubscriberOptions, SqliteSource):
+class SqliteSubscriberOptions(SubscriberOptions, SqliteSource):
     """A queue, and how its messages are handled."""
 
 
 @dataclass(frozen=True)
-class SqlitePublication(PublisherOptions, SqliteTarget):
+class SqlitePublisherOptions(PublisherOptions, SqliteTarget):
     """A queue that results are published to."""
 
 
 @dataclass(frozen=True)
-class SqlitePublish(PublishOptions, SqliteTarget):
+class SqlitePublishOptions(PublishOptions, SqliteTarget):
     """A queue, and what travels beside the body."""
 
 
@@ -54,13 +54,13 @@ class SqliteRouting:
 
 
 class SqliteRouter(Router):
-    @takes(SqliteSubscription)
-    def subscriber(self, subscription: SqliteSubscription) -> Subscriber:
-        return self.add_subscriber(part(subscription, SqliteSource), subscription)
+    @takes(SqliteSubscriberOptions)
+    def subscriber(self, options: SqliteSubscriberOptions) -> Subscriber:
+        return self.add_subscriber(part(options, SqliteSource), options)
 
-    @takes(SqlitePublication)
-    def publisher(self, publication: SqlitePublication) -> Publisher[SqliteTarget]:
-        return self.add_publisher(part(publication, SqliteTarget), publication)
+    @takes(SqlitePublisherOptions)
+    def publisher(self, options: SqlitePublisherOptions) -> Publisher[SqliteTarget]:
+        return self.add_publisher(part(options, SqliteTarget), options)
 
 
 class SqliteBroker(Broker[SqliteTarget], SqliteRouter):
@@ -69,6 +69,6 @@ class SqliteBroker(Broker[SqliteTarget], SqliteRouter):
         kind = BrokerKind(name="sqlite", target=SqliteTarget, routing=SqliteRouting)
         super().__init__(Sqlite(options.path), kind, options)
 
-    @sends(SqlitePublish)
-    async def publish(self, message: object, options: SqlitePublish) -> None:
+    @sends(SqlitePublishOptions)
+    async def publish(self, message: object, options: SqlitePublishOptions) -> None:
         await self.send(message, options, options)

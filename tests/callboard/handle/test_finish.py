@@ -6,7 +6,7 @@ import pytest
 from anyio import Event, sleep, wait_all_tasks_blocked
 
 from callboard import AckPolicy, MemoryBroker, Message, TestBroker
-from callboard.memory import MemoryMessage, MemoryPublication, MemoryTarget
+from callboard.memory import MemoryMessage, MemoryPublisherOptions, MemoryTarget
 
 from ..faulty import FaultyBroker
 
@@ -164,7 +164,7 @@ async def test_outputs_that_never_can_be_published_are_a_failure_of_the_handler(
     broker: MemoryBroker, caplog: pytest.LogCaptureFixture
 ) -> None:
     # Past `publisher`, which would refuse it where it is declared.
-    @broker.add_publisher(MemoryTarget("{nowhere}"), MemoryPublication("{nowhere}"))
+    @broker.add_publisher(MemoryTarget("{nowhere}"), MemoryPublisherOptions("{nowhere}"))
     @broker.subscriber("in")
     async def handle(number: int) -> int:
         return number

@@ -65,22 +65,22 @@ class KafkaBrokerOptions(BrokerOptions, KafkaOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class KafkaSubscription(SubscriberOptions, KafkaSource):
+class KafkaSubscriberOptions(SubscriberOptions, KafkaSource):
     """Topics, a pattern or partitions, and how their records are handled."""
 
 
 @dataclass(frozen=True)
-class KafkaPublication(PublisherOptions, KafkaTarget):
+class KafkaPublisherOptions(PublisherOptions, KafkaTarget):
     """A topic that results are published to."""
 
 
 @dataclass(frozen=True)
-class KafkaPublish(PublishOptions, KafkaTarget):
+class KafkaPublishOptions(PublishOptions, KafkaTarget):
     """A topic, and what travels beside the body."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class KafkaRequest(KafkaPublish):
+class KafkaRequestOptions(KafkaPublishOptions):
     """A topic, and how long to wait for an answer from there."""
 
     timeout: float = 30.0
@@ -142,15 +142,15 @@ class KafkaRouter(Router):
         """Refuse what can be the name of no topic."""
         _checked(KafkaRouting().target, KafkaTarget(address))
 
-    @takes_names("topics", KafkaSubscription)
-    def subscriber(self, subscription: KafkaSubscription) -> Subscriber:
+    @takes_names("topics", KafkaSubscriberOptions)
+    def subscriber(self, options: KafkaSubscriberOptions) -> Subscriber:
         """Handle the records of topics by the function or actor class below."""
-        if subscription.transactional and subscription.batch:
+        if options.transactional and options.batch:
             raise DeclarationError(
                 "a batch has no single position that a transaction could commit: give a subscriber"
                 " transactional=True or batch=True"
             )
-        return self.add_subscriber(_checked(part, subscription, KafkaSource), subscription)
+        return self.add_subscriber(_checked(part, options, KafkaSource), options)
 
     def add_subscriber(self, source: Any, options: SubscriberOptions) -> Subscriber:
         """Declare that *source* is subscribed to; the result decorates the handlers.
@@ -161,12 +161,12 @@ class KafkaRouter(Router):
         _check_groups([*(each.source for each in self.placed(PlacedSubscriber)), source])
         return super().add_subscriber(source, options)
 
-    @takes(KafkaPublication)
-    def publisher(self, publication: KafkaPublication) -> Publisher[KafkaTarget]:
+    @takes(KafkaPublisherOptions)
+    def publisher(self, options: KafkaPublisherOptions) -> Publisher[KafkaTarget]:
         """Publish to a topic what the function or actor class below returns."""
-        target = part(publication, KafkaTarget)
+        target = part(options, KafkaTarget)
         _checked(KafkaRouting().target, target)
-        return self.add_publisher(target, publication)
+        return self.add_publisher(target, options)
 
 
 class KafkaBroker(Broker[KafkaTarget], KafkaRouter):
@@ -188,8 +188,8 @@ class KafkaBroker(Broker[KafkaTarget], KafkaRouter):
         kafka = Kafka(addresses, speaking, notify=self._report)
         super().__init__(kafka, kind, options)
 
-    @sends(KafkaPublish)
-    async def publish(self, message: object, options: KafkaPublish) -> None:
+    @sends(KafkaPublishOptions)
+    async def publish(self, message: object, options: KafkaPublishOptions) -> None:
         """Send *message*; return when Kafka has it, in all replicas that are in sync."""
         await self.send(message, options, options)
 
@@ -227,8 +227,8 @@ class KafkaBroker(Broker[KafkaTarget], KafkaRouter):
         if isinstance(self.connection, Flushing):
             await self.connection.flush()
 
-    @sends(KafkaRequest)
-    async def request(self, message: object, options: KafkaRequest) -> Message[Record]:
+    @sends(KafkaRequestOptions)
+    async def request(self, message: object, options: KafkaRequestOptions) -> Message[Record]:
         """Send *message* and return the answer, its body by `await answer.decode()`.
 
         Raises:

@@ -53,22 +53,22 @@ class MemoryBrokerOptions(BrokerOptions):
 
 
 @dataclass(frozen=True)
-class MemorySubscription(SubscriberOptions, MemorySource):
+class MemorySubscriberOptions(SubscriberOptions, MemorySource):
     """An address or template, and how its messages are handled."""
 
 
 @dataclass(frozen=True)
-class MemoryPublication(PublisherOptions, MemoryTarget):
+class MemoryPublisherOptions(PublisherOptions, MemoryTarget):
     """An address that results are published to."""
 
 
 @dataclass(frozen=True)
-class MemoryPublish(PublishOptions, MemoryTarget):
+class MemoryPublishOptions(PublishOptions, MemoryTarget):
     """An address, and what travels beside the body."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class MemoryRequest(MemoryPublish):
+class MemoryRequestOptions(MemoryPublishOptions):
     """An address, and how long to wait for an answer from there."""
 
     timeout: float = 30.0
@@ -81,19 +81,19 @@ class MemoryRouter(Router):
         """Refuse a template, which is no address."""
         _check(Templates().target, MemoryTarget(address))
 
-    @takes(MemorySubscription)
-    def subscriber(self, subscription: MemorySubscription) -> Subscriber:
+    @takes(MemorySubscriberOptions)
+    def subscriber(self, options: MemorySubscriberOptions) -> Subscriber:
         """Handle the messages of an address by the function or actor class below."""
-        source = part(subscription, MemorySource)
+        source = part(options, MemorySource)
         _check(Templates().source, source)
-        return self.add_subscriber(source, subscription)
+        return self.add_subscriber(source, options)
 
-    @takes(MemoryPublication)
-    def publisher(self, publication: MemoryPublication) -> Publisher[MemoryTarget]:
+    @takes(MemoryPublisherOptions)
+    def publisher(self, options: MemoryPublisherOptions) -> Publisher[MemoryTarget]:
         """Publish to an address what the function or actor class below returns."""
-        target = part(publication, MemoryTarget)
+        target = part(options, MemoryTarget)
         _check(Templates().target, target)
-        return self.add_publisher(target, publication)
+        return self.add_publisher(target, options)
 
 
 class MemoryBroker(Broker[MemoryTarget], MemoryRouter):
@@ -106,13 +106,13 @@ class MemoryBroker(Broker[MemoryTarget], MemoryRouter):
             self._memory, BrokerKind(name="memory", target=MemoryTarget, routing=Templates), options
         )
 
-    @sends(MemoryPublish)
-    async def publish(self, message: object, options: MemoryPublish) -> None:
+    @sends(MemoryPublishOptions)
+    async def publish(self, message: object, options: MemoryPublishOptions) -> None:
         """Send *message*; return when every group that reads the address has it."""
         await self.send(message, options, options)
 
-    @sends(MemoryRequest)
-    async def request(self, message: object, options: MemoryRequest) -> MemoryMessage:
+    @sends(MemoryRequestOptions)
+    async def request(self, message: object, options: MemoryRequestOptions) -> MemoryMessage:
         """Send *message* and return the answer, its body by `await answer.decode()`.
 
         Raises:

@@ -204,7 +204,7 @@ class Member:
         return None if self.standstill.lasts() else place_of(self.consumer)
 
     async def _write(self, positions: Mapping[Partition, Progress]) -> None:
-        """Commit *positions* with what was staged for them, each in a transaction.
+        """Commit *positions* with what was enlisted for them, each in a transaction.
 
         Raises:
             Fenced: One of the partitions is somebody else's.
@@ -225,7 +225,7 @@ class Member:
     async def _write_one(self, partition: Partition, position: int) -> None:
         writer = self._writers[partition.name]
         try:
-            await writer.write(partition.staged(position), position)
+            await writer.write(partition.enlisted(position), position)
         except BrokerError as error:
             offsets = partition.sources(position)
             if not error.hopeless or not offsets:

@@ -63,7 +63,7 @@ class Partition:
         self._ahead: Collection[int] = ()
         self._nacks: dict[object, int] = {}
         self._serial = serial
-        self._staged: dict[Tracked, Sequence[Outgoing]] = {}
+        self._enlisted: dict[Tracked, Sequence[Outgoing]] = {}
         self.refused: Mapping[tuple[int, str], BrokerError] = {}
         """Why Kafka has no use for what comes of an offset, by offset and topic."""
 
@@ -125,7 +125,7 @@ class Partition:
         self.in_flight += len(into) - before
         return size
 
-    def stage(self, token: object, outputs: Sequence[Outgoing]) -> None:
+    def enlist(self, token: object, outputs: Sequence[Outgoing]) -> None:
         """Keep *outputs* until the record is done with, unless it came by another assignment.
 
         Raises:
@@ -135,28 +135,30 @@ class Partition:
             for output in outputs if self.refused else ():
                 if (failure := self.refused.get((token.offset, output.topic))) is not None:
                     raise failure
-            self._staged[token] = [*self._staged.get(token, ()), *outputs]
+            self._enlisted[token] = [*self._enlisted.get(token, ()), *outputs]
 
-    def staged(self, position: int) -> list[Outgoing]:
+    def enlisted(self, position: int) -> list[Outgoing]:
         """Return the outputs of what lies before *position*, in the order of the log."""
-        before = [tracked for tracked in self._staged if tracked.offset < position]
+        before = [tracked for tracked in self._enlisted if tracked.offset < position]
         before.sort(key=_offset)
-        return [output for tracked in before for output in self._staged[tracked]]
+        return [output for tracked in before for output in self._enlisted[tracked]]
 
     def sources(self, position: int) -> list[int]:
         """Return the offsets before *position* of which there are outputs, in order."""
-        return sorted(tracked.offset for tracked in self._staged if tracked.offset < position)
+        return sorted(tracked.offset for tracked in self._enlisted if tracked.offset < position)
 
     def topics_of(self, offset: int) -> set[str]:
         """Return where the outputs of the record at *offset* are to go."""
-        staged = [outputs for tracked, outputs in self._staged.items() if tracked.offset == offset]
-        return {output.topic for outputs in staged for output in outputs}
+        enlisted = [
+            outputs for tracked, outputs in self._enlisted.items() if tracked.offset == offset
+        ]
+        return {output.topic for outputs in enlisted for output in outputs}
 
     def written(self, position: int) -> None:
         """Take notice that everything before *position* is committed, and its outputs with it."""
         self.committed = position, ""
-        for tracked in [each for each in self._staged if each.offset < position]:
-            del self._staged[tracked]
+        for tracked in [each for each in self._enlisted if each.offset < position]:
+            del self._enlisted[tracked]
 
     def settle(self, delivery: Delivery, settlement: Settlement, delay: float | None, /) -> None:
         """Take *delivery* off what is in flight; without an ack or reject it comes again."""
@@ -190,8 +192,8 @@ class Partition:
         token, message = delivery.token, delivery.message
         if not isinstance(message, KafkaMessage):
             return
-        if self._staged and isinstance(token, Tracked):
-            self._staged.pop(token, None)
+        if self._enlisted and isinstance(token, Tracked):
+            self._enlisted.pop(token, None)
         if settlement is Settlement.RELEASE:
             delay = 0.0
         elif delay is None:

@@ -74,7 +74,7 @@ class KafkaSource:
     auto_offset_reset: Literal["latest", "earliest", "none"] = "latest"
     """Where to begin without a valid position; "none" makes that an error."""
     transactional: bool = False
-    """What is staged for a record is published in one transaction with its settlement."""
+    """What is enlisted for a record is published in one transaction with its settlement."""
     isolation_level: Literal["read_uncommitted", "read_committed"] | None = None
     """None is "read_committed" for a transactional source, else "read_uncommitted"."""
     client_rack: str | None = None

@@ -115,7 +115,7 @@ class KafkaSubscription:
     def enlist(self, delivery: Delivery, outputs: Sequence[tuple[Message, KafkaTarget]], /) -> None:
         """Publish *outputs* in the transaction that commits *delivery*, if that is done with.
 
-        Nothing is sent before. They are added to what was staged for it until now; a nack, a
+        Nothing is sent before. They are added to what was enlisted for it until now; a nack, a
         release, or the loss of the partition forgets all of it.
 
         Raises:
@@ -133,7 +133,7 @@ class KafkaSubscription:
         for _, target in outputs:
             check_topic(target.topic)
         records = [outgoing(message, target, self._limit) for message, target in outputs]
-        self._window.stage(delivery, records)
+        self._window.enlist(delivery, records)
 
     async def lag(self) -> int:
         """Return how many records of the assigned partitions are not settled."""

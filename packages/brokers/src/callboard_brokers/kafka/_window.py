@@ -130,14 +130,14 @@ class Window:
 
     # What is settled
 
-    def stage(self, delivery: Delivery, outputs: Sequence[Outgoing]) -> None:
+    def enlist(self, delivery: Delivery, outputs: Sequence[Outgoing]) -> None:
         """Keep *outputs* with their delivery, unless that is stale."""
         message = delivery.message
         if isinstance(message, KafkaMessage):
             record = message.raw_message
             partition = self.partitions.get(TopicPartition(record.topic, record.partition))
             if partition is not None:
-                partition.stage(delivery.token, outputs)
+                partition.enlist(delivery.token, outputs)
 
     def done(self) -> None:
         """Count a completion; enough of them are committed before the interval has passed."""

@@ -46,6 +46,7 @@ PUBLIC_MODULES = [
     "callboard_actors.testing",
     "callboard_asyncapi",
     "callboard_brokers.conformance",
+    "callboard_brokers.events",
     "callboard_brokers.kit",
     "callboard_brokers.kafka",
     "callboard_brokers.kafka.connection",

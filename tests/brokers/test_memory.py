@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import pytest
 from anyio import create_task_group, move_on_after, wait_all_tasks_blocked
@@ -19,6 +19,7 @@ from callboard_brokers import (
     Message,
     Subscription,
 )
+from callboard_brokers.events import Event, MessageUnrouted
 from callboard_brokers.memory import MemoryConnection, Readership
 
 pytestmark = pytest.mark.anyio
@@ -56,12 +57,12 @@ async def test_a_group_of_one_ends_with_its_subscription(
 
 
 async def test_what_nobody_reads_is_dropped_and_reported() -> None:
-    events: list[tuple[str, Mapping[str, object]]] = []
-    memory = Memory(notify=lambda name, attributes: events.append((name, attributes)))
+    events: list[Event] = []
+    memory = Memory(notify=events.append)
     async with memory.connect() as connection:
         await connection.publish(Message(b"1"), ORDERS)
 
-    assert events == [("deadletter", {"address": "orders"})]
+    assert events == [MessageUnrouted("orders")]
 
 
 async def test_all_connections_share_one_broker(memory: Memory) -> None:

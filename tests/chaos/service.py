@@ -25,7 +25,6 @@ __all__ = ["Letter", "Settings", "make"]
 
 TOLD: Final = (
     "partitions.",
-    "commit.",
     "settle.",
     "fetch.",
     "publish.",

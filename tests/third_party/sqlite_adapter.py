@@ -31,6 +31,7 @@ from callboard_brokers import (
     PublishFailed,
     Settlement,
 )
+from callboard_brokers.events import Notify, SettlementsFailed
 from callboard_brokers.kit import (
     Each,
     Flush,
@@ -40,7 +41,6 @@ from callboard_brokers.kit import (
     Kind,
     Reach,
     Replies,
-    Tell,
     Translation,
     background,
     brief,
@@ -115,7 +115,7 @@ class Row(NamedTuple):
 class Sqlite:
     """Queues in the file at *path*."""
 
-    def __init__(self, path: str, notify: Tell | None = None) -> None:
+    def __init__(self, path: str, notify: Notify | None = None) -> None:
         self.journal = Journal(notify)
         self._path = path
 
@@ -221,7 +221,9 @@ class SqliteSubscription:
         self._group = source.group or self._name
         self._flush = Flush(
             self._send,
-            lambda error: journal.tell("settle.failed", source.address, error=brief(error)),
+            lambda error: journal.tell(
+                SettlementsFailed(source.address, source.group, brief(error))
+            ),
         )
         self._each = Each(self._flush.soon)
         self._held = Held[Row](self._each.write, journal)

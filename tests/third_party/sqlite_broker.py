@@ -67,7 +67,7 @@ class SqliteBroker(Broker[SqliteTarget], SqliteRouter):
     @takes(SqliteBrokerOptions)
     def __init__(self, options: SqliteBrokerOptions) -> None:
         kind = BrokerKind(name="sqlite", target=SqliteTarget, routing=SqliteRouting)
-        super().__init__(Sqlite(options.path), kind, options)
+        super().__init__(Sqlite(options.path, self.hear), kind, options)
 
     @sends(SqlitePublishOptions)
     async def publish(self, message: object, options: SqlitePublishOptions) -> None:

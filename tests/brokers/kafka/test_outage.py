@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 
 import pytest
 from anyio import create_task_group, fail_after, move_on_after, sleep
 
 from callboard_brokers import Capacity, ConnectionLost, Message
+from callboard_brokers.events import Event
 from callboard_brokers.kafka import Kafka, KafkaOptions, KafkaTarget
 
 from ...proxy import Proxy, proxy
@@ -136,10 +137,10 @@ async def test_a_black_hole_is_left_in_time(network: Proxy, through: str, topic:
 async def test_an_unreachable_kafka_is_told_once_and_tried_again(
     network: Proxy, through: str, topic: str
 ) -> None:
-    told: list[tuple[str, object]] = []
+    told: list[tuple[str, str]] = []
 
-    def notify(event: str, attributes: Mapping[str, object]) -> None:
-        told.append((event, attributes["address"]))
+    def notify(event: Event) -> None:
+        told.append((event.name, event.address))
 
     network.refuse = True
     async with create_task_group() as tasks:
@@ -169,7 +170,7 @@ async def test_a_subscription_to_a_kafka_that_went_away_can_be_left(
         network.restore()
 
 
-async def hear(told: list[tuple[str, object]], count: int) -> None:
+async def hear(told: list[tuple[str, str]], count: int) -> None:
     """Wait until *count* events were told."""
     with fail_after(15):
         while len(told) < count:  # noqa: ASYNC110 - of a server
@@ -180,10 +181,10 @@ async def hear(told: list[tuple[str, object]], count: int) -> None:
 async def test_a_kafka_that_goes_away_is_told_once_though_nobody_publishes_or_reads(
     network: Proxy, through: str, how: str
 ) -> None:
-    told: list[tuple[str, object]] = []
+    told: list[tuple[str, str]] = []
 
-    def notify(event: str, attributes: Mapping[str, object]) -> None:
-        told.append((event, attributes["address"]))
+    def notify(event: Event) -> None:
+        told.append((event.name, event.address))
 
     async with Kafka(through, notify=notify).connect():
         if how == "swallowed":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import pytest
@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from callboard_brokers import Capacity, Delivery
+from callboard_brokers.events import Event, SettledLate
 from callboard_brokers.kafka import KafkaSource, Record, TopicPartition
 from callboard_brokers.kafka._ahead import LIMIT, decode, encode
 from callboard_brokers.kafka._window import Window
@@ -238,19 +239,15 @@ async def test_released_records_come_first_and_in_their_order() -> None:
 
 
 async def test_settlements_of_an_ended_epoch_are_stale() -> None:
-    told: list[tuple[str, object]] = []
-
-    def notify(event: str, attributes: Mapping[str, object]) -> None:
-        told.append((event, attributes["partition"]))
-
-    view = window(journal=Journal(notify))
+    told: list[Event] = []
+    view = window(journal=Journal(told.append))
     view.store({ONE: records(ONE, 5)})
     [delivery] = view.take(1)
     assert view.end_epoch() == 1
     delivery.ack()
     view.store({ONE: records(ONE, 5)})
 
-    assert told == [("settle.stale", 1)]
+    assert told == [SettledLate(ONE.topic, 1)]
     assert view.partition(ONE).position == 5
 
 

@@ -1,21 +1,17 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import pytest
 
+from callboard_brokers.events import Event
 from callboard_brokers.kit import Journal
 
 
-class Told(list[tuple[str, Mapping[str, object]]]):
+class Told(list[Event]):
     """What a journal has told, in order."""
 
-    def note(self, event: str, attributes: Mapping[str, object]) -> None:
-        self.append((event, attributes))
-
     @property
-    def events(self) -> list[str]:
-        return [event for event, _ in self]
+    def types(self) -> list[type[Event]]:
+        return [type(event) for event in self]
 
 
 @pytest.fixture
@@ -25,4 +21,4 @@ def told() -> Told:
 
 @pytest.fixture
 def journal(told: Told) -> Journal:
-    return Journal(told.note)
+    return Journal(told.append)

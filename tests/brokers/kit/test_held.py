@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from callboard_actors.testing import idle
 from callboard_brokers import Delivery, Message, Settlement
+from callboard_brokers.events import SettledLate, SettledTwice
 from callboard_brokers.kit import Held, Journal, Leases
 
 from .conftest import Told
@@ -46,7 +47,7 @@ def test_a_settlement_is_written_once(held: Held[object], written: Written, told
     delivery.reject()
 
     assert (written, len(held)) == ([(7, Settlement.ACK, None)], 0)
-    assert told == [("settle.double", {"address": "orders"})]
+    assert told == [SettledTwice("orders")]
 
 
 def test_what_is_held_is_known_oldest_first(held: Held[object]) -> None:
@@ -66,7 +67,7 @@ def test_a_settlement_of_an_epoch_that_has_ended_is_told_and_dropped(
     held.deliver(Message(b""), token=7)
     delivery.ack()
     assert (written, len(held)) == ([], 1)
-    assert told == [("settle.stale", {"address": "orders"})]
+    assert told == [SettledLate("orders")]
 
 
 def test_a_release_of_an_epoch_that_has_ended_is_counted_but_no_event(

@@ -13,6 +13,7 @@ from typing import Any, Generic, Self, TypeVar
 
 from callboard_actors import Child, Event, Node
 from callboard_brokers import Adapter, Connection, Message, can_request
+from callboard_brokers.events import Event as AdapterEvent
 from callboard_di import Overrides
 from callboard_validation import Codec
 
@@ -349,6 +350,10 @@ class Broker(Router, Generic[T]):
         """Send *outputs* of one's own accord; return the receipt when they have arrived."""
         sent = await self.way_out(outputs, None)
         return await sent.wait()
+
+    def hear(self, event: AdapterEvent) -> None:
+        """Tell what its adapter tells; this is the `notify` of that."""
+        self.events(Event(event.name, self.name, event.attributes))
 
     def _heed(self, event: Event) -> None:
         if event.name == "connection.lost":

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
-from callboard_actors import Event
 from callboard_brokers import DestinationError, Flushing, Message
 from callboard_brokers.kafka import (
     Kafka,
@@ -185,7 +184,7 @@ class KafkaBroker(Broker[KafkaTarget], KafkaRouter):
             url=addresses[0],
             protocol="kafka-secure" if options.security else "kafka",
         )
-        kafka = Kafka(addresses, speaking, notify=self._report)
+        kafka = Kafka(addresses, speaking, notify=self.hear)
         super().__init__(kafka, kind, options)
 
     @sends(KafkaPublishOptions)
@@ -243,9 +242,6 @@ class KafkaBroker(Broker[KafkaTarget], KafkaRouter):
             [each.source for each in self.placed(PlacedSubscriber)]
         )  # those of its routers too
         return super().install(runtime)
-
-    def _report(self, name: str, attributes: Mapping[str, object]) -> None:
-        self.events(Event(name, self.name, attributes))
 
 
 def _partition(message: Message[Record]) -> TopicPartition:

@@ -5,11 +5,10 @@ Subscribers without a group each get every message; those of one group share its
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
-from callboard_actors import Event
 from callboard_brokers import DestinationError, Message
 from callboard_brokers.memory import (
     DeadLetter,
@@ -101,7 +100,7 @@ class MemoryBroker(Broker[MemoryTarget], MemoryRouter):
 
     @takes(MemoryBrokerOptions)
     def __init__(self, options: MemoryBrokerOptions) -> None:
-        self._memory = Memory(capacity=options.capacity, notify=self._report)
+        self._memory = Memory(capacity=options.capacity, notify=self.hear)
         super().__init__(
             self._memory, BrokerKind(name="memory", target=MemoryTarget, routing=Templates), options
         )
@@ -134,9 +133,6 @@ class MemoryBroker(Broker[MemoryTarget], MemoryRouter):
         """The memory that messages go through: under a test broker, that one's."""
         adapter = self.runtime.adapter if self.runtime is not None else self._memory
         return adapter if isinstance(adapter, Memory) else self._memory
-
-    def _report(self, name: str, attributes: Mapping[str, object]) -> None:
-        self.events(Event(name, self.name, attributes))
 
 
 def _check(usable: Callable[[T], object], destination: T) -> None:

@@ -21,7 +21,6 @@ from callboard_brokers.kafka._security import (
     SASLScram256,
     SASLScram512,
 )
-from callboard_brokers.kit import Tell
 
 __all__ = [
     "BaseSecurity",
@@ -37,7 +36,6 @@ __all__ = [
     "SASLPlaintext",
     "SASLScram256",
     "SASLScram512",
-    "Tell",
     "Topic",
     "TopicPartition",
 ]

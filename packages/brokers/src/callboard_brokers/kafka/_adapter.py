@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from callboard_brokers._port import Features
+from callboard_brokers.events import Notify
 from callboard_brokers.kafka._records import KafkaOptions, KafkaSource
-from callboard_brokers.kit import Journal, Tell
+from callboard_brokers.kit import Journal
 
 if TYPE_CHECKING:
     from callboard_brokers.kafka._connection import KafkaConnection
@@ -20,10 +21,7 @@ __all__ = ["Kafka"]
 class Kafka:
     """Apache Kafka at *servers*, each `host:port`; on asyncio, as its client is.
 
-    *notify* gets what happens, by name and with attributes: `connection.lost` and `.restored`,
-    `partitions.assigned`, `.revoking`, `.revoked` and `.lost`, `fetch.failed`, `commit.failed`,
-    `publish.failed`,
-    `settle.stale`, `settle.double`. It may not raise.
+    *notify* is told what happens, by the types of `callboard_brokers.events`. It may not raise.
     """
 
     def __init__(
@@ -31,7 +29,7 @@ class Kafka:
         servers: str | Sequence[str] = "localhost:9092",
         options: KafkaOptions | None = None,
         *,
-        notify: Tell | None = None,
+        notify: Notify | None = None,
     ) -> None:
         self._addresses = servers.split(",") if isinstance(servers, str) else list(servers)
         self._options = options or KafkaOptions()

@@ -20,6 +20,7 @@ from callboard_brokers._errors import (
 )
 from callboard_brokers._message import Message, asking
 from callboard_brokers._port import Capacity
+from callboard_brokers.events import PublicationFailed
 from callboard_brokers.kafka._client import Consumer, Producer, make_consumer, make_producer
 from callboard_brokers.kafka._member import Member
 from callboard_brokers.kafka._mending import stop
@@ -204,9 +205,8 @@ class KafkaConnection:
     def _look_at(self, topic: str, failure: BrokerError | None) -> None:
         """Tell a failure that nobody waits for."""
         if failure is not None:
-            self._servers.journal.tell(
-                "publish.failed", topic, error=brief(failure.__cause__ or failure)
-            )
+            error = brief(failure.__cause__ or failure)
+            self._servers.journal.tell(PublicationFailed(topic, error))
 
 
 @asynccontextmanager

@@ -18,6 +18,13 @@ from anyio import CancelScope, Lock, fail_after, move_on_after, sleep
 from anyio.lowlevel import checkpoint
 
 from callboard_brokers._errors import BrokerError
+from callboard_brokers.events import (
+    PartitionsAssigned,
+    PartitionsLost,
+    PartitionsRevoked,
+    PartitionsRevoking,
+    SettlementsFailed,
+)
 from callboard_brokers.kafka._ahead import LIMIT
 from callboard_brokers.kafka._client import Consumer, committed, errors, join
 from callboard_brokers.kafka._mending import Place, place_of, stop
@@ -54,6 +61,7 @@ class Member:
         self._source = source
         self._window = window
         self._servers = servers
+        self.tell = servers.journal.tell
         self._one_at_a_time = Lock()
         self._sent: Future[None] | None = None
         self._revoking = False
@@ -104,10 +112,10 @@ class Member:
                 await self._lose(error)
             except errors.OffsetMetadataTooLargeError as error:
                 self._room_beside = 0  # this server wants positions alone
-                self.tell("commit.failed", error=brief(error))
+                self.tell(SettlementsFailed(*self.whose, brief(error)))
                 return False
             except FAILURES as error:
-                self.tell("commit.failed", error=brief(error))
+                self.tell(SettlementsFailed(*self.whose, brief(error)))
                 return False
             return True
 
@@ -161,14 +169,14 @@ class Member:
         self._revoking = True
         self._window.suspend()
         self._window.recall()
-        self.tell("partitions.revoking", partitions=sorted(revoked), in_hand=self._window.in_flight)
+        self.tell(PartitionsRevoking(*self.whose, sorted(revoked), self._window.in_flight))
         # The group waits for rebalance_timeout; the commit and the way back need some of it.
         with move_on_after(self._source.rebalance_timeout_ms / 2000):
             while self._window.in_flight and not self.leaving:
                 await self._window.settled.wait()
         await self.commit()
         unfinished = await self._end()
-        self.tell("partitions.revoked", partitions=sorted(revoked), unfinished=unfinished)
+        self.tell(PartitionsRevoked(*self.whose, sorted(revoked), unfinished))
         if self._source.listener is not None and revoked:
             await self._source.listener.on_partitions_revoked(sorted(revoked))
 
@@ -181,13 +189,12 @@ class Member:
             self._revoking = False
             self._announced = self.consumer.assignment()
             self._window.room.set()  # whoever rests looks whether it is ours
-        self.tell("partitions.assigned", partitions=sorted(assigned))
+        self.tell(PartitionsAssigned(*self.whose, sorted(assigned)))
 
-    def tell(self, event: str, **attributes: object) -> None:
-        """Tell *event* with the source and the group."""
-        self._servers.journal.tell(
-            event, self._source.address, group=self._source.group_id, **attributes
-        )
+    @property
+    def whose(self) -> tuple[str, str | None]:
+        """What it reads, and its group; for what it tells."""
+        return self._source.address, self._source.group_id
 
     async def close(self, patience: float) -> None:
         """Leave the group, within *patience* seconds; give up a commit that hangs."""
@@ -336,7 +343,7 @@ class Member:
         """The group has gone on without us: what is not committed is somebody else's by now."""
         if self._source.partitions:
             # Nobody assigned them, so nobody takes them: the group has subscribers beside us.
-            self.tell("commit.failed", error=brief(error))
+            self.tell(SettlementsFailed(*self.whose, brief(error)))
             return
         if not self._source.transactional:
             # If they come back to us, what we have done with them is not done again.
@@ -345,7 +352,7 @@ class Member:
                 for name, partition in self._window.partitions.items()
                 if (progress := partition.progress(LIMIT)) is not None
             }
-        self.tell("partitions.lost", error=brief(error), unfinished=await self._end())
+        self.tell(PartitionsLost(*self.whose, brief(error), await self._end()))
         if self._source.transactional and not (self._revoking or self.leaving):
             # The group may still count us in: a transaction can also be fenced by its time-out.
             join(self.consumer, self._source, self)

@@ -13,6 +13,7 @@ from callboard_brokers._errors import BrokerError
 from callboard_brokers._message import Metadata
 from callboard_brokers._settlement import Settlement
 from callboard_brokers._tracker import Tracked, Tracker
+from callboard_brokers.events import SettledLate, SettledTwice
 from callboard_brokers.kafka._ahead import decode, encode
 from callboard_brokers.kafka._message import KafkaMessage, Record, metadata_of
 from callboard_brokers.kafka._records import TopicPartition
@@ -163,7 +164,7 @@ class Partition:
     def settle(self, delivery: Delivery, settlement: Settlement, delay: float | None, /) -> None:
         """Take *delivery* off what is in flight; without an ack or reject it comes again."""
         if not self.live:
-            self._window.dropped("settle.stale", self)
+            self._window.dropped(SettledLate, self)
             return
         self.in_flight -= 1
         if settlement in _DONE:
@@ -181,7 +182,7 @@ class Partition:
     def settled_twice(self, delivery: Delivery, /) -> None:
         """Count it."""
         del delivery
-        self._window.dropped("settle.double", self)
+        self._window.dropped(SettledTwice, self)
 
     def _tracked_from(self, position: int) -> Tracker:
         if self._tracker is None:

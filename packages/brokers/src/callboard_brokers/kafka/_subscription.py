@@ -21,6 +21,7 @@ from anyio import (
 from callboard_brokers._delivery import BatchDelivery, Delivery
 from callboard_brokers._errors import BrokerError, ConnectionClosed, ConnectionLost
 from callboard_brokers._message import Message
+from callboard_brokers.events import FetchFailed
 from callboard_brokers.kafka._client import NOWHERE, Consumer, errors
 from callboard_brokers.kafka._member import Member
 from callboard_brokers.kafka._message import Record
@@ -201,7 +202,7 @@ class KafkaSubscription:
         except CLIENT_ERRORS as error:
             if not is_passing(error):
                 raise
-            self._member.tell("fetch.failed", error=brief(error))
+            self._member.tell(FetchFailed(*self._member.whose, brief(error)))
             await sleep(1.0)
 
     async def _settle_down(self) -> None:

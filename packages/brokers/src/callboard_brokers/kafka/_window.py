@@ -15,6 +15,7 @@ from anyio import current_time
 from callboard_brokers._delivery import Delivery
 from callboard_brokers._errors import BrokerError
 from callboard_brokers._port import Capacity
+from callboard_brokers.events import PartitionHeld, SettledLate, SettledTwice
 from callboard_brokers.kafka._message import KafkaMessage, Record
 from callboard_brokers.kafka._outgoing import Outgoing
 from callboard_brokers.kafka._partition import Partition, Progress, Waiting
@@ -156,9 +157,9 @@ class Window:
         if not self.in_flight:
             self.settled.set()
 
-    def dropped(self, event: str, partition: Partition) -> None:
-        """Count a settlement that changes nothing."""
-        self._journal.tell(event, partition.name.topic, partition=partition.name.partition)
+    def dropped(self, kind: type[SettledLate | SettledTwice], partition: Partition) -> None:
+        """Tell of a settlement that changes nothing."""
+        self._journal.tell(kind(*partition.name))
 
     # What becomes of an epoch
 
@@ -225,13 +226,8 @@ class Window:
         bound = self._source.max_span // (2 if partition.held else 1)
         before, partition.held = partition.held, partition.span > bound
         if partition.held and not before:
-            self._journal.tell(
-                "partition.held",
-                name.topic,
-                partition=name.partition,
-                position=partition.position,
-                span=partition.span,
-            )
+            place = name.topic, name.partition, partition.position, partition.span
+            self._journal.tell(PartitionHeld(*place))
         return partition.held
 
     def _ripen(self) -> None:

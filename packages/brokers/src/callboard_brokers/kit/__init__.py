@@ -10,7 +10,7 @@ from callboard_brokers.kit._client import needing
 from callboard_brokers.kit._flush import Flush
 from callboard_brokers.kit._held import Again, Held, Leases, Write
 from callboard_brokers.kit._inflow import Inflow
-from callboard_brokers.kit._journal import Journal, Tell
+from callboard_brokers.kit._journal import Journal
 from callboard_brokers.kit._on_asyncio import heard, in_time, on_asyncio, together
 from callboard_brokers.kit._quiet import quiet
 from callboard_brokers.kit._reach import Reach
@@ -40,7 +40,6 @@ __all__ = [
     "Reach",
     "Replies",
     "Signal",
-    "Tell",
     "Template",
     "Translation",
     "Write",

@@ -9,6 +9,7 @@ from typing import Any, Final, Generic, TypeAlias, TypeVar
 from callboard_brokers._delivery import Delivery
 from callboard_brokers._message import Message
 from callboard_brokers._settlement import Settlement
+from callboard_brokers.events import SettledLate, SettledTwice
 from callboard_brokers.kit._backoff import REDELIVER
 from callboard_brokers.kit._journal import Journal
 from callboard_brokers.kit._signal import Signal
@@ -34,8 +35,8 @@ class Held(Generic[R]):
     that of *backoff*, which is given how often the message was nacked before, as far as that is
     known; it may return None: never again.
 
-    A settlement of an epoch that has ended does nothing. It is told as `settle.stale`, since the
-    message is handled twice; a release is only counted, as `settle.recalled`: nothing was done.
+    A settlement of an epoch that has ended does nothing. It is told, since the message is
+    handled twice; a release is only counted, as `settle.recalled`: nothing was done.
     """
 
     write: Write
@@ -79,8 +80,8 @@ class Held(Generic[R]):
             self._idle.set()
 
     def settled_twice(self, delivery: Delivery, /) -> None:
-        """Tell it, as `settle.double`."""
-        self.journal.tell("settle.double", delivery.message.address)
+        """Tell it."""
+        self.journal.tell(SettledTwice(delivery.message.address))
 
     def count_failure(self, delivery: Delivery, delay: float | None, /) -> float | None:
         """Count a failure of *delivery*, which its reader keeps; see `Counting`."""
@@ -125,7 +126,7 @@ class Held(Generic[R]):
         if settlement is Settlement.RELEASE:
             self.journal.counts["settle.recalled"] += 1
         else:
-            self.journal.tell("settle.stale", delivery.message.address)
+            self.journal.tell(SettledLate(delivery.message.address))
 
 
 class Leases:

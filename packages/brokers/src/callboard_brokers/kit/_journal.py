@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
-from typing import TypeAlias
 
-__all__ = ["Journal", "Tell"]
-
-Tell: TypeAlias = Callable[[str, Mapping[str, object]], None]
-"""Takes the name of an event and its attributes; it may not raise."""
+from callboard_brokers.events import Event, Notify
 
 
 class Journal:
@@ -17,12 +12,12 @@ class Journal:
 
     __slots__ = ("_notify", "counts")
 
-    def __init__(self, notify: Tell | None = None) -> None:
+    def __init__(self, notify: Notify | None = None) -> None:
         self.counts: Counter[str] = Counter()
         self._notify = notify
 
-    def tell(self, event: str, address: str, **attributes: object) -> None:
+    def tell(self, event: Event) -> None:
         """Count *event*, and tell whoever listens."""
-        self.counts[event] += 1
+        self.counts[event.name] += 1
         if self._notify is not None:
-            self._notify(event, {"address": address, **attributes})
+            self._notify(event)

@@ -15,6 +15,7 @@ from typing import Generic, TypeVar
 from anyio import current_time, sleep
 
 from callboard_brokers._errors import BrokerError, ConnectionClosed, ConnectionLost
+from callboard_brokers.events import ServerFound, ServerLost
 from callboard_brokers.kit._backoff import RECONNECT, Backoff
 from callboard_brokers.kit._journal import Journal
 from callboard_brokers.kit._signal import Signal
@@ -30,8 +31,7 @@ R = TypeVar("R")
 class Reach(Generic[L]):
     """Knows whether the broker at *address* can be reached, since when not, and by which link.
 
-    `connection.lost` is told when that begins, with the error, and `connection.restored` when it
-    ends; the attempts in between are not told. Nothing is told of a first attempt that succeeds.
+    `ServerLost` is told when that begins, and `ServerFound` when it ends; the attempts in between are not told. Nothing is told of a first attempt that succeeds.
     """
 
     address: str
@@ -71,7 +71,7 @@ class Reach(Generic[L]):
             self.lost_at = current_time()
         if not self._told:
             self._told = True
-            self.journal.tell("connection.lost", self.address, error=brief(error))
+            self.journal.tell(ServerLost(self.address, brief(error)))
         self._changed.set()
 
     async def hold(self, connect: Callable[[], AbstractAsyncContextManager[L]]) -> None:
@@ -139,7 +139,7 @@ class Reach(Generic[L]):
         self.lost_at = None
         if self._told:
             self._told = False
-            self.journal.tell("connection.restored", self.address)
+            self.journal.tell(ServerFound(self.address))
         self._changed.set()
 
     def _end(self, error: BrokerError | None = None) -> None:

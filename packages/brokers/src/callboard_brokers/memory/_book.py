@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from callboard_brokers.events import MessageDeadLettered
 from callboard_brokers.kit._backoff import REDELIVER
 from callboard_brokers.kit._journal import Journal
 from callboard_brokers.memory._records import DeadLetter, MemoryRecord
@@ -35,4 +36,4 @@ class Book:
     def keep(self, record: MemoryRecord, group: str | None, reason: str) -> None:
         """Keep *record* among the dead letters; the oldest of too many is forgotten."""
         self.dead_letters.append(DeadLetter(record.message(), record.address, group, reason))
-        self.journal.tell("message.dead_lettered", record.address, group=group, reason=reason)
+        self.journal.tell(MessageDeadLettered(record.address, group, reason))

@@ -9,6 +9,7 @@ from anyio import Event
 
 from callboard_brokers._message import Message
 from callboard_brokers._port import Capacity
+from callboard_brokers.events import MessageUnrouted
 from callboard_brokers.memory._book import Book
 from callboard_brokers.memory._group import Group
 from callboard_brokers.memory._records import MemoryRecord
@@ -75,7 +76,7 @@ class Exchange:
         """Take what no group reads: a reply, or else nothing that anybody waits for."""
         inbox = self._inboxes.get(record.address)
         if inbox is None:
-            self.book.journal.tell("deadletter", record.address)
+            self.book.journal.tell(MessageUnrouted(record.address))
         else:
             inbox.put(record)
 

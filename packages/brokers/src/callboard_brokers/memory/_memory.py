@@ -11,7 +11,14 @@ from typing import Final
 from anyio import Event
 
 from callboard_brokers._port import Features
-from callboard_brokers.kit._journal import Journal, Tell
+from callboard_brokers.events import (
+    MessageDeadLettered,
+    MessageUnrouted,
+    Notify,
+    SettledLate,
+    SettledTwice,
+)
+from callboard_brokers.kit._journal import Journal
 from callboard_brokers.memory._book import Book, Redelivery, redelivery
 from callboard_brokers.memory._connection import MemoryConnection
 from callboard_brokers.memory._exchange import Exchange
@@ -43,8 +50,8 @@ class Memory:
     bounds the queue of each group; publishing waits while one is full, so whoever publishes to
     the group that he reads needs room in it. Nacked messages come again after `redelivery(n)`,
     n being the deliveries so far; None gives the message up. The newest *dead_letters* are kept.
-    *notify* gets what is dropped, by name and with attributes: `deadletter` (nobody reads it),
-    `message.dead_lettered`, `settle.stale`, `settle.double`. Neither it nor *redelivery* may raise.
+    *notify* is told what is dropped, by the types of `callboard_brokers.events`. Neither it nor
+    *redelivery* may raise.
     """
 
     def __init__(
@@ -54,7 +61,7 @@ class Memory:
         routing: Routing[MemorySource, MemoryTarget] | None = None,
         redelivery: Redelivery = redelivery,
         dead_letters: int = 1000,
-        notify: Tell | None = None,
+        notify: Notify | None = None,
     ) -> None:
         if capacity < 1:
             raise ValueError(f"a queue with a capacity of {capacity} holds nothing: give 1 or more")
@@ -110,11 +117,11 @@ class Memory:
         counts, groups = self._book.journal.counts, self._exchange.groups
         return MemoryStats(
             published=self._exchange.published,
-            unrouted=counts["deadletter"],
+            unrouted=counts[MessageUnrouted.name],
             redelivered=counts["message.redelivered"],
-            dead_lettered=counts["message.dead_lettered"],
-            stale=counts["settle.stale"],
-            settled_twice=counts["settle.double"],
+            dead_lettered=counts[MessageDeadLettered.name],
+            stale=counts[SettledLate.name],
+            settled_twice=counts[SettledTwice.name],
             waiting=sum(group.waiting for group in groups),
             delayed=sum(group.delayed for group in groups),
             unsettled=sum(group.unsettled for group in groups),

@@ -39,7 +39,10 @@ _LIFE: Final[dict[str, tuple[int, str]]] = {
         logging.WARNING,
         "{path} reads no further in {address}, partition {partition}, until {position} is settled",
     ),
-    "commit.failed": (logging.WARNING, "{path} tries to commit {address} again: {error}"),
+    "settle.failed": (
+        logging.WARNING,
+        "{path} tries again to settle messages of {address}: {error}",
+    ),
     "publish.failed": (logging.ERROR, "{path} could not publish to {address}: {error}"),
     "subscription.down": (
         logging.ERROR,

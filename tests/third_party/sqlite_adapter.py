@@ -189,8 +189,9 @@ class SqliteConnection:
 
     async def request(self, message: Message, target: SqliteTarget, timeout: float, /) -> Message:  # noqa: ASYNC109 - the port's
         self._open()
-        publish = partial(self._publish_to, target)
-        return await self.replies.request(message, target.address, publish, timeout)
+        return await self.replies.request(
+            message, target.address, lambda request: self.publish(request, target), timeout
+        )
 
     async def ping(self) -> None:
         with CLIENT.translating("the file does not answer", ConnectionLost):
@@ -200,9 +201,6 @@ class SqliteConnection:
         self._file = None
         for subscription in self._subscriptions:
             subscription.inflow.close()
-
-    async def _publish_to(self, target: SqliteTarget, message: Message) -> None:
-        await self.publish(message, target)
 
     def _open(self) -> File:
         if self._file is None:

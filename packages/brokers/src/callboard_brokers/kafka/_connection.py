@@ -6,19 +6,12 @@ from asyncio import get_running_loop
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
-from uuid import uuid4
 
 from anyio import move_on_after
 from anyio.abc import TaskGroup
 
-from callboard_brokers._errors import (
-    BatchFailed,
-    BrokerError,
-    ConnectionClosed,
-    ConnectionLost,
-    RequestTimeout,
-)
-from callboard_brokers._message import Message, asking
+from callboard_brokers._errors import BatchFailed, BrokerError, ConnectionClosed, ConnectionLost
+from callboard_brokers._message import Message
 from callboard_brokers._port import Capacity
 from callboard_brokers.events import PublicationFailed
 from callboard_brokers.kafka._client import Consumer, Producer, make_consumer, make_producer
@@ -26,12 +19,11 @@ from callboard_brokers.kafka._member import Member
 from callboard_brokers.kafka._mending import stop
 from callboard_brokers.kafka._outgoing import Sent, confirmed, outgoing, send, send_all
 from callboard_brokers.kafka._records import KafkaOptions, KafkaSource, KafkaTarget, Topic
-from callboard_brokers.kafka._replies import Replies
 from callboard_brokers.kafka._servers import Servers
 from callboard_brokers.kafka._subscription import KafkaSubscription
 from callboard_brokers.kafka._translate import brief
 from callboard_brokers.kafka._window import Window
-from callboard_brokers.kit import Journal, background, quiet
+from callboard_brokers.kit import Journal, Replies, background, quiet
 
 __all__ = ["KafkaConnection", "connected"]
 
@@ -39,6 +31,9 @@ JOIN = 10.0
 """Seconds to wait for the first assignment; it may take longer, behind members that are busy."""
 
 PING, CLOSE = 5.0, 5.0
+
+REPLIES = 1000
+"""How many replies may wait, those to other processes among them."""
 
 
 class KafkaConnection:
@@ -51,10 +46,9 @@ class KafkaConnection:
     def __init__(self, servers: Servers, producer: Producer, tasks: TaskGroup) -> None:
         self._servers = servers
         self._producer = producer
-        self._tasks = tasks
         self._open = True
         self._subscriptions: set[KafkaSubscription] = set()
-        self._replies = Replies(self._read_replies)
+        self._replies = Replies(servers.options.reply_topic, self._read_replies, tasks)
 
     @property
     def lost_at(self) -> float | None:
@@ -159,15 +153,9 @@ class KafkaConnection:
             RequestTimeout: No reply within *timeout* seconds.
         """
         self._check_open()
-        correlation = message.correlation_id
-        if correlation is None or self._replies.expects(correlation):
-            correlation = uuid4().hex
-        request = asking(message, self._servers.options.reply_topic, correlation)
-        with move_on_after(timeout), self._replies.expect(correlation) as reply:
-            await self._replies.open(self._tasks)
-            await self.publish(request, target)
-            return await reply
-        raise RequestTimeout(f"no reply from {target.topic!r} within {timeout} s")
+        return await self._replies.request(
+            message, target.topic, lambda request: self.publish(request, target), timeout
+        )
 
     async def ping(self) -> None:
         """Return once a server has answered.
@@ -198,9 +186,8 @@ class KafkaConnection:
         await self._servers.reach.patiently(partial(self._servers.ensure, self._producer, topics))
         await self._servers.start(consumer)
 
-    def _read_replies(self, capacity: int) -> AbstractAsyncContextManager[KafkaSubscription]:
-        source = KafkaSource(topics=(self._servers.options.reply_topic,))
-        return self.subscribe(source, Capacity(capacity))
+    def _read_replies(self) -> AbstractAsyncContextManager[KafkaSubscription]:
+        return self.subscribe(KafkaSource(topics=(self._replies.address,)), Capacity(REPLIES))
 
     def _look_at(self, topic: str, failure: BrokerError | None) -> None:
         """Tell a failure that nobody waits for."""

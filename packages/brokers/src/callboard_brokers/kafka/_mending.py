@@ -8,14 +8,14 @@ Found with aiokafka 0.14; its parts are private, and untyped.
 
 from __future__ import annotations
 
-from asyncio import Future, ensure_future, get_running_loop, wait
-from collections.abc import Coroutine
+from asyncio import Future, get_running_loop
 from itertools import chain
 from typing import Any, NamedTuple
 
 from anyio import CancelScope, current_time, sleep
 
 from callboard_brokers._errors import ConnectionClosed
+from callboard_brokers.kit import in_time
 
 __all__ = ["Place", "abandon", "pace", "place_of", "stop", "survive_refusals"]
 
@@ -48,20 +48,16 @@ def place_of(consumer: Any) -> Place | None:
 
 
 async def stop(client: Any, patience: float) -> None:
-    """Stop *client*; after *patience* seconds without waiting for the servers any more.
-
-    In a task of its own, since the client may await one that it has cancelled itself: whoever
-    waits for it would take that for his own cancellation.
-    """
+    """Stop *client*; after *patience* seconds without waiting for the servers any more."""
     with CancelScope(shield=True):
-        if await _ended(client.stop(), patience):
+        if await in_time(client.stop(), patience):
             return
         # What it would have done last.
         if hasattr(client, "_sender"):
             await _cut_off(client)
-            await _ended(client.client.close(), 1.0)
+            await in_time(client.client.close(), 1.0)
         else:
-            await _ended(client._client.close(), 1.0)
+            await in_time(client._client.close(), 1.0)
 
 
 async def abandon(producer: Any) -> None:
@@ -73,7 +69,7 @@ async def abandon(producer: Any) -> None:
 
 async def _cut_off(producer: Any) -> None:
     """Let *producer* send nothing more, and fail what it has not sent."""
-    await _ended(producer._sender.close(), 1.0)
+    await in_time(producer._sender.close(), 1.0)
     waiting = producer._message_accumulator
     batches = [*waiting._pending_batches, *chain.from_iterable(waiting._batches.values())]
     waiting.fail_all(ConnectionClosed("the connection to Kafka was left before it was sent"))
@@ -84,16 +80,6 @@ async def _cut_off(producer: Any) -> None:
     for each in left:
         if each is not None and each.done() and not each.cancelled():
             each.exception()
-
-
-async def _ended(step: Coroutine[Any, Any, object], patience: float) -> bool:
-    """Whether *step* comes to a good end in time."""
-    task = ensure_future(step)
-    await wait({task}, timeout=patience)
-    if not task.done():
-        task.cancel()
-        await wait({task}, timeout=1.0)
-    return task.done() and not task.cancelled() and task.exception() is None
 
 
 def survive_refusals(producer: Any) -> None:

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from callboard_brokers._port import Features
 from callboard_brokers.events import Notify
 from callboard_brokers.kafka._records import KafkaOptions, KafkaSource
-from callboard_brokers.kit import Journal
+from callboard_brokers.kit import Journal, needing, on_asyncio
 
 if TYPE_CHECKING:
     from callboard_brokers.kafka._connection import KafkaConnection
 
 __all__ = ["Kafka"]
+
+CLIENT: Final = "the client of Kafka"
 
 
 class Kafka:
@@ -64,11 +66,8 @@ class Kafka:
             RuntimeError: The event loop is not asyncio's.
         """
         # Here, since sources and targets, and the double of a broker under test, need no client.
-        try:
+        with needing(CLIENT, "callboard-brokers[kafka]"):
             from callboard_brokers.kafka._connection import connected  # noqa: PLC0415 - see above
-        except ModuleNotFoundError as error:
-            raise ImportError(
-                f'{error}: the client of Kafka comes with pip install "callboard-brokers[kafka]"'
-            ) from error
+        on_asyncio(CLIENT)
         async with connected(self._addresses, self._options, self._journal) as opened:
             yield opened

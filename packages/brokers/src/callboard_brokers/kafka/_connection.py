@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from asyncio import get_running_loop
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
@@ -21,9 +20,8 @@ from callboard_brokers.kafka._outgoing import Sent, confirmed, outgoing, send, s
 from callboard_brokers.kafka._records import KafkaOptions, KafkaSource, KafkaTarget, Topic
 from callboard_brokers.kafka._servers import Servers
 from callboard_brokers.kafka._subscription import KafkaSubscription
-from callboard_brokers.kafka._translate import brief
 from callboard_brokers.kafka._window import Window
-from callboard_brokers.kit import Journal, Replies, background, quiet
+from callboard_brokers.kit import Journal, Replies, background, brief, quiet
 
 __all__ = ["KafkaConnection", "connected"]
 
@@ -201,12 +199,6 @@ async def connected(
     addresses: Sequence[str], options: KafkaOptions, journal: Journal
 ) -> AsyncGenerator[KafkaConnection]:
     """Open a connection to the servers at *addresses*."""
-    try:
-        get_running_loop()
-    except RuntimeError as error:
-        raise RuntimeError(
-            'the client of Kafka runs on asyncio only: anyio.run(main, backend="asyncio")'
-        ) from error
     servers = Servers(addresses, options, journal)
     producer = make_producer(addresses, options)
     # By the root of its names: its very base has one logger, and each module one of its own.

@@ -32,10 +32,10 @@ from callboard_brokers.kafka._partition import Partition, Progress
 from callboard_brokers.kafka._records import KafkaSource, TopicPartition
 from callboard_brokers.kafka._servers import Servers
 from callboard_brokers.kafka._standstill import Standstill
-from callboard_brokers.kafka._translate import CLIENT_ERRORS, brief
+from callboard_brokers.kafka._translate import CLIENT_ERRORS
 from callboard_brokers.kafka._window import Window
 from callboard_brokers.kafka._writer import Fenced, Writer
-from callboard_brokers.kit import heard, together
+from callboard_brokers.kit import brief, heard, together
 
 __all__ = ["Member"]
 

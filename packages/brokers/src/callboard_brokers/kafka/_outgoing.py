@@ -10,8 +10,8 @@ from callboard_brokers._errors import BrokerError, ConnectionLost, PublishFailed
 from callboard_brokers.kafka._client import Pack, Producer, errors, partitioning
 from callboard_brokers.kafka._parcel import Outgoing, outgoing, too_large
 from callboard_brokers.kafka._servers import Servers
-from callboard_brokers.kafka._translate import CLIENT_ERRORS, brief, translated
-from callboard_brokers.kit import heard
+from callboard_brokers.kafka._translate import CLIENT_ERRORS, translated
+from callboard_brokers.kit import brief, heard
 
 __all__ = ["Outgoing", "Sent", "confirmed", "ignore", "outgoing", "send", "send_all"]
 

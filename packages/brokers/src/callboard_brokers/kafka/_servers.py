@@ -19,8 +19,8 @@ from callboard_brokers.kafka._client import (
 from callboard_brokers.kafka._pulse import Pulse
 from callboard_brokers.kafka._records import KafkaOptions, Topic, check_topic
 from callboard_brokers.kafka._security import SASLOAuthBearer
-from callboard_brokers.kafka._translate import CLIENT_ERRORS, brief, translated
-from callboard_brokers.kit import Journal, Reach
+from callboard_brokers.kafka._translate import CLIENT_ERRORS, translated
+from callboard_brokers.kit import Journal, Reach, brief
 
 __all__ = ["Servers"]
 

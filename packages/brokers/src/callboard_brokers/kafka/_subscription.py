@@ -27,8 +27,9 @@ from callboard_brokers.kafka._member import Member
 from callboard_brokers.kafka._message import Record
 from callboard_brokers.kafka._outgoing import outgoing
 from callboard_brokers.kafka._records import KafkaSource, KafkaTarget, TopicPartition, check_topic
-from callboard_brokers.kafka._translate import CLIENT_ERRORS, brief, is_passing, translated
+from callboard_brokers.kafka._translate import CLIENT_ERRORS, is_passing, translated
 from callboard_brokers.kafka._window import Window
+from callboard_brokers.kit import brief
 
 __all__ = ["KafkaSubscription"]
 

@@ -25,7 +25,7 @@ from callboard_brokers.kafka._mending import abandon
 from callboard_brokers.kafka._outgoing import Outgoing, confirmed, ignore, send
 from callboard_brokers.kafka._records import TopicPartition
 from callboard_brokers.kafka._servers import Servers
-from callboard_brokers.kafka._translate import brief
+from callboard_brokers.kit import brief
 
 __all__ = ["Fenced", "Writer"]
 

@@ -84,7 +84,7 @@ class FaultyConnection:
     async def publish(self, message: Message, target: MemoryTarget) -> None:
         if self._adapter.attempt(target.address):
             raise PublishFailed(f"{target.address!r} takes nothing at the moment")
-        size = len(message.body) + sum(len(value) for value in message.headers.values())
+        size = len(message.body) + sum(len(str(value)) for value in message.headers.values())
         if size > self._adapter.limit:
             raise MessageTooLarge(f"{size} bytes are more than {self._adapter.limit}")
         await self._inner.publish(message, target)

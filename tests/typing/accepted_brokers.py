@@ -22,6 +22,7 @@ from callboard import (
 )
 from callboard.memory import MemoryMessage, MemoryTarget
 from callboard_actors import Node
+from callboard_brokers import HeaderValue
 from callboard_brokers.memory import MemoryRecord
 
 broker = MemoryBroker(
@@ -93,5 +94,5 @@ async def test(other: MemoryBroker) -> None:
 def read(message: Message[MemoryRecord], plain: Message) -> None:
     assert_type(message.raw_message, MemoryRecord)
     assert_type(plain.raw_message, object)
-    assert_type(message.headers.get("id"), str | bytes | None)
+    assert_type(message.headers.get("id"), HeaderValue)
     assert_type(message.body, bytes)

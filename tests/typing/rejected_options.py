@@ -29,7 +29,7 @@ async def publish() -> None:
     await broker.publish()  # rejected
     await broker.publish(1)  # rejected
     await broker.publish(1, "orders", header={})  # rejected
-    await broker.publish(1, "orders", headers={"id": 5})  # rejected
+    await broker.publish(1, "orders", headers={"id": []})  # rejected
     await broker.publish(1, "orders", timeout=5)  # rejected
     await broker.request(1, "orders", timeout="soon")  # rejected
     await broker.publisher("invoices").publish(1, "orders")  # rejected

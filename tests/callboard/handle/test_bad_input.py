@@ -159,7 +159,7 @@ async def test_of_10_mib_of_bad_body_an_excerpt_is_logged_and_the_letter_has_all
     letter = await dead(broker, body)
 
     assert letter.body == body
-    assert len(letter.headers["x-exception-message"]) < 400
+    assert len(str(letter.headers["x-exception-message"])) < 400
     assert len(caplog.messages[0]) < 500
     assert "... (10485761 bytes)" in caplog.messages[0]
 

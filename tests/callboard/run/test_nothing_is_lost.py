@@ -77,7 +77,7 @@ def declare(broker: MemoryBroker, record: Record, *, actor: bool, max_workers: i
 
     @broker.subscriber("dead", group="g")
     async def collect(message: MemoryMessage) -> None:
-        record.dead.append(int(message.headers["number"]))
+        record.dead.append(int(str(message.headers["number"])))
 
 
 async def run(steps: list[Step], *, actor: bool, max_workers: int) -> tuple[Record, int]:

@@ -7,6 +7,7 @@ headers or none.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from traceback import format_exception_only
 from types import MappingProxyType
 from typing import Final, Generic, Protocol, TypeAlias, runtime_checkable
@@ -20,6 +21,7 @@ __all__ = [
     "UNREADABLE",
     "BatchMessage",
     "Binding",
+    "HeaderValue",
     "Headers",
     "Keeping",
     "Message",
@@ -29,7 +31,9 @@ __all__ = [
 ]
 
 R_co = TypeVar("R_co", covariant=True, default=object)
-Headers: TypeAlias = Mapping[str, str | bytes]
+HeaderValue: TypeAlias = str | bytes | int | float | bool | datetime | None
+"""What brokers carry in a header; those of texts only write others as text, and don't read them."""
+Headers: TypeAlias = Mapping[str, HeaderValue]
 
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 UNREADABLE: Final = "callboard-unreadable"
@@ -171,7 +175,7 @@ class Message(Generic[R_co]):
 
     @property
     def headers(self) -> Headers:
-        """Headers as the broker carries them: text or bytes; may be empty."""
+        """Headers as the broker carries them; may be empty."""
         return (self._metadata or self.metadata).headers
 
     @property

@@ -7,12 +7,12 @@ reads everything and commits nothing. Records of a key are handled in their orde
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
-from callboard_brokers import DestinationError, Flushing, Message
+from callboard_brokers import DestinationError, Flushing, Headers, Message
 from callboard_brokers.kafka import (
     Kafka,
     KafkaMessage,
@@ -94,7 +94,7 @@ class KafkaResponse(Response):
         self,
         body: object,
         *,
-        headers: Mapping[str, str | bytes] | None = None,
+        headers: Headers | None = None,
         correlation_id: str | None = None,
         key: str | bytes | None = None,
         partition: int | None = None,
@@ -199,7 +199,7 @@ class KafkaBroker(Broker[KafkaTarget], KafkaRouter):
         key: str | bytes | None = None,
         partition: int | None = None,
         timestamp_ms: int | None = None,
-        headers: dict[str, str | bytes] | None = None,
+        headers: Headers | None = None,
         correlation_id: str | None = None,
         reply_to: str | None = None,
     ) -> None:

@@ -24,7 +24,7 @@ import aiokafka.protocol.group
 from anyio import fail_after
 
 from callboard_brokers.kafka._mending import pace, survive_refusals
-from callboard_brokers.kafka._message import Pair, Record
+from callboard_brokers.kafka._message import Record
 from callboard_brokers.kafka._names import Records
 from callboard_brokers.kafka._records import (
     KafkaOptions,
@@ -34,6 +34,7 @@ from callboard_brokers.kafka._records import (
     compile_pattern,
 )
 from callboard_brokers.kafka._security import BaseSecurity, SASLOAuthBearer, SASLPlaintext
+from callboard_brokers.kit import Pair
 
 __all__ = [
     "NOWHERE",

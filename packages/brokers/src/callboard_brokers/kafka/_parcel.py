@@ -11,8 +11,8 @@ from typing import Final, NamedTuple
 
 from callboard_brokers._errors import DestinationError, MessageTooLarge, Unpublishable
 from callboard_brokers._message import Message
-from callboard_brokers.kafka._message import Pair, wire_headers
 from callboard_brokers.kafka._records import KafkaTarget
+from callboard_brokers.kit import Pair, to_pairs
 
 __all__ = ["Outgoing", "outgoing", "too_large"]
 
@@ -58,7 +58,7 @@ def outgoing(message: Message, target: KafkaTarget, limit: int | None = None) ->
         key if key is None or isinstance(key, bytes) else _key(key, topic),
         partition if partition is None else _partition(partition, topic),
         time if time is None else _timestamp(time, topic),
-        wire_headers(message, topic),
+        to_pairs(message.metadata, topic),
     )
     if limit is not None and record.size > limit:
         raise too_large(record, f"max_request_size is {limit}: raise it in KafkaOptions")

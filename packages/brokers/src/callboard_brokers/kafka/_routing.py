@@ -8,7 +8,7 @@ from time import time
 
 from callboard_brokers._errors import DestinationError
 from callboard_brokers._message import Message, Metadata
-from callboard_brokers.kafka._message import KafkaMessage, Pair, metadata_of
+from callboard_brokers.kafka._message import KafkaMessage, metadata_of
 from callboard_brokers.kafka._parcel import Outgoing, outgoing
 from callboard_brokers.kafka._records import (
     KafkaOptions,
@@ -17,6 +17,7 @@ from callboard_brokers.kafka._records import (
     check_topic,
     path_of,
 )
+from callboard_brokers.kit import Pair
 from callboard_brokers.memory import MemoryRecord, MemoryTarget, Readership
 
 __all__ = ["KafkaRouting"]

@@ -19,7 +19,7 @@ from callboard_brokers.kit._signal import Signal
 from callboard_brokers.kit._tasks import background
 from callboard_brokers.kit._template import Template
 from callboard_brokers.kit._translate import Kind, Translation, brief
-from callboard_brokers.kit._wire import RESERVED, from_pairs, text_of, to_pairs
+from callboard_brokers.kit._wire import RESERVED, Pair, from_pairs, text_of, to_pairs
 from callboard_brokers.kit._written import Each, Entry, Prefix
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "Journal",
     "Kind",
     "Leases",
+    "Pair",
     "Prefix",
     "Reach",
     "Replies",

@@ -7,24 +7,26 @@ their own. Reading never raises, whatever somebody has sent.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from itertools import chain
-from typing import Final
+from typing import Final, TypeAlias
 from urllib.parse import unquote
 
 from callboard_brokers._errors import Unpublishable
 from callboard_brokers._message import Metadata
 
-__all__ = ["RESERVED", "from_pairs", "text_of", "to_pairs"]
+__all__ = ["RESERVED", "Pair", "from_pairs", "text_of", "to_pairs"]
 
-_IDS: Final = ("content-type", "message_id", "correlation_id", "reply_to")
+Pair: TypeAlias = "tuple[str, bytes | None]"
+"""A header as it is on the wire."""
+
+_TYPE, _MESSAGE, _CORRELATION, _REPLY = "content-type", "message_id", "correlation_id", "reply_to"
 _BINARY: Final = "callboard-binary"
-RESERVED: Final = frozenset({*_IDS, _BINARY})
+RESERVED: Final = frozenset({_TYPE, _MESSAGE, _CORRELATION, _REPLY, _BINARY})
 """Names of headers that stand for something else; a header of one's own by such a name is that."""
 
 
-def to_pairs(metadata: Metadata, address: str = "") -> list[tuple[str, bytes | None]]:
+def to_pairs(metadata: Metadata, address: str = "") -> list[Pair]:
     """Return everything of *metadata* but its path; may be empty. *address* is for the error.
 
     What came as pairs goes on as it came; only nobody may answer it, unless we say so.
@@ -32,17 +34,27 @@ def to_pairs(metadata: Metadata, address: str = "") -> list[tuple[str, bytes | N
     Raises:
         Unpublishable: A value is of a wrong type, or text that cannot be written as UTF-8.
     """
-    pairs = [pair for pair in metadata.pairs if pair[0] != "reply_to"]
-    there = {name for name, _ in pairs}
-    ids = (metadata.content_type, metadata.message_id, metadata.correlation_id, metadata.reply_to)
-    said = ((name, text) for name, text in zip(_IDS, ids, strict=True) if text is not None)
+    pairs, there = _kept(metadata.pairs)
     binary: list[str] = []
-    for name, value in chain(metadata.headers.items(), said):
-        if name not in there:
-            _written(name, name, address)
-            pairs.append((name, _written(name, value, address)))
-            if isinstance(value, bytes) and isinstance(_read(value), str):
-                binary.append(name.replace("%", "%25").replace(",", "%2C"))
+    name, value = "", None
+    try:
+        for name, value in metadata.headers.items():
+            if name not in there:
+                name.encode()
+                written = value.encode() if isinstance(value, str) else _written(value)
+                pairs.append((name, written))
+                if written is value and isinstance(_read(written), str):
+                    binary.append(name.replace("%", "%25").replace(",", "%2C"))
+        for name, value in (
+            (_TYPE, metadata.content_type),
+            (_MESSAGE, metadata.message_id),
+            (_CORRELATION, metadata.correlation_id),
+            (_REPLY, metadata.reply_to),
+        ):
+            if value is not None and name not in there:
+                pairs.append((name, value.encode()))
+    except (AttributeError, TypeError, ValueError) as error:
+        raise _unpublishable(name, value, error, address) from error
     if binary:
         pairs.append((_BINARY, ",".join(binary).encode()))
     return pairs
@@ -60,15 +72,17 @@ def from_pairs(
         for name, value in pairs
     ]
     raw = {name: value or b"" for name, value in named}
-    binary: set[str] = set()
-    if _BINARY in raw:  # one for each time that the message was sent
-        for listed in [_read(value or b"") for name, value in named if name == _BINARY]:
-            if isinstance(listed, str):
-                binary.update(map(unquote, listed.split(",")))
-                raw.pop(_BINARY, None)
-    headers = {name: value if name in binary else _read(value) for name, value in raw.items()}
-    content_type, message, correlation, reply = (_id(headers.pop(name, None)) for name in _IDS)
-    return Metadata(headers, content_type, message, correlation, reply, path, named)
+    listed = _listed(named, raw) if _BINARY in raw else ()
+    headers = {name: value if name in listed else _read(value) for name, value in raw.items()}
+    return Metadata(
+        headers,
+        _id(headers.pop(_TYPE, None)),
+        _id(headers.pop(_MESSAGE, None)),
+        _id(headers.pop(_CORRELATION, None)),
+        _id(headers.pop(_REPLY, None)),
+        path,
+        named,
+    )
 
 
 def text_of(value: object) -> str:
@@ -88,11 +102,37 @@ def text_of(value: object) -> str:
     raise TypeError(f"{type(value).__name__} is none of text, bytes, numbers, dates and None")
 
 
-def _written(name: str, value: object, address: str) -> bytes:
-    try:
-        return value if isinstance(value, bytes) else text_of(value).encode()
-    except (TypeError, ValueError) as error:
-        raise Unpublishable(f"cannot write the header {name!r} for {address!r}: {error}") from error
+def _kept(pairs: Sequence[Pair]) -> tuple[list[Pair], Collection[str]]:
+    """Return what came by the wire as it came, and its names."""
+    if not pairs:
+        return [], ()
+    kept = [pair for pair in pairs if pair[0] != _REPLY]
+    return kept, {name for name, _ in kept}
+
+
+def _written(value: object) -> bytes:
+    return value if isinstance(value, bytes) else text_of(value).encode()
+
+
+def _listed(named: Sequence[Pair], raw: dict[str, bytes]) -> Collection[str]:
+    """Return the names of binary headers, and take the lists out of *raw*.
+
+    There is one list for each time that the message was sent.
+    """
+    names: set[str] = set()
+    for name, value in named:
+        if name == _BINARY and isinstance(listed := _read(value or b""), str):
+            names.update(map(unquote, listed.split(",")))
+            raw.pop(_BINARY, None)
+    return names
+
+
+def _unpublishable(name: object, value: object, error: Exception, address: str) -> Unpublishable:
+    why = str(error)
+    if isinstance(error, AttributeError):  # it has no `encode`
+        wrong = value if isinstance(name, str) else name
+        why = f"{'it' if wrong is value else 'its name'} is a {type(wrong).__name__}, and no text"
+    return Unpublishable(f"cannot write the header {name!r} for {address!r}: {why}")
 
 
 def _read(value: bytes) -> str | bytes:

@@ -22,7 +22,7 @@ from callboard._context import ContextRepo
 from callboard._errors import DeclarationError
 from callboard.declare._policy import AckPolicy
 from callboard_actors import Supervision
-from callboard_brokers import DestinationError, Message
+from callboard_brokers import DestinationError, Headers, Message
 from callboard_validation import Codec
 
 __all__ = [
@@ -225,7 +225,7 @@ class PublisherOptions:
     description: str | None = None
     schema: Any = None
     """The type of what is published, where the handler's return annotation does not say it."""
-    headers: dict[str, str | bytes] | None = None
+    headers: Headers | None = None
     """Headers of every message that is published."""
     reply_to: str | None = None
     """Where whoever handles them may send an answer."""
@@ -238,7 +238,7 @@ class PublisherOptions:
 class PublishOptions:
     """What travels beside the body, whatever the broker."""
 
-    headers: dict[str, str | bytes] | None = None
+    headers: Headers | None = None
     correlation_id: str | None = None
     """Ties answers and follow-ups to what caused them; made where None."""
     message_id: str | None = None

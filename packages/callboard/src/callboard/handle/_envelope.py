@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from itertools import count
 from secrets import token_hex
 from typing import Any, Final, TypeAlias, get_args
@@ -42,7 +42,7 @@ class Response:
         self,
         body: object,
         *,
-        headers: Mapping[str, str | bytes] | None = None,
+        headers: Headers | None = None,
         correlation_id: str | None = None,
         key: str | bytes | None = None,
     ) -> None:

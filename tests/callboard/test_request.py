@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from anyio import create_task_group, current_time, sleep, sleep_forever, wait_all_tasks_blocked
 from pydantic import BaseModel
@@ -245,7 +243,7 @@ async def test_a_broker_without_requests_says_so() -> None:
 
 
 async def test_reply_to_names_where_the_result_goes(broker: MemoryBroker) -> None:
-    heard: list[Message[Any]] = []
+    heard: list[Message] = []
 
     @broker.publisher("out.published")
     @broker.subscriber("in")
@@ -271,7 +269,7 @@ async def test_reply_to_names_where_the_result_goes(broker: MemoryBroker) -> Non
 async def test_a_failure_goes_to_the_reply_address_with_its_kind_in_a_header(
     broker: MemoryBroker,
 ) -> None:
-    heard: list[Message[Any]] = []
+    heard: list[Message] = []
 
     @broker.subscriber("in")
     async def handle(number: int) -> int:

@@ -93,6 +93,6 @@ async def test(other: MemoryBroker) -> None:
 
 def read(message: Message[MemoryRecord], plain: Message) -> None:
     assert_type(message.raw_message, MemoryRecord)
-    assert_type(plain.raw_message, object)
+    assert_type(plain.raw_message, Any)
     assert_type(message.headers.get("id"), HeaderValue)
     assert_type(message.body, bytes)

@@ -65,9 +65,7 @@ async def outputs(connection: KafkaConnection, topic: str, count: int) -> list[b
     return found
 
 
-def transform(
-    subscription: KafkaSubscription, deliveries: Sequence[Delivery[Any]], topic: str
-) -> None:
+def transform(subscription: KafkaSubscription, deliveries: Sequence[Delivery], topic: str) -> None:
     for delivery in deliveries:
         subscription.enlist(
             delivery, [(Message(delivery.message.body), KafkaTarget(f"{topic}.out"))]

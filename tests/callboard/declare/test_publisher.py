@@ -32,9 +32,9 @@ class Rush(Order):
     hours: int
 
 
-def listen(broker: MemoryBroker, *addresses: str) -> list[Message[Any]]:
+def listen(broker: MemoryBroker, *addresses: str) -> list[Message]:
     """Return the list to which everything sent to *addresses* is added."""
-    heard: list[Message[Any]] = []
+    heard: list[Message] = []
 
     async def hear(message: Message) -> None:
         heard.append(message)
@@ -44,7 +44,7 @@ def listen(broker: MemoryBroker, *addresses: str) -> list[Message[Any]]:
     return heard
 
 
-def addressed(messages: Sequence[Message[Any]]) -> list[tuple[str, bytes]]:
+def addressed(messages: Sequence[Message]) -> list[tuple[str, bytes]]:
     return [(message.address, message.body) for message in messages]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 import pytest
 from anyio import wait_all_tasks_blocked
@@ -119,7 +118,7 @@ async def test_a_message_that_no_filter_fits_is_rejected(
     broker: MemoryBroker, caplog: pytest.LogCaptureFixture
 ) -> None:
     subscriber = broker.subscriber("orders", dead_letter="dead")
-    letters: list[Message[Any]] = []
+    letters: list[Message] = []
 
     @subscriber(filter=lambda message: bool(message.headers))
     async def rush(order: int) -> None:

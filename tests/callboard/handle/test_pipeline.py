@@ -243,7 +243,7 @@ async def test_a_parameter_of_type_message_gets_the_message_beside_the_body(
     taken: list[object] = []
 
     @broker.subscriber("orders")
-    async def on_order(order: Strict, message: MemoryMessage, again: Message[Any]) -> None:
+    async def on_order(order: Strict, message: MemoryMessage, again: Message) -> None:
         taken.append(order)
         assert message is again
         taken.append((message.address, message.key, message.raw_message.deliveries))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import pytest
 from anyio import sleep, wait_all_tasks_blocked
@@ -19,7 +18,7 @@ pytestmark = pytest.mark.anyio
 class Unreadable(MemoryRecord):
     """A record whose headers can't be read."""
 
-    def message(self) -> Message[Any]:
+    def message(self) -> Message:
         return Message(self.body, address=self.address, raw_message=self, load=_fail)
 
 

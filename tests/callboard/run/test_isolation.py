@@ -79,7 +79,7 @@ async def test_a_variable_that_a_middleware_sets_is_for_its_own_message_alone() 
     found: list[object] = []
 
     def tracing(handle: Handle) -> Handle:
-        async def traced(message: Message[Any]) -> object:
+        async def traced(message: Message) -> object:
             found.append(span.get())
             span.set(message.body.decode())
             return await handle(message)
@@ -188,7 +188,7 @@ async def test_the_valid_messages_of_a_batch_find_nothing_of_the_call_before() -
     found: list[object] = []
 
     def tracing(handle: Handle) -> Handle:
-        async def traced(message: Message[Any]) -> object:
+        async def traced(message: Message) -> object:
             found.append(span.get())
             span.set("set")
             return await handle(message)

@@ -139,11 +139,11 @@ async def test_one_worker_keeps_the_order_of_arrival() -> None:
     assert log.ended == ["None0", "a1", "b2"]
 
 
-def missing(message: Message[Any]) -> Hashable:
+def missing(message: Message) -> Hashable:
     return message.headers["tenant"]
 
 
-def unhashable(message: Message[Any]) -> Any:
+def unhashable(message: Message) -> Any:
     return [message.key]
 
 
@@ -152,7 +152,7 @@ def unhashable(message: Message[Any]) -> Any:
     [(missing, "KeyError: 'tenant'"), (unhashable, "TypeError: unhashable type: 'list'")],
 )
 async def test_a_message_for_which_ordered_by_fails_is_handled_all_the_same(
-    ordered_by: Callable[[Message[Any]], Hashable],
+    ordered_by: Callable[[Message], Hashable],
     reason: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -170,7 +170,7 @@ async def tries(
     max_workers: int = 2,
     ordered_by: OrderedBy = "key",
     actor: bool = False,
-    fail: Callable[[Message[Any]], Awaitable[object]] | None = None,
+    fail: Callable[[Message], Awaitable[object]] | None = None,
 ) -> list[int]:
     """Return the order in which messages of a number and a key are handled; 0 fails once."""
     broker, tried, handled = MemoryBroker(), list[int](), list[int]()
@@ -217,7 +217,7 @@ async def test_the_key_of_a_nacked_message_waits_and_others_go_on(
 async def test_a_message_that_its_handler_nacks_by_hand_keeps_its_place() -> None:
     settled: list[bool] = []
 
-    async def nack(message: Message[Any]) -> None:
+    async def nack(message: Message) -> None:
         await message.nack(delay=0.5)
         await message.ack()  # comes second, hence changes nothing
         settled.append(message.processed)
@@ -228,7 +228,7 @@ async def test_a_message_that_its_handler_nacks_by_hand_keeps_its_place() -> Non
     assert settled == [True]
 
 
-def nothing(_message: Message[Any]) -> None: ...
+def nothing(_message: Message) -> None: ...
 
 
 @pytest.mark.parametrize(("ordered_by", "key"), [("none", "a"), ("key", None), (nothing, "a")])

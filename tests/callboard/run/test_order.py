@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import pytest
 from anyio import sleep
@@ -54,7 +54,7 @@ class Record:
         last = {number: at for at, number in enumerate(self.heard) if self.keys[number] == key}
         return sorted(last, key=lambda number: last[number])
 
-    async def handle(self, number: int, message: Message[Any]) -> int:
+    async def handle(self, number: int, message: Message) -> int:
         key = self.keys[number]
         if key is not None:
             before = {n for n in range(number) if self.keys[n] == key}
@@ -75,7 +75,7 @@ class Record:
         self.done.append(number)
         return []
 
-    async def do(self, do: str, message: Message[Any]) -> None:
+    async def do(self, do: str, message: Message) -> None:
         if do == "nack":
             raise NackMessage
         if do == "nack later":
@@ -103,11 +103,11 @@ def declare(broker: MemoryBroker, record: Record, *, actor: bool, max_workers: i
         ack_policy=AckPolicy.NACK_ON_ERROR,
     )
 
-    async def work(number: int, message: Message[Any]) -> int:
+    async def work(number: int, message: Message) -> int:
         return await record.handle(number, message)
 
     class Worker:
-        async def receive(self, number: int, message: Message[Any]) -> int:
+        async def receive(self, number: int, message: Message) -> int:
             return await record.handle(number, message)
 
     @broker.subscriber("out", group="g")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Generic, Protocol
+from typing import Any, Final, Generic, Protocol
 
 from typing_extensions import TypeVar
 
@@ -12,7 +12,7 @@ from callboard_brokers._settlement import Settlement
 
 __all__ = ["BatchDelivery", "Delivery", "Ledger"]
 
-R_co = TypeVar("R_co", covariant=True, default=object)
+R_co = TypeVar("R_co", covariant=True, default=Any)
 
 _NACK: Final = Settlement.NACK
 """Looked up once: a member of an enumeration costs more than the settlement of most messages."""

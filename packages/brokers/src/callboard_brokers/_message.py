@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from traceback import format_exception_only
 from types import MappingProxyType
-from typing import Final, Generic, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Final, Generic, Protocol, TypeAlias, runtime_checkable
 
 from typing_extensions import TypeVar
 
@@ -30,7 +30,9 @@ __all__ = [
     "forwarding",
 ]
 
-R_co = TypeVar("R_co", covariant=True, default=object)
+R_co = TypeVar("R_co", covariant=True, default=Any)
+"""The record of the client; Any where nothing is said of it, so that a function of one broker's
+messages goes where any may come."""
 HeaderValue: TypeAlias = str | bytes | int | float | bool | datetime | None
 """What brokers carry in a header; those of texts only write others as text, and don't read them."""
 Headers: TypeAlias = Mapping[str, HeaderValue]

@@ -165,7 +165,7 @@ class Broker(Router, Generic[T]):
         """Encode *message* and publish it to *target*; return when the broker has it."""
         await self._leave([Output(self, target, self.envelope(message, options), "own")])
 
-    async def send_all(self, messages: Sequence[tuple[Message[Any], T]]) -> None:
+    async def send_all(self, messages: Sequence[tuple[Message, T]]) -> None:
         """Publish encoded *messages*, each to its target; return when the broker has them all.
 
         If one fails, the broker may have others.
@@ -179,7 +179,7 @@ class Broker(Router, Generic[T]):
         target: T,
         options: PublishOptions,
         timeout: float,  # noqa: ASYNC109 - travels with the request
-    ) -> Message[Any]:
+    ) -> Message:
         """Publish *message* and return the answer to it.
 
         Raises:
@@ -190,7 +190,7 @@ class Broker(Router, Generic[T]):
             raise DeclarationError(f"{self.name} has no way to wait for an answer")
         request = self.envelope(message, options)
         asking = Output(self, target, request, "own", timeout=timeout)
-        answer: Message[Any] = await self._leave([asking])
+        answer: Message = await self._leave([asking])
         if (kind := answer.headers.get(FAILURE_HEADER)) is not None:
             raise RequestFailed(str(kind), answer.body.decode(errors="replace"))
         answer.binding = _Plain(self.codec)
@@ -205,7 +205,7 @@ class Broker(Router, Generic[T]):
         """
         return self.started.send
 
-    def letter(self, address: str, message: Message[Any]) -> Output:
+    def letter(self, address: str, message: Message) -> Output:
         """Return *message* as a dead letter to *address*."""
         return Output(self, self.kind.target(address), message, "dead letter")
 
@@ -387,7 +387,7 @@ class Broker(Router, Generic[T]):
             )
         return self.runtime
 
-    def envelope(self, message: object, options: PublishOptions) -> Message[Any]:
+    def envelope(self, message: object, options: PublishOptions) -> Message:
         """Return the message that carries *message*, encoded."""
         return envelope(message, options, self.codec.encode, self.identify)
 
@@ -418,8 +418,8 @@ class _Plain:
     def __init__(self, codec: Codec) -> None:
         self._codec = codec
 
-    def decode(self, message: Message[Any], /) -> object:
+    def decode(self, message: Message, /) -> object:
         return self._codec.decode(message.body, content_type_of(message))
 
-    async def reject(self, message: Message[Any], /) -> None:
+    async def reject(self, message: Message, /) -> None:
         """Do nothing: an answer is nobody's to settle."""

@@ -211,7 +211,7 @@ class KafkaBroker(Broker[KafkaTarget], KafkaRouter):
         target = KafkaTarget(topic, partition=partition, timestamp_ms=timestamp_ms)
         options = PublishOptions(headers=headers, correlation_id=correlation_id, reply_to=reply_to)
         plain = KafkaPublishMessage(None, key=key)
-        outgoing: list[tuple[Message[Any], KafkaTarget]] = []
+        outgoing: list[tuple[Message, KafkaTarget]] = []
         for each in messages:
             if isinstance(each, KafkaPublishMessage):
                 own, message = each, self.envelope(each.body, each.over(options))

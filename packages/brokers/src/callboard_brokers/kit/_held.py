@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final, Generic, TypeAlias, TypeVar
+from typing import Final, Generic, TypeAlias, TypeVar
 
 from callboard_brokers._delivery import Delivery
 from callboard_brokers._message import Message
@@ -44,7 +44,7 @@ class Held(Generic[R]):
     again: Again | None = None
     backoff: Callable[[int], float | None] = REDELIVER.whole
     epoch: int = field(default=1, init=False)
-    _held: dict[Delivery[Any], bool] = field(default_factory=dict[Delivery[Any], bool], init=False)
+    _held: dict[Delivery, bool] = field(default_factory=dict[Delivery, bool], init=False)
     _nacks: dict[object, int] = field(default_factory=dict[object, int], init=False)
     _idle: Signal = field(default_factory=Signal, init=False)
 

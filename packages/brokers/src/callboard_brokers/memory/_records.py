@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from callboard_brokers._message import Message, Metadata
 
@@ -57,7 +56,7 @@ class MemoryRecord:
         self.sequence = 0
         self.metadata = _along(published.metadata, path)
 
-    def message(self) -> Message[Any]:
+    def message(self) -> Message:
         """Make a message as a reader gets it: one of its own for every delivery."""
         return Message(
             None if self.tombstone else self.body,

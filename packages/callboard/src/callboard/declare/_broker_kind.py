@@ -23,7 +23,7 @@ class BrokerKind(Generic[T]):
     """Turns an address, as of a dead letter, into a target."""
     routing: Callable[[], Any]
     """The rules by which the broker in memory stands in for it under test."""
-    partition: Callable[[Message[Any]], Hashable] | None = None
+    partition: Callable[[Message], Hashable] | None = None
     """Tells the partition of a received message; None: the broker has none."""
     answer: Callable[[str], T] | None = None
     """Turns the address of an answer into a target, which is never created; None: as any other."""

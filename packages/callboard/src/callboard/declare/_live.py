@@ -26,7 +26,7 @@ class Live(Protocol):
         """Whether a subscriber is up, and nobody stops it."""
         ...
 
-    def reader(self, declaration: object, /) -> Callable[[], Awaitable[Message[Any]]]:
+    def reader(self, declaration: object, /) -> Callable[[], Awaitable[Message]]:
         """Return what waits for the next message of a subscriber that is read by hand."""
         ...
 

@@ -55,11 +55,11 @@ class Unset(Enum):
 
 UNSET: Final = Unset.UNSET
 _BRACES: Final = frozenset("{}")
-Handle: TypeAlias = Callable[[Message[Any]], Awaitable[object]]
+Handle: TypeAlias = Callable[[Message], Awaitable[object]]
 Middleware: TypeAlias = Callable[[Handle], Handle]
 """Wraps what handles a message; made once for each worker, when it starts."""
 OnBatchError: TypeAlias = Literal["fail", "split"]
-OrderedBy: TypeAlias = Literal["key", "partition", "none"] | Callable[[Message[Any]], Hashable]
+OrderedBy: TypeAlias = Literal["key", "partition", "none"] | Callable[[Message], Hashable]
 
 
 DEFAULT_SUPERVISION: Final = Supervision()

@@ -122,15 +122,15 @@ def _of_message(path: tuple[str, ...]) -> Getter:
             raise UnknownName(f"a message has no {path[0]!r}; it has {', '.join(_PARTS)}")
 
 
-def _header(name: str, message: Message[Any]) -> object:
+def _header(name: str, message: Message) -> object:
     return message.headers[name]
 
 
-def _path(name: str, message: Message[Any]) -> object:
+def _path(name: str, message: Message) -> object:
     return message.path[name]
 
 
-def _attribute(name: str, rest: tuple[str, ...], message: Message[Any]) -> object:
+def _attribute(name: str, rest: tuple[str, ...], message: Message) -> object:
     value: object = getattr(message, name)
     for part in rest:
         value = follow(value, part)

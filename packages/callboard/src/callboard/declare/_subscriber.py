@@ -33,7 +33,7 @@ __all__ = ["Call", "Filter", "PlacedSubscriber", "Subscriber"]
 A = TypeVar("A", bound=ActorClass)
 P = ParamSpec("P")
 R = TypeVar("R")
-Filter: TypeAlias = Callable[[Message[Any]], bool | Awaitable[bool]]
+Filter: TypeAlias = Callable[[Message], bool | Awaitable[bool]]
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Subscriber:
         live = self._live
         return live is not None and live.running(self)
 
-    async def get_one(self, *, timeout: float | None = 5.0) -> Message[Any] | None:  # noqa: ASYNC109 - as users know it
+    async def get_one(self, *, timeout: float | None = 5.0) -> Message | None:  # noqa: ASYNC109 - as users know it
         """Return the next message, or None after *timeout* seconds; it has to be settled by hand.
 
         Raises:
@@ -122,7 +122,7 @@ class Subscriber:
         """
         return self._outlet.live.subscription(self)
 
-    def __aiter__(self) -> AsyncIterator[Message[Any]]:
+    def __aiter__(self) -> AsyncIterator[Message]:
         """Go through the messages until it is stopped; each has to be settled by hand."""
         return _Messages(self._reader())
 
@@ -146,7 +146,7 @@ class Subscriber:
         except NotRunning:
             return None
 
-    def _reader(self) -> Callable[[], Awaitable[Message[Any]]]:
+    def _reader(self) -> Callable[[], Awaitable[Message]]:
         if self.calls:
             raise DeclarationError(
                 f"{self.name} has a handler, which gets its messages; read those of a subscriber"
@@ -253,13 +253,13 @@ class PlacedSubscriber:
 class _Messages:
     """Goes through what is read by hand."""
 
-    def __init__(self, take: Callable[[], Awaitable[Message[Any]]]) -> None:
+    def __init__(self, take: Callable[[], Awaitable[Message]]) -> None:
         self._take = take
 
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Message[Any]:
+    async def __anext__(self) -> Message:
         try:
             return await self._take()
         except NotRunning:

@@ -23,9 +23,7 @@ class Batcher:
     Pure: it neither waits nor settles. Within a group the order of arrival is kept.
     """
 
-    def __init__(
-        self, size: int, patience: float, group: Callable[[Delivery[Any]], Hashable]
-    ) -> None:
+    def __init__(self, size: int, patience: float, group: Callable[[Delivery], Hashable]) -> None:
         self.patience = patience
         """Seconds for which a batch that has begun waits to be filled."""
         self._size = size
@@ -34,9 +32,9 @@ class Batcher:
         """Batches that wait to be handed over."""
         self.bytes = 0
         """Of all bodies that it holds, in batches that have begun or are ready."""
-        self._begun: dict[Hashable, list[Delivery[Any]]] = {}
+        self._begun: dict[Hashable, list[Delivery]] = {}
 
-    def add(self, deliveries: Sequence[Delivery[Any]]) -> None:
+    def add(self, deliveries: Sequence[Delivery]) -> None:
         """Take *deliveries*; the batches that are full now are ready."""
         self.bytes += sum(map(size_of, deliveries))
         for delivery in deliveries:
@@ -98,7 +96,7 @@ class BatchWorker(Worker):
         self._settles = settles
         self._splits = splits
 
-    async def receive(self, delivery: Delivery[Any]) -> None:
+    async def receive(self, delivery: Delivery) -> None:
         """Handle, then finish: see `Worker`."""
         # A crash may come after a half of it was settled.
         left = [part for part in parts_of(delivery) if not part.settled]
@@ -107,20 +105,20 @@ class BatchWorker(Worker):
         if self._keeper.kept:
             self._keeper.park()
 
-    async def fail(self, delivery: Delivery[Any], error: Exception) -> None:
+    async def fail(self, delivery: Delivery, error: Exception) -> None:
         """Finish a delivery that has failed with *error*, which the actor has survived."""
         await self._fail(parts_of(delivery), error)
         if self._keeper.kept:
             self._keeper.park()
 
-    async def _try(self, parts: Sequence[Delivery[Any]]) -> None:
+    async def _try(self, parts: Sequence[Delivery]) -> None:
         """Handle *parts*, and what of them is to be tried again: that finds nothing of this call."""
         for again in await isolated(self._attempt(parts)):
             left = [part for part in again if not part.settled]
             if left:
                 await self._try(left)
 
-    async def _attempt(self, parts: Sequence[Delivery[Any]]) -> Sequence[Sequence[Delivery[Any]]]:
+    async def _attempt(self, parts: Sequence[Delivery]) -> Sequence[Sequence[Delivery]]:
         """Handle *parts* once; return those that are to be tried again, by calls."""
         message = BatchDelivery(parts).message
         for each in (message, *message.parts):
@@ -152,8 +150,8 @@ class BatchWorker(Worker):
         return self._conclude(message, result), failures
 
     async def _divide(
-        self, parts: Sequence[Delivery[Any]], error: Exception
-    ) -> Sequence[Sequence[Delivery[Any]]]:
+        self, parts: Sequence[Delivery], error: Exception
+    ) -> Sequence[Sequence[Delivery]]:
         """Fail *parts*; or return halves, if that is asked for and can make a difference."""
         middle = len(parts) // 2
         alike = isinstance(error, ControlFlow) or self._settles(error) in (None, Settlement.ACK)
@@ -162,14 +160,14 @@ class BatchWorker(Worker):
             return []
         return [parts[:middle], parts[middle:]]
 
-    async def _fail(self, parts: Sequence[Delivery[Any]], error: Exception) -> None:
+    async def _fail(self, parts: Sequence[Delivery], error: Exception) -> None:
         """Decide once, for all of *parts* together."""
         failed = parts[0] if len(parts) == 1 else BatchDelivery(parts)
         await self._finish(failed, self._decide(failed.message, error))
 
     async def _finish_parts(
         self,
-        parts: Sequence[Delivery[Any]],
+        parts: Sequence[Delivery],
         failures: Mapping[int, Exception],
         outcome: Outcome | None,
     ) -> None:

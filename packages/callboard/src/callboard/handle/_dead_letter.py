@@ -13,7 +13,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2s
-from typing import Any, Final
+from typing import Final
 
 import anyio
 
@@ -33,7 +33,7 @@ _BACKOFF: Final = Backoff(min=0.2, max=30)
 def dead_lettering(
     subscriber: str,
     address: str | None,
-    post: Callable[[str, Message[Any]], Output],
+    post: Callable[[str, Message], Output],
     send: Send,
     reporter: Reporter,
 ) -> ToDeadLetters:
@@ -46,7 +46,7 @@ def dead_lettering(
     can ever be sent, only the log keeps it.
     """
 
-    async def to_dead_letters(delivery: Delivery[Any], error: Exception | None) -> None:
+    async def to_dead_letters(delivery: Delivery, error: Exception | None) -> None:
         came_from = delivery.message.address
         destination = came_from if address is None else address.replace("{address}", came_from)
         if destination == came_from:
@@ -74,7 +74,7 @@ def dead_lettering(
     return to_dead_letters
 
 
-def dead_letter(delivery: Delivery[Any], error: Exception | None, subscriber: str) -> Message[Any]:
+def dead_letter(delivery: Delivery, error: Exception | None, subscriber: str) -> Message:
     """Return the message of *delivery* as it came, every header of it, and why it is dead.
 
     Whatever the message holds and the error says, this is text that every broker takes.
@@ -82,9 +82,7 @@ def dead_letter(delivery: Delivery[Any], error: Exception | None, subscriber: st
     return forwarding(delivery.message, _reasons(delivery, error, subscriber))
 
 
-def _reasons(
-    delivery: Delivery[Any], error: Exception | None, subscriber: str
-) -> Mapping[str, str]:
+def _reasons(delivery: Delivery, error: Exception | None, subscriber: str) -> Mapping[str, str]:
     message = delivery.message
     coordinates = f"{message.address}\0{message.message_id}\0{subscriber}"
     identity = coordinates.encode(errors="backslashreplace") + message.body

@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 Encode: TypeAlias = Callable[[object], Encoded]
-Wrap: TypeAlias = Callable[[object, Message[Any]], Message[Any]]
+Wrap: TypeAlias = Callable[[object, Message], Message]
 """Makes the message that carries a result, given what it answers or follows."""
 
 
@@ -94,7 +94,7 @@ def envelope(
     options: PublishOptions,
     encode: Callable[[object, str | None], Encoded],
     identify: Callable[[], str],
-) -> Message[Any]:
+) -> Message:
     """Return the message that carries *value*, published of one's own accord."""
     body, content_type = encode(value, options.content_type)
     message_id = options.message_id or identify()
@@ -108,7 +108,7 @@ def envelope(
     )
 
 
-def content_type_of(message: Message[Any]) -> str | None:
+def content_type_of(message: Message) -> str | None:
     """Return how the body of *message* is decoded: what has no body at all, as None is encoded."""
     return JSON if message.tombstone else message.content_type
 
@@ -139,7 +139,7 @@ def wrapping(
     """
     common = dict(headers) if headers else None
 
-    def wrap(result: object, cause: Message[Any]) -> Message[Any]:
+    def wrap(result: object, cause: Message) -> Message:
         headers: Headers | None = common
         key, correlation_id = cause.key, cause.correlation_id
         if isinstance(result, Response):

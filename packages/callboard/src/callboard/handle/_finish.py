@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from callboard.handle._outcome import Outcome
 from callboard.handle._output import Output, Send
@@ -13,8 +13,8 @@ from callboard_brokers import BatchDelivery, BrokerError, Delivery, Settlement
 
 __all__ = ["Finish", "ToDeadLetters", "finishing", "is_hopeless"]
 
-Finish: TypeAlias = Callable[[Delivery[Any], Outcome], Awaitable[None]]
-ToDeadLetters: TypeAlias = Callable[[Delivery[Any], Exception | None], Awaitable[None]]
+Finish: TypeAlias = Callable[[Delivery, Outcome], Awaitable[None]]
+ToDeadLetters: TypeAlias = Callable[[Delivery, Exception | None], Awaitable[None]]
 """Brings a rejected delivery to where the subscription's dead letters go, and settles it."""
 
 Settle: TypeAlias = Callable[..., Awaitable[None]]
@@ -36,7 +36,7 @@ def finishing(
     """
     settle = _settling(to_dead_letters, reporter)
 
-    async def finish(delivery: Delivery[Any], outcome: Outcome) -> None:
+    async def finish(delivery: Delivery, outcome: Outcome) -> None:
         settlement, cause = outcome.settlement, outcome.error
         for outputs in _portions(delivery, outcome.outputs):
             error = await _failure_of(send, delivery, outputs)
@@ -59,7 +59,7 @@ def _settling(to_dead_letters: ToDeadLetters, reporter: Reporter) -> Settle:
     """Compose the settlement that follows; nothing, if the handler has settled by itself."""
 
     async def settle(
-        delivery: Delivery[Any],
+        delivery: Delivery,
         settlement: Settlement | None,
         cause: Exception | None,
         delay: float | None = None,
@@ -76,14 +76,14 @@ def _settling(to_dead_letters: ToDeadLetters, reporter: Reporter) -> Settle:
     return settle
 
 
-def _portions(delivery: Delivery[Any], outputs: Sequence[Output]) -> Sequence[Sequence[Output]]:
+def _portions(delivery: Delivery, outputs: Sequence[Output]) -> Sequence[Sequence[Output]]:
     """Return *outputs* as they are published: those of a batch one by one, to tell whose has failed."""
     if not outputs:
         return ()
     return [[each] for each in outputs] if isinstance(delivery, BatchDelivery) else [outputs]
 
 
-def _source_of(outputs: Sequence[Output], delivery: Delivery[Any]) -> Delivery[Any] | None:
+def _source_of(outputs: Sequence[Output], delivery: Delivery) -> Delivery | None:
     """Return the delivery of a batch that *outputs* came of; None: all of it, or it is no batch."""
     if not isinstance(delivery, BatchDelivery):
         return None
@@ -91,7 +91,7 @@ def _source_of(outputs: Sequence[Output], delivery: Delivery[Any]) -> Delivery[A
 
 
 async def _failure_of(
-    send: Send, delivery: Delivery[Any], outputs: Sequence[Output]
+    send: Send, delivery: Delivery, outputs: Sequence[Output]
 ) -> Exception | None:
     try:
         sent = await send(outputs, delivery)
@@ -115,7 +115,7 @@ def is_hopeless(error: Exception) -> bool:
 
 
 async def _parts_to_dead_letters(
-    to_dead_letters: ToDeadLetters, delivery: Delivery[Any], cause: Exception | None
+    to_dead_letters: ToDeadLetters, delivery: Delivery, cause: Exception | None
 ) -> None:
     for part in parts_of(delivery):
         if not part.settled:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
 
 from callboard.declare._handler import Handler
 from callboard.declare._options import Handle
@@ -17,7 +16,7 @@ __all__ = ["acknowledged_first", "logged", "recorded"]
 def acknowledged_first(handle: Handle) -> Handle:
     """Acknowledge a message before it is handled: at most once."""
 
-    async def acknowledge(message: Message[Any]) -> object:
+    async def acknowledge(message: Message) -> object:
         await message.ack()
         return await handle(message)
 
@@ -29,7 +28,7 @@ def logged(handle: Handle, name: str, logger: logging.Logger, level: int) -> Han
     if not logger.isEnabledFor(level):
         return handle
 
-    async def log(message: Message[Any]) -> object:
+    async def log(message: Message) -> object:
         logger.log(level, "%s received %s", name, coordinates(message))
         result = await handle(message)
         logger.log(level, "%s processed %s", name, coordinates(message))
@@ -45,7 +44,7 @@ def recorded(target: object, handle: Handle) -> Handle:
         return handle
     record = recorder.record
 
-    async def remember(message: Message[Any]) -> object:
+    async def remember(message: Message) -> object:
         try:
             body = await message.decode()
         except ValidationError:

@@ -29,7 +29,7 @@ __all__ = [
 FAILURE_HEADER: Final = "x-callboard-failure"
 """Marks an answer that is a failure; its value is the type of the exception."""
 
-Conclude: TypeAlias = "Callable[[Message[Any], object], Outcome]"
+Conclude: TypeAlias = "Callable[[Message, object], Outcome]"
 """Says what follows from a message and the result of its handler."""
 
 
@@ -59,7 +59,7 @@ class Outcome:
         self.is_plain = settlement is Settlement.ACK and not outputs
 
 
-Produce: TypeAlias = Callable[[object, Message[Any]], Sequence[Output]]
+Produce: TypeAlias = Callable[[object, Message], Sequence[Output]]
 """Makes the outputs of a result, given the message that it came from."""
 
 
@@ -75,7 +75,7 @@ def concluding(
     settlement = settlement_of(policy, None)
     plain = Outcome(settlement)
 
-    def conclude(message: Message[Any], result: object) -> Outcome:
+    def conclude(message: Message, result: object) -> Outcome:
         reply_to = message.reply_to if answer is not None else None
         if not publishers and reply_to is None:
             return plain
@@ -93,15 +93,15 @@ def concluding(
 def deciding(
     policy: AckPolicy,
     by: Answering | None,
-    report: Callable[[Message[Any], Exception, Settlement | None], None],
+    report: Callable[[Message, Exception, Settlement | None], None],
     rules: Sequence[Rule] = (),
-) -> Callable[[Message[Any], Exception], Outcome]:
+) -> Callable[[Message, Exception], Outcome]:
     """Compose what follows a handler's failure: a report, and an answer if nobody tries again.
 
     It goes by *by*; None: nobody is answered. What concerns the actor by *rules*, or because it was made for it, is raised again.
     """
 
-    def decide(message: Message[Any], error: Exception) -> Outcome:
+    def decide(message: Message, error: Exception) -> Outcome:
         if concerns_actor(error, rules):
             raise error
         settlement = settlement_of(policy, error)
@@ -117,7 +117,7 @@ def deciding(
     return decide
 
 
-def _failure(error: Exception, cause: Message[Any]) -> Message[Any]:
+def _failure(error: Exception, cause: Message) -> Message:
     """Tell whoever waits for an answer that none will come, and why."""
     return Message(
         words(error).encode(errors="replace"),

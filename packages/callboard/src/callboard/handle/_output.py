@@ -43,14 +43,14 @@ __all__ = [
 Kind: TypeAlias = Literal["result", "answer", "dead letter", "own"]
 """Why a message leaves: of one's own accord, or for the sake of one that was received."""
 
-Send: TypeAlias = "Callable[[Sequence[Output], Delivery[Any] | None], Awaitable[Confirmation]]"
+Send: TypeAlias = "Callable[[Sequence[Output], Delivery | None], Awaitable[Confirmation]]"
 """Hands over outputs in their order, which follow from a delivery, or from nothing (None).
 
 What is known at once is raised. The confirmation is of all of them: it fails with the first.
 """
 Layer: TypeAlias = Callable[[Send], Send]
 """Puts something around a `Send`."""
-HandOver: TypeAlias = Callable[[Message[Any], Any], Awaitable[Confirmation]]
+HandOver: TypeAlias = Callable[[Message, Any], Awaitable[Confirmation]]
 Unanswered: TypeAlias = Callable[[str, str], None]
 """Told of an answer that goes nowhere: its address, and why."""
 
@@ -77,9 +77,9 @@ class Output:
         self,
         by: Sender,
         target: Any,
-        message: Message[Any],
+        message: Message,
         kind: Kind = "result",
-        cause: Message[Any] | None = None,
+        cause: Message | None = None,
         timeout: float | None = None,
     ) -> None:
         self.by = by
@@ -185,7 +185,7 @@ def straight(connection: Connection[Any, Any], unanswered: Unanswered) -> Send:
             return Arrived(reply)
         return await hand_over(output.message, output.target)
 
-    async def send(outputs: Sequence[Output], _cause: Delivery[Any] | None) -> Confirmation:
+    async def send(outputs: Sequence[Output], _cause: Delivery | None) -> Confirmation:
         if len(outputs) == 1:
             return await one(outputs[0])
         if outputs[0].kind == "own" and can_batch(connection):
@@ -220,7 +220,7 @@ def enlisting(
             return False
         return True
 
-    async def enlist(outputs: Sequence[Output], cause: Delivery[Any] | None) -> Confirmation:
+    async def enlist(outputs: Sequence[Output], cause: Delivery | None) -> Confirmation:
         if cause is None or cause.settled:
             return await send(outputs, cause)
         # A transaction that can't be finished would be tried for ever: what it would find is found now.
@@ -238,7 +238,7 @@ def routed(send: Send, by: Sender, *, waits: bool) -> Send:
     With *waits*, ours go when the others have arrived: they can't be part of our transactions.
     """
 
-    async def route(outputs: Sequence[Output], cause: Delivery[Any] | None) -> Confirmation:
+    async def route(outputs: Sequence[Output], cause: Delivery | None) -> Confirmation:
         ours = [each for each in outputs if each.by is by]
         if len(ours) == len(outputs):
             return await send(outputs, cause)
@@ -257,7 +257,7 @@ def _handing_over(connection: Connection[Any, Any]) -> HandOver:
     if can_send(connection):
         return connection.send
 
-    async def publish(message: Message[Any], target: Any) -> Confirmation:
+    async def publish(message: Message, target: Any) -> Confirmation:
         await connection.publish(message, target)
         return ARRIVED
 

@@ -10,16 +10,16 @@ from callboard_brokers import BatchDelivery, BatchMessage, Delivery, Message
 __all__ = ["is_batch", "parts_of", "size_of"]
 
 
-def size_of(delivery: Delivery[Any]) -> int:
+def size_of(delivery: Delivery) -> int:
     """Return the bytes by which a delivery, or a batch, counts against a bound."""
     return sum(len(part.message.body) for part in parts_of(delivery))
 
 
-def is_batch(message: Message[Any]) -> TypeGuard[BatchMessage[Any]]:
+def is_batch(message: Message) -> TypeGuard[BatchMessage[Any]]:
     """Whether *message* stands for several; `isinstance` would forget of which kind."""
     return isinstance(message, BatchMessage)
 
 
-def parts_of(delivery: Delivery[Any]) -> Sequence[Delivery[Any]]:
+def parts_of(delivery: Delivery) -> Sequence[Delivery]:
     """Return the deliveries that *delivery* is made of."""
     return delivery.parts if isinstance(delivery, BatchDelivery) else [delivery]

@@ -31,7 +31,7 @@ from callboard_validation import (
 
 __all__ = ["Choice", "Scope", "body_of", "inject", "plan_of", "select", "wrapped"]
 
-Read: TypeAlias = Callable[[Message[Any]], Any]
+Read: TypeAlias = Callable[[Message], Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +104,7 @@ def body_of(planned: Plan[Any], scope: Scope) -> Read | None:
             f" body: {error}; what is no part of the body needs Depends() or Context()"
         ) from error
 
-    def read_body(message: Message[Any]) -> Any:
+    def read_body(message: Message) -> Any:
         # As `content_type_of`, without a call: this is the path of every message.
         return decode(message.body, JSON if message.tombstone else message.content_type)
 
@@ -140,7 +140,7 @@ def select(choices: Sequence[Choice]) -> tuple[Handle, Conclude]:
     if len(choices) == 1 and chosen.filter is None:
         return chosen.handle, chosen.conclude
 
-    async def dispatch(message: Message[Any]) -> object:
+    async def dispatch(message: Message) -> object:
         nonlocal chosen
         for choice in choices:
             if choice.filter is None or await _answer(choice.filter(message)):

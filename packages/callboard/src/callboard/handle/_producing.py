@@ -46,7 +46,7 @@ def _one_by_one(wrap: Wrap, by: Sender, target: Any) -> Produce:
     result without elements.
     """
 
-    def produce(results: Any, cause: Message[Any]) -> Sequence[Output]:
+    def produce(results: Any, cause: Message) -> Sequence[Output]:
         if results is None:
             return ()
         if isinstance(results, str | bytes | dict) or not isinstance(results, Iterable):
@@ -54,7 +54,7 @@ def _one_by_one(wrap: Wrap, by: Sender, target: Any) -> Produce:
                 f"a publisher with batch=True publishes the elements of a list, not {results!r}"
             )
         elements: list[object] = [*results]
-        causes: Sequence[Message[Any]] = cause.parts if is_batch(cause) else [cause]
+        causes: Sequence[Message] = cause.parts if is_batch(cause) else [cause]
         if len(causes) != len(elements):
             causes = [cause] * len(elements)
         return [

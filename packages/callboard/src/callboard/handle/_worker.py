@@ -8,7 +8,7 @@ finishes it; the steps are composed when the subscription starts (`_pipeline.py`
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from callboard.declare._options import Handle
 from callboard.handle._outcome import Outcome
@@ -22,7 +22,7 @@ _ACK: Final = Settlement.ACK
 class Keeper(Binding, Protocol):
     """Keeps what is nacked in its lane, so that no later message of that passes it."""
 
-    kept: list[Delivery[Any]]
+    kept: list[Delivery]
 
     def park(self) -> None:
         """Let what was kept wait for its time, now that nobody is busy with it."""
@@ -37,9 +37,9 @@ class Worker:
     def __init__(
         self,
         handle: Handle,
-        conclude: Callable[[Message[Any], object], Outcome],
-        decide: Callable[[Message[Any], Exception], Outcome],
-        finish: Callable[[Delivery[Any], Outcome], Awaitable[None]],
+        conclude: Callable[[Message, object], Outcome],
+        decide: Callable[[Message, Exception], Outcome],
+        finish: Callable[[Delivery, Outcome], Awaitable[None]],
         keeper: Keeper,
     ) -> None:
         self._handle = handle
@@ -48,7 +48,7 @@ class Worker:
         self._finish = finish
         self._keeper = keeper
 
-    async def receive(self, delivery: Delivery[Any]) -> None:
+    async def receive(self, delivery: Delivery) -> None:
         """Handle, then finish: outputs before the settlement, so nothing is acknowledged too early.
 
         A cancellation passes: the delivery stays unsettled, hence is delivered again. So does what
@@ -68,7 +68,7 @@ class Worker:
             if self._keeper.kept:  # a nack: later messages of its lane wait
                 self._keeper.park()
 
-    async def fail(self, delivery: Delivery[Any], error: Exception) -> None:
+    async def fail(self, delivery: Delivery, error: Exception) -> None:
         """Finish a delivery that has failed with *error*, which the actor has survived."""
         await self._finish(delivery, self._decide(delivery.message, error))
         if self._keeper.kept:

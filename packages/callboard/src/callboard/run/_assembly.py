@@ -134,7 +134,7 @@ class Assembly:
         planned = plan_of(constructor, replace(self._scope, resolver=resolver, dependencies=()))
         return partial(planned.bind_scope(limiter=self._scope.limiter), None)
 
-    async def quarantine(self, delivery: Delivery[Any], reason: str) -> None:
+    async def quarantine(self, delivery: Delivery, reason: str) -> None:
         """Bring to the dead letters what has crashed its actor twice."""
         error = Quarantined(f"it has taken its actor down twice: {last_words(reason)}")
         error.add_note(reason)
@@ -146,13 +146,13 @@ class Assembly:
         # Last: whatever is wrong with the message, it is out of the way before it is described.
         self._around.reporter.quarantined(self._name, delivery.message, error)
 
-    def decode(self, message: Message[Any], /) -> object:
+    def decode(self, message: Message, /) -> object:
         """Return the plain value of a body; of a batch, a list of them."""
         if is_batch(message):
             return [self.decode(part) for part in message.parts]
         return self._scope.codec.decode(message.body, content_type_of(message))
 
-    async def reject(self, message: Message[Any], /) -> None:
+    async def reject(self, message: Message, /) -> None:
         """Bring to the dead letters what a handler rejects by hand."""
         delivery = message.delivery
         if isinstance(delivery, Delivery):
@@ -162,7 +162,7 @@ class Assembly:
     def _finishing(self) -> Finish:
         return finishing(self._send, self._to_dead_letters, self._settles, self._around.reporter)
 
-    async def _leave(self, outputs: Sequence[Output], cause: Delivery[Any] | None) -> Confirmation:
+    async def _leave(self, outputs: Sequence[Output], cause: Delivery | None) -> Confirmation:
         return await self._send(outputs, cause)
 
     @property
@@ -226,5 +226,5 @@ class Assembly:
         return producing(publisher.options, target, returns, codec, identify, home.sender)
 
 
-def _unreported(message: Message[Any], error: Exception, settlement: Settlement | None) -> None:
+def _unreported(message: Message, error: Exception, settlement: Settlement | None) -> None:
     """Say nothing: it has been said already."""

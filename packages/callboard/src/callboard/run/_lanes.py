@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from itertools import cycle
-from typing import Any, TypeAlias
+from typing import TypeAlias
 from zlib import crc32
 
 from callboard._errors import DeclarationError
@@ -16,11 +16,11 @@ from callboard_brokers import Binding, Delivery, Message, Settles
 
 __all__ = ["Count", "Lane", "LaneKeeper", "lane_of", "release_parked", "shard_of", "usual_delay"]
 
-Lane: TypeAlias = Callable[[Delivery[Any]], Hashable | None]
-Partition: TypeAlias = Callable[[Message[Any]], Hashable]
-Report: TypeAlias = Callable[[Delivery[Any], Exception], None]
+Lane: TypeAlias = Callable[[Delivery], Hashable | None]
+Partition: TypeAlias = Callable[[Message], Hashable]
+Report: TypeAlias = Callable[[Delivery, Exception], None]
 """Told of a message for which the user's function has failed."""
-Count: TypeAlias = Callable[[Delivery[Any], float | None], float | None]
+Count: TypeAlias = Callable[[Delivery, float | None], float | None]
 """Counts a failure; returns how long to wait before the next try, None: give it to the broker."""
 
 
@@ -48,11 +48,11 @@ def lane_of(options: SubscriberOptions, partition: Partition | None, report: Rep
     )
 
 
-def shard_of(lane: Lane | None, shards: int) -> Callable[[Delivery[Any]], int]:
+def shard_of(lane: Lane | None, shards: int) -> Callable[[Delivery], int]:
     """Return the choice of one of *shards*, always the same for a lane; without one, by turns."""
     turns = cycle(range(shards))
 
-    def shard(delivery: Delivery[Any]) -> int:
+    def shard(delivery: Delivery) -> int:
         key = lane(delivery) if lane is not None else None
         if key is None:
             return next(turns)
@@ -73,20 +73,20 @@ class LaneKeeper:
 
     binding: Binding
     lane: Lane | None
-    mailbox: Mailbox[Delivery[Any]]
-    reader: Reader[Delivery[Any]]
+    mailbox: Mailbox[Delivery]
+    reader: Reader[Delivery]
     count: Count
-    report: Callable[[Delivery[Any]], None]
-    kept: list[Delivery[Any]] = field(default_factory=list[Delivery[Any]])
+    report: Callable[[Delivery], None]
+    kept: list[Delivery] = field(default_factory=list[Delivery])
     """What was nacked of the delivery that is in hand."""
     delay: float = 0.0
-    recalled: Delivery[Any] | None = None
+    recalled: Delivery | None = None
 
-    def decode(self, message: Message[Any], /) -> object:
+    def decode(self, message: Message, /) -> object:
         """Return the plain value of a body."""
         return self.binding.decode(message)
 
-    async def reject(self, message: Message[Any], /) -> None:
+    async def reject(self, message: Message, /) -> None:
         """Bring to the dead letters what a handler rejects by hand."""
         await self.binding.reject(message)
 
@@ -129,22 +129,22 @@ class LaneKeeper:
         self.recalled = self.reader.current
 
 
-def release_parked(mailbox: Mailbox[Delivery[Any]]) -> None:
+def release_parked(mailbox: Mailbox[Delivery]) -> None:
     """Give back what waits for its time, and what waits behind that."""
     for delivery in mailbox.take_parked():
         delivery.release()
 
 
-def usual_delay(delivery: Delivery[Any], delay: float | None) -> float:
+def usual_delay(delivery: Delivery, delay: float | None) -> float:
     """Count for a broker that does not; double from 0.1 s up to 30 s."""
     delivery.deliveries = tries = (delivery.deliveries or 1) + 1
     return min(30.0, 0.1 * 2.0 ** min(tries - 2, 16)) if delay is None else delay
 
 
-def _asking(order: Callable[[Message[Any]], Hashable], report: Report) -> Lane:
+def _asking(order: Callable[[Message], Hashable], report: Report) -> Lane:
     """Ask *order*. If it fails, that one message is in no lane: one must not stop the intake."""
 
-    def lane(delivery: Delivery[Any]) -> Hashable | None:
+    def lane(delivery: Delivery) -> Hashable | None:
         try:
             key = order(delivery.message)
             hash(key)
@@ -156,5 +156,5 @@ def _asking(order: Callable[[Message[Any]], Hashable], report: Report) -> Lane:
     return lane
 
 
-def _key(delivery: Delivery[Any]) -> Hashable | None:
+def _key(delivery: Delivery) -> Hashable | None:
     return delivery.message.key

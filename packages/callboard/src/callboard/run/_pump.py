@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
 import anyio
 
@@ -27,7 +27,7 @@ class Meter:
 
 
 async def pump(
-    subscription: Subscription, mailbox: Mailbox[Delivery[Any]], child: Child, meter: Meter
+    subscription: Subscription, mailbox: Mailbox[Delivery], child: Child, meter: Meter
 ) -> None:
     """Fill *mailbox* from *subscription* until asked to stop.
 
@@ -36,7 +36,7 @@ async def pump(
     """
     child.ready()
     blamed = _blamed_by(subscription)
-    taken: Sequence[Delivery[Any]] = ()
+    taken: Sequence[Delivery] = ()
     with anyio.CancelScope() as intake:
         child.on_stop(intake.cancel)
         try:
@@ -57,7 +57,7 @@ async def pump(
 
 async def pump_batches(
     subscription: Subscription,
-    mailbox: Mailbox[Delivery[Any]],
+    mailbox: Mailbox[Delivery],
     child: Child,
     meter: Meter,
     batcher: Batcher,
@@ -85,7 +85,7 @@ async def pump_batches(
 
 
 async def _collect(
-    subscription: Subscription, mailbox: Mailbox[Delivery[Any]], batcher: Batcher, meter: Meter
+    subscription: Subscription, mailbox: Mailbox[Delivery], batcher: Batcher, meter: Meter
 ) -> None:
     """Take until a batch is full, or the mailbox would be, or the first has waited long enough."""
     with anyio.CancelScope() as waiting:
@@ -101,12 +101,12 @@ async def _collect(
 
 def _blamed_by(
     subscription: Subscription,
-) -> Callable[[Sequence[Delivery[Any]]], Sequence[Delivery[Any]]]:
+) -> Callable[[Sequence[Delivery]], Sequence[Delivery]]:
     """Return what picks those that *subscription* does not want handled again; nearly always none."""
     return subscription.blamed if isinstance(subscription, Blaming) else _nobody
 
 
-def _nobody(_deliveries: Sequence[Delivery[Any]]) -> Sequence[Delivery[Any]]:
+def _nobody(_deliveries: Sequence[Delivery]) -> Sequence[Delivery]:
     return ()
 
 
@@ -115,6 +115,6 @@ def _release(batcher: Batcher) -> None:
         batch.release()
 
 
-def size(delivery: Delivery[Any]) -> int:
+def size(delivery: Delivery) -> int:
     """Return the bytes by which a delivery counts against the bound of its mailbox."""
     return len(delivery.message.body)

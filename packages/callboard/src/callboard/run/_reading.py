@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import anyio
 
@@ -70,7 +69,7 @@ class Reading:
                 await self._fill(subscription)
             self._give_back()
 
-    async def take(self) -> Message[Any]:
+    async def take(self) -> Message:
         """Wait for the next message.
 
         Raises:
@@ -86,16 +85,16 @@ class Reading:
         delivery.message.binding = self
         return delivery.message
 
-    def decode(self, message: Message[Any], /) -> object:
+    def decode(self, message: Message, /) -> object:
         """Return the plain value of a body."""
         return self._codec.decode(message.body, content_type_of(message))
 
-    async def reject(self, message: Message[Any], /) -> None:
+    async def reject(self, message: Message, /) -> None:
         """Bring to the dead letters *message*."""
         if isinstance(message.delivery, Delivery):
             await self._to_dead_letters(message.delivery, None)  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType] - isinstance can't say of what
 
-    async def _send(self, outputs: Sequence[Output], cause: Delivery[Any] | None) -> Confirmation:
+    async def _send(self, outputs: Sequence[Output], cause: Delivery | None) -> Confirmation:
         return await self._started.send(outputs, cause)
 
     def _give_back(self) -> None:
@@ -105,7 +104,7 @@ class Reading:
 
     def _open_mailbox(self) -> None:
         options, name = self._placed.declaration.options, self._placed.name
-        self._mailbox: Mailbox[Delivery[Any]] = Mailbox(options.mailbox, size=size, name=name)
+        self._mailbox: Mailbox[Delivery] = Mailbox(options.mailbox, size=size, name=name)
         self._reader = self._mailbox.reader()
 
     async def _fill(self, subscription: Subscription) -> None:

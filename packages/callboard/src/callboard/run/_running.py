@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 from math import inf
 from threading import get_ident
-from typing import Any, Final
+from typing import Final
 
 from callboard.declare._options import DEFAULT_SUPERVISION, resolve
 from callboard.declare._subscriber import PlacedSubscriber
@@ -52,7 +52,7 @@ class Running:
         self._assembly = Assembly(placed, inherited, started)
         self.subscription: Subscription
         self._meter = Meter()
-        self._seen: list[tuple[Delivery[Any] | None, int]] = [(None, 0)] * self._options.max_workers
+        self._seen: list[tuple[Delivery | None, int]] = [(None, 0)] * self._options.max_workers
         report = partial(around.reporter.unordered, placed.name)
         self._lane = lane_of(options, around.kind.partition, report)
         self._workers = [""] * self._options.max_workers
@@ -171,12 +171,12 @@ class Running:
             keeper.forget()
             self._drop_settled(self._readers[number].returned)
 
-    def _drop_settled(self, delivery: Delivery[Any] | None) -> None:
+    def _drop_settled(self, delivery: Delivery | None) -> None:
         """Take out what was put back by a crash, if there is nothing left to do about it."""
         if delivery is not None and all(part.settled for part in parts_of(delivery)):
             self._mailbox.purge(lambda each: each is delivery)
 
-    def _keeper(self, reader: Reader[Delivery[Any]]) -> LaneKeeper:
+    def _keeper(self, reader: Reader[Delivery]) -> LaneKeeper:
         source, parked = self.subscription, self._started.around.reporter.parked
         count = source.count_failure if isinstance(source, Counting) else usual_delay
         return LaneKeeper(self._assembly, self._lane, self._mailbox, reader, count, parked)
@@ -197,7 +197,7 @@ class Running:
         for delivery in (*self._mailbox.drain(), *self._batcher.drain()):
             delivery.release()
 
-    def _standing(self, thread: int) -> Sequence[Delivery[Any]]:
+    def _standing(self, thread: int) -> Sequence[Delivery]:
         """Return the message whose handler keeps *thread* from turning; for another thread."""
         culprit = culprit_in(thread)
         for reader, worker in zip(self._readers, self._workers, strict=True):
@@ -238,7 +238,7 @@ class Running:
         capacity = (
             max(1, options.mailbox // options.batch_size) if options.batch else options.mailbox
         )
-        self._mailbox: Mailbox[Delivery[Any]] = Mailbox(
+        self._mailbox: Mailbox[Delivery] = Mailbox(
             capacity,
             max_bytes=MAX_BYTES,
             size=size_of if options.batch else size,
@@ -252,5 +252,5 @@ class Running:
         self._mailbox.put_many(waiting)
 
 
-def _alike(_delivery: Delivery[Any]) -> None:
+def _alike(_delivery: Delivery) -> None:
     """Put deliveries of all lanes together."""

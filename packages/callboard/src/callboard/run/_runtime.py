@@ -135,7 +135,7 @@ class Runtime:
         """Whether a subscriber is up, and nobody stops it."""
         return self.subscriptions.running(declaration)
 
-    def reader(self, declaration: object, /) -> Callable[[], Awaitable[Message[Any]]]:
+    def reader(self, declaration: object, /) -> Callable[[], Awaitable[Message]]:
         """Return what waits for the next message of a subscriber that is read by hand."""
         active = self.subscriptions.active(declaration)
         if not isinstance(active, Reading):

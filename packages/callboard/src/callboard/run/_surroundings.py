@@ -86,7 +86,7 @@ class Surroundings:
     """The source of ids for messages."""
     sender: Answering
     """By what results, answers and dead letters leave: the broker."""
-    letter: Callable[[str, Message[Any]], Output]
+    letter: Callable[[str, Message], Output]
     """Makes a dead letter to an address."""
     supervision: Supervision
     """What supervises workers of which neither a subscriber nor the broker says anything."""

@@ -32,7 +32,7 @@ def recording(publishers: Callable[[], Sequence[PlacedPublisher]], codec: Codec)
     """Return the layer in which publishers remember what a reader of their address would decode."""
 
     def layer(send: Send) -> Send:
-        async def remember(outputs: Sequence[Output], cause: Delivery[Any] | None) -> Confirmation:
+        async def remember(outputs: Sequence[Output], cause: Delivery | None) -> Confirmation:
             asks = outputs[0].timeout is not None
             if asks:  # `send` returns when that is answered
                 _record(outputs, publishers(), codec)
@@ -67,7 +67,7 @@ def awaiting(quiescence: Quiescence) -> Layer:
     """
 
     def layer(send: Send) -> Send:
-        async def settle(outputs: Sequence[Output], cause: Delivery[Any] | None) -> Confirmation:
+        async def settle(outputs: Sequence[Output], cause: Delivery | None) -> Confirmation:
             since = quiescence.failed
             if outputs[0].timeout is None:
                 with quiescence.running():
@@ -122,7 +122,7 @@ class _Watched:
         self._inner = inner
         self._quiescence = quiescence
 
-    async def receive(self, limit: int, max_bytes: float = inf, /) -> Sequence[Delivery[Any]]:
+    async def receive(self, limit: int, max_bytes: float = inf, /) -> Sequence[Delivery]:
         return [
             Delivery(
                 each.message, _Telling(each, self._quiescence), each.epoch, each.deliveries, each
@@ -130,7 +130,7 @@ class _Watched:
             for each in await self._inner.receive(limit, max_bytes)
         ]
 
-    def count_failure(self, delivery: Delivery[Any], delay: float | None, /) -> float | None:
+    def count_failure(self, delivery: Delivery, delay: float | None, /) -> float | None:
         inner = delivery.token
         if not isinstance(self._inner, Counting) or not isinstance(inner, Delivery):
             return None
@@ -142,13 +142,13 @@ class _Watched:
 class _Telling:
     """The ledger of one delivery: passes on how it is settled, and tells that it is."""
 
-    def __init__(self, inner: Delivery[Any], quiescence: Quiescence) -> None:
+    def __init__(self, inner: Delivery, quiescence: Quiescence) -> None:
         self._inner = inner
         self._quiescence = quiescence
 
-    def settle(self, _: Delivery[Any], settlement: Settlement, delay: float | None, /) -> None:
+    def settle(self, _: Delivery, settlement: Settlement, delay: float | None, /) -> None:
         self._inner.settle(settlement, delay)
         self._quiescence.changed()
 
-    def settled_twice(self, _: Delivery[Any], /) -> None:
+    def settled_twice(self, _: Delivery, /) -> None:
         self._inner.ack()  # it is settled, so this only counts

@@ -30,7 +30,7 @@ class Quiescence:
     def __init__(self, outstanding: Callable[[], int]) -> None:
         self._outstanding = outstanding
         self._failures: list[Exception] = []
-        self._left: list[Delivery[Any]] = []
+        self._left: list[Delivery] = []
         self._running = 0
         self._changed = anyio.Event()
 
@@ -58,7 +58,7 @@ class Quiescence:
         """Hear an event of a broker."""
         delivery: Any = event.attributes.get("delivery")
         if delivery is not None:
-            parts: list[Delivery[Any]] = getattr(delivery, "parts", [delivery])
+            parts: list[Delivery] = getattr(delivery, "parts", [delivery])
             self._left = [each for each in self._left if each not in parts] + [*parts]
         error = event.attributes.get("error")
         if isinstance(error, Exception) and not isinstance(error, ControlFlow):
@@ -78,14 +78,14 @@ class Quiescence:
     def attending(self, handle: Handle) -> Handle:
         """Put around a handler that it runs: its message may be settled before it has ended."""
 
-        async def attend(message: Message[Any]) -> object:
+        async def attend(message: Message) -> object:
             self._take_up(message)
             with self.running():
                 return await handle(message)
 
         return attend
 
-    def _take_up(self, message: Message[Any]) -> None:
+    def _take_up(self, message: Message) -> None:
         """Wait again for what had been left, as a nacked message is until its next try."""
         if self._left:
             again = {id(each) for each in getattr(message, "parts", [message])}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from math import inf
-from typing import Any, Final
+from typing import Final
 
 from callboard._errors import ControlFlow, words
 from callboard.watch._bus import Bus
@@ -84,7 +84,7 @@ class Reporter:
     def failed(
         self,
         subscriber: str,
-        message: Message[Any],
+        message: Message,
         error: Exception,
         settlement: Settlement | None,
     ) -> None:
@@ -108,7 +108,7 @@ class Reporter:
             )
         )
 
-    def quarantined(self, subscriber: str, message: Message[Any], error: Exception) -> None:
+    def quarantined(self, subscriber: str, message: Message, error: Exception) -> None:
         """Say that a message has crashed its actor twice."""
         self._say(
             logging.ERROR,
@@ -120,11 +120,11 @@ class Reporter:
             Event("message.quarantined", subscriber, {"error": error, "address": message.address})
         )
 
-    def left(self, delivery: Delivery[Any]) -> None:
+    def left(self, delivery: Delivery) -> None:
         """Tell that a handled message is left unsettled: whoever holds it settles it later."""
         self._bus(Event("message.left", delivery.message.address, {"delivery": delivery}))
 
-    def parked(self, delivery: Delivery[Any]) -> None:
+    def parked(self, delivery: Delivery) -> None:
         """Tell that a nacked delivery waits in its lane, hence stays unsettled for now."""
         self._bus(Event("message.parked", delivery.message.address, {"delivery": delivery}))
 
@@ -137,7 +137,7 @@ class Reporter:
             subscriber,
         )
 
-    def unordered(self, subscriber: str, delivery: Delivery[Any], error: Exception) -> None:
+    def unordered(self, subscriber: str, delivery: Delivery, error: Exception) -> None:
         """Say that nobody knows which messages this one has to wait for."""
         self._say(
             logging.ERROR,
@@ -149,7 +149,7 @@ class Reporter:
         )
 
     def unpublished(
-        self, delivery: Delivery[Any], error: Exception, settlement: Settlement | None
+        self, delivery: Delivery, error: Exception, settlement: Settlement | None
     ) -> None:
         """Say that the outputs of a handled message are not out, so that it is not done."""
         self._say(
@@ -169,7 +169,7 @@ class Reporter:
         """Say that whoever has asked gets no answer, since he has named a place that is none."""
         self._say(logging.WARNING, "no answer goes to %s: %s", repr(address), reason)
 
-    def dead_letter_late(self, delivery: Delivery[Any], error: Exception) -> None:
+    def dead_letter_late(self, delivery: Delivery, error: Exception) -> None:
         """Say that a dead letter is not out yet."""
         self._say(
             logging.ERROR,
@@ -179,7 +179,7 @@ class Reporter:
             words(error),
         )
 
-    def dead_letter_impossible(self, delivery: Delivery[Any], error: Exception) -> None:
+    def dead_letter_impossible(self, delivery: Delivery, error: Exception) -> None:
         """Say that there will be no dead letter."""
         self._say(
             logging.CRITICAL,
@@ -218,7 +218,7 @@ class Reporter:
         return climbs or event.attributes.get("reason") == "gave_up"
 
 
-def coordinates(message: Message[Any]) -> str:
+def coordinates(message: Message) -> str:
     """Name *message*, or a batch of them, for a log line."""
     id_, address = text_of(message.message_id or "(no id)"), text_of(repr(message.address))
     if isinstance(message, BatchMessage):

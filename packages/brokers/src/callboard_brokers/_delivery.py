@@ -10,8 +10,6 @@ from typing_extensions import TypeVar
 from callboard_brokers._message import BatchMessage, Keeping, Message
 from callboard_brokers._settlement import Settlement
 
-__all__ = ["BatchDelivery", "Delivery", "Ledger"]
-
 R_co = TypeVar("R_co", covariant=True, default=Any)
 
 _NACK: Final = Settlement.NACK

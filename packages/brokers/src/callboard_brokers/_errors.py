@@ -22,20 +22,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-__all__ = [
-    "BatchFailed",
-    "BrokerError",
-    "ConnectionClosed",
-    "ConnectionLost",
-    "DestinationError",
-    "MessageTooLarge",
-    "NotReceived",
-    "PublishFailed",
-    "RequestTimeout",
-    "Unpublishable",
-    "Unroutable",
-]
-
 
 class BrokerError(Exception):
     """The root of this package's errors."""

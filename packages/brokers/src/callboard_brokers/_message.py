@@ -17,19 +17,6 @@ from typing_extensions import TypeVar
 from callboard_brokers._errors import NotReceived
 from callboard_brokers._settlement import Settlement, Settles
 
-__all__ = [
-    "UNREADABLE",
-    "BatchMessage",
-    "Binding",
-    "HeaderValue",
-    "Headers",
-    "Keeping",
-    "Message",
-    "Metadata",
-    "asking",
-    "forwarding",
-]
-
 R_co = TypeVar("R_co", covariant=True, default=Any)
 """The record of the client; Any where nothing is said of it, so that a function of one broker's
 messages goes where any may come."""

@@ -16,28 +16,6 @@ from callboard_brokers._delivery import Delivery
 from callboard_brokers._errors import BrokerError
 from callboard_brokers._message import Message
 
-__all__ = [
-    "Adapter",
-    "BatchPublishing",
-    "Blaming",
-    "Capacity",
-    "Confirmation",
-    "Connection",
-    "Counting",
-    "Features",
-    "Flushing",
-    "Lagging",
-    "Reaching",
-    "Requesting",
-    "Revocable",
-    "Sending",
-    "Subscription",
-    "Transactional",
-    "can_batch",
-    "can_request",
-    "can_send",
-]
-
 S_contra = TypeVar("S_contra", contravariant=True)
 T_contra = TypeVar("T_contra", contravariant=True)
 T = TypeVar("T")

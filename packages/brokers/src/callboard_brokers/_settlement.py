@@ -5,8 +5,6 @@ from __future__ import annotations
 from enum import Enum
 from typing import Protocol
 
-__all__ = ["Settlement", "Settles"]
-
 
 class Settlement(Enum):
     """What a broker is told about a message, once."""

@@ -13,8 +13,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Sequence
 
-__all__ = ["Tracked", "Tracker"]
-
 
 class Tracked:
     """An offset, the epoch of the tracker to which it was added, and whether it is `done`."""

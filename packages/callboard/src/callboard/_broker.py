@@ -36,8 +36,6 @@ from .watch._observer import Observer
 from .watch._reporter import Reporter
 from .watch._view import View, unready
 
-__all__ = ["Broker"]
-
 T = TypeVar("T")
 
 

@@ -11,8 +11,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from functools import partial
 
-__all__ = ["ContextRepo", "Local", "follow"]
-
 Local = Mapping[str, object]
 _EMPTY: Local = {}
 

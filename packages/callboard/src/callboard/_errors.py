@@ -22,25 +22,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-__all__ = [
-    "AckMessage",
-    "BatchError",
-    "BatchUnclear",
-    "CallboardError",
-    "ControlFlow",
-    "DeclarationError",
-    "NackMessage",
-    "NotRunning",
-    "Quarantined",
-    "RejectMessage",
-    "RequestFailed",
-    "SetupError",
-    "SkipMessage",
-    "StopApplication",
-    "StopTimedOut",
-    "words",
-]
-
 
 class CallboardError(Exception):
     """The root of the facade's own errors."""

@@ -10,8 +10,6 @@ from ._markers import EMPTY, ContextValue
 from ._run import Frame, Read
 from ._signature import POSITIONAL, BodyParameter, Callee
 
-__all__ = ["Argument", "has_own_default", "invocation"]
-
 Argument: TypeAlias = tuple[BodyParameter, Read | None]
 """A parameter, and how to read its value out of a frame; None: nobody gives one.
 

@@ -9,8 +9,6 @@ InjectionError
 
 from __future__ import annotations
 
-__all__ = ["InjectionError", "MissingValue", "PlanError", "SwallowedError", "UnknownName"]
-
 
 class InjectionError(Exception):
     """Root of the errors of this package."""

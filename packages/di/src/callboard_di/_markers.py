@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from ._signature import Callee
 
-__all__ = ["EMPTY", "Context", "Depends", "Header", "NoCast", "Path"]
-
 EMPTY: Final[Any] = inspect.Parameter.empty
 """No value was given; `None` is a value."""
 

@@ -11,8 +11,6 @@ from contextlib import contextmanager
 
 from ._signature import Callee, Identity, read
 
-__all__ = ["Overrides"]
-
 
 class Overrides:
     """Which callable stands in for which, wherever it is a dependency.

@@ -18,8 +18,6 @@ from ._resolver import Caster, Resolver
 from ._run import Begin, Step, running, scoped
 from ._signature import POSITIONAL, BodyParameter, Callee, read
 
-__all__ = ["Body", "Plan", "plan"]
-
 S = TypeVar("S")
 Run = TypeVar("Run")
 

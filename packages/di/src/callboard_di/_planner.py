@@ -18,8 +18,6 @@ from ._resolver import Caster, Getter, Resolver
 from ._run import Frame, Read, Step, ready
 from ._signature import BodyParameter, Callee, Identity, read, refuse_circle
 
-__all__ = ["Planner", "Sources"]
-
 S = TypeVar("S")
 Convert: TypeAlias = Callable[[object], object]
 

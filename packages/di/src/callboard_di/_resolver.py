@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol, TypeAlias, TypeVar
 
-__all__ = ["Caster", "Getter", "Resolver"]
-
 S = TypeVar("S")
 S_contra = TypeVar("S_contra", contravariant=True)
 

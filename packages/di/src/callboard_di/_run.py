@@ -29,8 +29,6 @@ from anyio import CancelScope, CapacityLimiter, to_thread
 from ._errors import InjectionError, SwallowedError
 from ._signature import Style
 
-__all__ = ["Begin", "Frame", "Read", "Step", "ready", "running", "scoped"]
-
 S = TypeVar("S")
 
 Call: TypeAlias = Callable[..., Any]

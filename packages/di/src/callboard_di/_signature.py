@@ -19,17 +19,6 @@ from typing import Annotated, Any, Literal, TypeAlias, get_args, get_origin, get
 from ._errors import PlanError
 from ._markers import EMPTY, ContextValue, Dependency, NoCast
 
-__all__ = [
-    "POSITIONAL",
-    "BodyParameter",
-    "Callee",
-    "Identity",
-    "Style",
-    "read",
-    "refuse_circle",
-    "unaliased",
-]
-
 Call: TypeAlias = Callable[..., Any]
 Marker: TypeAlias = Dependency | ContextValue
 Names: TypeAlias = tuple[dict[str, Any], dict[str, Any]]

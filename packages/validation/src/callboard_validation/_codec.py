@@ -15,8 +15,6 @@ from pydantic_core import from_json
 from ._errors import DecodeError, DefinitionError, EncodeError, clipped
 from ._msgspec import decode_messagepack, encode_json, encode_messagepack
 
-__all__ = ["BINARY", "HOW_TO_ADD", "JSON", "MESSAGEPACK", "TEXT", "Codec", "Encoded"]
-
 Encoded: TypeAlias = tuple[bytes, str | None]
 """A body and its content type; None for bytes that nothing is known of."""
 

@@ -17,8 +17,6 @@ from ._errors import DecodeError, DefinitionError
 from ._msgspec import holds_struct, msgspec_target, spelled
 from ._pydantic import ANYTHING, Target, is_untyped, pydantic_target
 
-__all__ = ["Caster", "Decoder", "caster", "casting", "decoder", "target_of", "validating"]
-
 T = TypeVar("T")
 
 Decoder: TypeAlias = Callable[[bytes, str | None], T]

@@ -14,8 +14,6 @@ from ._errors import EncodeError, ValidationError
 from ._msgspec import encode_json, encode_messagepack
 from ._pydantic import Target, is_untyped
 
-__all__ = ["Encoder", "encoder"]
-
 Encoder: TypeAlias = Callable[[object], Encoded]
 """Takes a value, returns a body and its content type."""
 

@@ -15,17 +15,6 @@ from collections.abc import Iterable, Sequence
 from reprlib import Repr
 from typing import NamedTuple
 
-__all__ = [
-    "DecodeError",
-    "DefinitionError",
-    "EncodeError",
-    "Failure",
-    "ValidationError",
-    "ValidationFailed",
-    "clipped",
-    "dotted",
-]
-
 SHOWN = 10  # failures that a message spells out; `failures` has them all
 BODY_LIMIT = 200
 VALUE_LIMIT = 100

@@ -21,8 +21,6 @@ from typing import Any, Final, TypeGuard
 
 from pydantic_core import CoreConfig
 
-__all__ = ["CONFIG", "always", "is_mapping", "lossless", "spell"]
-
 CONFIG: Final[CoreConfig] = {"ser_json_inf_nan": "strings"}
 
 _DATA: Final = "data:application/octet-stream;base64,"

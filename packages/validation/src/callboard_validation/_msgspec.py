@@ -26,17 +26,6 @@ from ._errors import (
 from ._lossless import is_mapping, spell
 from ._pydantic import Target, describe, pydantic_target, target_of_class
 
-__all__ = [
-    "convert_struct",
-    "decode_messagepack",
-    "encode_json",
-    "encode_messagepack",
-    "holds_struct",
-    "msgspec_target",
-    "spelled",
-    "struct_schema",
-]
-
 
 class _Absent:
     """Stands for a library that is not installed: says so when it is used."""

@@ -28,16 +28,6 @@ from ._errors import (
 )
 from ._lossless import CONFIG, always, lossless
 
-__all__ = [
-    "ANYTHING",
-    "Target",
-    "adapter_of",
-    "describe",
-    "is_untyped",
-    "pydantic_target",
-    "target_of_class",
-]
-
 T = TypeVar("T")
 _MODULES = re.compile(r"(?:[A-Za-z_<][\w<>]*\.)+")
 

@@ -12,8 +12,6 @@ from ._msgspec import holds_struct, struct_schema
 from ._pydantic import adapter_of, describe, is_untyped
 from ._spread import VARIADIC, Parameter, as_function
 
-__all__ = ["json_schema", "spread_json_schema"]
-
 Mode: TypeAlias = Literal["validation", "serialization"]
 
 

@@ -20,8 +20,6 @@ from ._decoder import validating
 from ._msgspec import convert_struct, holds_struct
 from ._pydantic import is_untyped, pydantic_target
 
-__all__ = ["VARIADIC", "Parameter", "SpreadDecoder", "as_function", "spread_decoder"]
-
 SpreadDecoder: TypeAlias = Callable[[bytes, str | None], tuple[Any, ...]]
 """Takes a body and its content type, returns a value for each parameter."""
 

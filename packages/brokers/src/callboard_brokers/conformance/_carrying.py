@@ -14,8 +14,6 @@ from callboard_brokers._message import Message
 from callboard_brokers._port import Sending, can_request, can_send
 from callboard_brokers.conformance._harness import Harness, Incoming, Stage
 
-__all__ = ["CHECKS"]
-
 
 async def an_empty_body_arrives(harness: Harness) -> None:
     assert (await _carried(harness, Message(b""))).body == b""

@@ -16,8 +16,6 @@ from callboard_brokers._delivery import Delivery
 from callboard_brokers._message import Message
 from callboard_brokers._port import Adapter, Capacity, Connection, Subscription
 
-__all__ = ["Harness", "Incoming", "Stage"]
-
 S = TypeVar("S", default=object)
 T = TypeVar("T", default=object)
 

@@ -12,8 +12,6 @@ from callboard_brokers._message import Message
 from callboard_brokers._port import Subscription
 from callboard_brokers.conformance._harness import Harness, Stage
 
-__all__ = ["CHECKS"]
-
 
 async def a_published_message_is_received(harness: Harness) -> None:
     async with harness.connect() as stage, stage.read() as incoming:

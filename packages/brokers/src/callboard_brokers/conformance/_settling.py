@@ -9,8 +9,6 @@ from anyio import current_time
 from callboard_brokers._settlement import Settlement
 from callboard_brokers.conformance._harness import Harness
 
-__all__ = ["CHECKS"]
-
 
 async def an_acknowledged_message_does_not_come_again(harness: Harness) -> None:
     harness.needs("persistent")

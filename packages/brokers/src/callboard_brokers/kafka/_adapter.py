@@ -15,8 +15,6 @@ from callboard_brokers.kit import Journal, needing, on_asyncio
 if TYPE_CHECKING:
     from callboard_brokers.kafka._connection import KafkaConnection
 
-__all__ = ["Kafka"]
-
 CLIENT: Final = "the client of Kafka"
 
 

@@ -14,8 +14,6 @@ from base64 import b64decode, b64encode
 from collections.abc import Collection, Sequence
 from typing import Final
 
-__all__ = ["LIMIT", "decode", "encode"]
-
 LIMIT: Final = 4096
 """Characters: what a server takes, unless its `offset.metadata.max.bytes` says otherwise."""
 

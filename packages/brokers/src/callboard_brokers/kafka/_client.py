@@ -36,24 +36,6 @@ from callboard_brokers.kafka._records import (
 from callboard_brokers.kafka._security import BaseSecurity, SASLOAuthBearer, SASLPlaintext
 from callboard_brokers.kit import Pair
 
-__all__ = [
-    "NOWHERE",
-    "Consumer",
-    "Producer",
-    "committed",
-    "connect",
-    "create_topics",
-    "errors",
-    "existing",
-    "heartbeat",
-    "join",
-    "make_consumer",
-    "make_producer",
-    "partitioning",
-    "refusal",
-    "silent",
-]
-
 _client: Any = aiokafka
 errors: Final = _client.errors
 # Its fetcher makes one of these of whatever it gets; there is no other place to say so.

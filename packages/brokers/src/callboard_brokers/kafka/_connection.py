@@ -16,14 +16,13 @@ from callboard_brokers.events import PublicationFailed
 from callboard_brokers.kafka._client import Consumer, Producer, make_consumer, make_producer
 from callboard_brokers.kafka._member import Member
 from callboard_brokers.kafka._mending import stop
-from callboard_brokers.kafka._outgoing import Sent, confirmed, outgoing, send, send_all
+from callboard_brokers.kafka._outgoing import Sent, confirmed, send, send_all
+from callboard_brokers.kafka._parcel import outgoing
 from callboard_brokers.kafka._records import KafkaOptions, KafkaSource, KafkaTarget, Topic
 from callboard_brokers.kafka._servers import Servers
 from callboard_brokers.kafka._subscription import KafkaSubscription
 from callboard_brokers.kafka._window import Window
 from callboard_brokers.kit import Journal, Replies, background, brief, quiet
-
-__all__ = ["KafkaConnection", "connected"]
 
 JOIN = 10.0
 """Seconds to wait for the first assignment; it may take longer, behind members that are busy."""

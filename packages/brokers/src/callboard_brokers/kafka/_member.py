@@ -37,8 +37,6 @@ from callboard_brokers.kafka._window import Window
 from callboard_brokers.kafka._writer import Fenced, Writer
 from callboard_brokers.kit import brief, heard, together
 
-__all__ = ["Member"]
-
 FAILURES: Final[tuple[type[Exception], ...]] = (TimeoutError, BrokerError, *CLIENT_ERRORS)
 
 COMMIT, RETRY = 10.0, 1.0

@@ -17,8 +17,6 @@ from anyio import CancelScope, current_time, sleep
 from callboard_brokers._errors import ConnectionClosed
 from callboard_brokers.kit import in_time
 
-__all__ = ["Place", "abandon", "pace", "place_of", "stop", "survive_refusals"]
-
 SHORTEST, LONGEST = 0.1, 0.5
 """Seconds to wait after metadata that did not come; doubled every time."""
 HASTE = 5

@@ -8,8 +8,6 @@ from typing import Protocol
 from callboard_brokers._message import UNDECODED, Message, Metadata
 from callboard_brokers.kit import Pair, from_pairs
 
-__all__ = ["KafkaMessage", "Record", "metadata_of"]
-
 
 class Record(Protocol):
     """What the client makes of a record that it has fetched; times are in milliseconds."""

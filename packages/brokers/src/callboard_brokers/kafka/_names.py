@@ -13,8 +13,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, SupportsIndex
 
-__all__ = ["Records"]
-
 _LENGTH, _HEAD = slice(8, 12), 12
 """Where a batch says how long it is, without what comes before that."""
 

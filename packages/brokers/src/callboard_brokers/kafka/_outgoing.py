@@ -8,12 +8,10 @@ from functools import partial
 
 from callboard_brokers._errors import BrokerError, ConnectionLost, PublishFailed
 from callboard_brokers.kafka._client import Pack, Producer, errors, partitioning
-from callboard_brokers.kafka._parcel import Outgoing, outgoing, too_large
+from callboard_brokers.kafka._parcel import Outgoing, too_large
 from callboard_brokers.kafka._servers import Servers
 from callboard_brokers.kafka._translate import CLIENT_ERRORS, translated
 from callboard_brokers.kit import brief, heard
-
-__all__ = ["Outgoing", "Sent", "confirmed", "ignore", "outgoing", "send", "send_all"]
 
 
 async def send(

@@ -14,8 +14,6 @@ from callboard_brokers._message import Message
 from callboard_brokers.kafka._records import KafkaTarget
 from callboard_brokers.kit import Pair, to_pairs
 
-__all__ = ["Outgoing", "outgoing", "too_large"]
-
 # Of a batch with one record, as the client counts: 61 bytes before it, and at most 21 around it.
 _AROUND: Final = 61 + 21
 _LAST_TIME: Final = 2**63 - 1

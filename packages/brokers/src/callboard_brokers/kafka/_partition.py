@@ -19,10 +19,8 @@ from callboard_brokers.kafka._message import KafkaMessage, Record, metadata_of
 from callboard_brokers.kafka._records import TopicPartition
 
 if TYPE_CHECKING:
-    from callboard_brokers.kafka._outgoing import Outgoing
+    from callboard_brokers.kafka._parcel import Outgoing
     from callboard_brokers.kafka._window import Window
-
-__all__ = ["Partition", "Progress", "Waiting"]
 
 Progress: TypeAlias = tuple[int, str]
 """A position, and what Kafka keeps beside it: what is done beyond it."""

@@ -25,8 +25,6 @@ from callboard_brokers.kafka._records import KafkaOptions
 from callboard_brokers.kafka._security import SASLOAuthBearer
 from callboard_brokers.kit import together
 
-__all__ = ["Pulse"]
-
 
 class Pulse:
     """Beats for all members of a connection; its thread begins with the first of them."""

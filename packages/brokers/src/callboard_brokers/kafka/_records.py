@@ -10,18 +10,6 @@ from typing import Final, Literal, NamedTuple, Protocol
 from callboard_brokers._errors import DestinationError
 from callboard_brokers.kafka._security import BaseSecurity
 
-__all__ = [
-    "KafkaOptions",
-    "KafkaSource",
-    "KafkaTarget",
-    "RebalanceListener",
-    "Topic",
-    "TopicPartition",
-    "check_topic",
-    "compile_pattern",
-    "path_of",
-]
-
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 # A quantifier such as {2,3} is not a name, so the braces of regular expressions keep their meaning.
 _PARAMETER = re.compile(r"\{([A-Za-z_]\w*)\}")

@@ -20,8 +20,6 @@ from callboard_brokers.kafka._records import (
 from callboard_brokers.kit import Pair
 from callboard_brokers.memory import MemoryRecord, MemoryTarget, Readership
 
-__all__ = ["KafkaRouting"]
-
 
 class KafkaRecord(MemoryRecord):
     """Looks like what Kafka's client makes of a record; its partition is the only one, 0."""

@@ -7,14 +7,6 @@ from dataclasses import dataclass, field
 from ssl import SSLContext, create_default_context
 from typing import ClassVar
 
-__all__ = [
-    "BaseSecurity",
-    "SASLOAuthBearer",
-    "SASLPlaintext",
-    "SASLScram256",
-    "SASLScram512",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class BaseSecurity:

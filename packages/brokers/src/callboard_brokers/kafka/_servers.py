@@ -22,8 +22,6 @@ from callboard_brokers.kafka._security import SASLOAuthBearer
 from callboard_brokers.kafka._translate import CLIENT_ERRORS, translated
 from callboard_brokers.kit import Journal, Reach, brief
 
-__all__ = ["Servers"]
-
 BEAT, PATIENCE = 3.0, 2.0
 """Seconds between two questions whether a server is there, and for the answer of each."""
 

@@ -14,8 +14,6 @@ from typing import TypeAlias
 from callboard_brokers._delivery import Delivery
 from callboard_brokers.kafka._message import KafkaMessage
 
-__all__ = ["Standstill"]
-
 Spot: TypeAlias = tuple[str, int, int]
 """A topic, a partition and an offset."""
 

@@ -25,13 +25,11 @@ from callboard_brokers.events import FetchFailed
 from callboard_brokers.kafka._client import NOWHERE, Consumer, errors
 from callboard_brokers.kafka._member import Member
 from callboard_brokers.kafka._message import Record
-from callboard_brokers.kafka._outgoing import outgoing
+from callboard_brokers.kafka._parcel import outgoing
 from callboard_brokers.kafka._records import KafkaSource, KafkaTarget, TopicPartition, check_topic
 from callboard_brokers.kafka._translate import CLIENT_ERRORS, is_passing, translated
 from callboard_brokers.kafka._window import Window
 from callboard_brokers.kit import brief
-
-__all__ = ["KafkaSubscription"]
 
 POLL_MS = 200
 """How long a fetch waits for records; also how soon a held partition is looked at again."""

@@ -13,8 +13,6 @@ from callboard_brokers._errors import (
 from callboard_brokers.kafka._client import errors
 from callboard_brokers.kit import Kind, Translation
 
-__all__ = ["CLIENT_ERRORS", "is_passing", "translated"]
-
 CLIENT_ERRORS: Final[tuple[type[Exception], ...]] = (
     errors.KafkaError,
     errors.ConsumerStoppedError,

@@ -17,12 +17,10 @@ from callboard_brokers._errors import BrokerError
 from callboard_brokers._port import Capacity
 from callboard_brokers.events import PartitionHeld, SettledLate, SettledTwice
 from callboard_brokers.kafka._message import KafkaMessage, Record
-from callboard_brokers.kafka._outgoing import Outgoing
+from callboard_brokers.kafka._parcel import Outgoing
 from callboard_brokers.kafka._partition import Partition, Progress, Waiting
 from callboard_brokers.kafka._records import KafkaSource, TopicPartition, path_of
 from callboard_brokers.kit import Journal, Signal
-
-__all__ = ["Window"]
 
 
 class Window:

@@ -22,12 +22,11 @@ from typing import Final
 from callboard_brokers._errors import BrokerError
 from callboard_brokers.kafka._client import Consumer, Producer, errors, make_producer
 from callboard_brokers.kafka._mending import abandon
-from callboard_brokers.kafka._outgoing import Outgoing, confirmed, ignore, send
+from callboard_brokers.kafka._outgoing import confirmed, ignore, send
+from callboard_brokers.kafka._parcel import Outgoing
 from callboard_brokers.kafka._records import TopicPartition
 from callboard_brokers.kafka._servers import Servers
 from callboard_brokers.kit import brief
-
-__all__ = ["Fenced", "Writer"]
 
 FENCED: Final[tuple[type[Exception], ...]] = (errors.ProducerFenced, errors.InvalidProducerEpoch)
 

@@ -6,8 +6,6 @@ import random
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["RECONNECT", "REDELIVER", "Backoff"]
-
 
 @dataclass(frozen=True, slots=True)
 class Backoff:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 
-__all__ = ["needing"]
-
 
 @contextmanager
 def needing(client: str, install: str) -> Generator[None]:

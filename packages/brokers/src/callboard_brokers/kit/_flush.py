@@ -12,8 +12,6 @@ from callboard_brokers._errors import BrokerError
 from callboard_brokers.kit._backoff import Backoff
 from callboard_brokers.kit._signal import Signal
 
-__all__ = ["Flush"]
-
 RETRY: Final = Backoff(0.1, 5.0)
 
 

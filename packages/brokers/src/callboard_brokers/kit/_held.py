@@ -14,8 +14,6 @@ from callboard_brokers.kit._backoff import REDELIVER
 from callboard_brokers.kit._journal import Journal
 from callboard_brokers.kit._signal import Signal
 
-__all__ = ["Again", "Held", "Leases", "Write"]
-
 R = TypeVar("R")
 Write: TypeAlias = Callable[[Delivery, Settlement, float | None], None]
 """Notes what the broker is to be told: `Each.write`, `Prefix.write`, or an adapter's own."""

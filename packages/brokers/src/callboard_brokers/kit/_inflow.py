@@ -20,8 +20,6 @@ from callboard_brokers._delivery import Delivery
 from callboard_brokers._errors import BrokerError, ConnectionClosed
 from callboard_brokers.kit._signal import Signal
 
-__all__ = ["FAIR", "Inflow"]
-
 R = TypeVar("R")
 
 FAIR = 64

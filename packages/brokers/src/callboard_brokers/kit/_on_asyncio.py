@@ -13,8 +13,6 @@ from anyio import create_task_group
 
 from callboard_brokers._errors import ConnectionLost
 
-__all__ = ["heard", "in_time", "on_asyncio", "together"]
-
 
 def on_asyncio(client: str) -> None:
     """Refuse to go on elsewhere; *client* is, for instance, "the client of Kafka".

@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from time import monotonic
 from typing import Final
 
-__all__ = ["quiet"]
-
 PERIOD = 30.0
 """Seconds in which a line is logged once, whatever it says."""
 

@@ -21,8 +21,6 @@ from callboard_brokers.kit._journal import Journal
 from callboard_brokers.kit._signal import Signal
 from callboard_brokers.kit._translate import brief
 
-__all__ = ["Reach"]
-
 L = TypeVar("L")
 R = TypeVar("R")
 

@@ -14,8 +14,6 @@ from callboard_brokers._errors import BrokerError, ConnectionClosed, RequestTime
 from callboard_brokers._message import Message, asking
 from callboard_brokers._port import Subscription
 
-__all__ = ["Replies"]
-
 AT_ONCE = 1000
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from anyio import Event, move_on_after
 
-__all__ = ["Signal"]
-
 
 class Signal:
     """Wakes whoever waits at the moment; nobody later. Where nobody waits, it costs nothing."""

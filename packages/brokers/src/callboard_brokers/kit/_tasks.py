@@ -8,8 +8,6 @@ from contextlib import asynccontextmanager
 from anyio import create_task_group
 from anyio.abc import TaskGroup
 
-__all__ = ["background"]
-
 
 @asynccontextmanager
 async def background() -> AsyncGenerator[TaskGroup]:

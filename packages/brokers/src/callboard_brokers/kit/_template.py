@@ -9,8 +9,6 @@ from typing import Final
 
 from callboard_brokers._errors import DestinationError
 
-__all__ = ["Template"]
-
 _PARAMETER: Final = re.compile(r"\{([^{}]*)\}")
 _SPECIAL: Final = re.compile(r"([*?\[\]\\])")
 

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 
 from callboard_brokers._errors import BrokerError, ConnectionLost
 
-__all__ = ["Kind", "Translation", "brief"]
-
 
 def brief(error: BaseException) -> str:
     """Return *error* in one line, by its name and what it says; never raises."""

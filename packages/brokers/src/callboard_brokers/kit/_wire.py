@@ -15,8 +15,6 @@ from urllib.parse import unquote
 from callboard_brokers._errors import Unpublishable
 from callboard_brokers._message import Metadata
 
-__all__ = ["RESERVED", "Pair", "from_pairs", "text_of", "to_pairs"]
-
 Pair: TypeAlias = "tuple[str, bytes | None]"
 """A header as it is on the wire."""
 

@@ -10,9 +10,6 @@ from callboard_brokers._delivery import Delivery
 from callboard_brokers._settlement import Settlement
 from callboard_brokers._tracker import Tracked, Tracker
 
-__all__ = ["Each", "Entry", "Prefix"]
-
-
 Entry: TypeAlias = tuple[Delivery, Settlement, float | None]
 """A settlement that the broker has not been told, and its delay."""
 

@@ -12,8 +12,6 @@ from callboard_brokers.kit._backoff import REDELIVER
 from callboard_brokers.kit._journal import Journal
 from callboard_brokers.memory._records import DeadLetter, MemoryRecord
 
-__all__ = ["Book", "Redelivery", "redelivery"]
-
 Redelivery: TypeAlias = Callable[[int], float | None]
 """Given how often a message was delivered, returns the delay before the next time; None: never."""
 

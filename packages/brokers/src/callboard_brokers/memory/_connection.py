@@ -18,8 +18,6 @@ from callboard_brokers.memory._records import MemoryRecord, MemoryTarget
 from callboard_brokers.memory._routing import Carrying, Recording, Routing
 from callboard_brokers.memory._subscription import MemorySubscription
 
-__all__ = ["MemoryConnection"]
-
 S = TypeVar("S")
 T = TypeVar("T")
 

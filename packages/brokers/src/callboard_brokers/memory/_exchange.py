@@ -16,8 +16,6 @@ from callboard_brokers.memory._records import MemoryRecord
 from callboard_brokers.memory._routing import Readership
 from callboard_brokers.memory._subscription import MemorySubscription
 
-__all__ = ["Exchange", "Inbox", "Routes"]
-
 Routes: TypeAlias = Sequence[tuple[Group, Mapping[str, str]]]
 
 REMEMBERED = 1024

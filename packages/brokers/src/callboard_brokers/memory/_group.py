@@ -18,8 +18,6 @@ from anyio import CancelScope, Event, current_time
 from callboard_brokers.memory._records import MemoryRecord
 from callboard_brokers.memory._routing import Readership
 
-__all__ = ["Group"]
-
 
 class Group:
     """A bounded queue: once it holds *capacity* records, it is full until it is half empty.

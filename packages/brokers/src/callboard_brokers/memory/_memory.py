@@ -25,8 +25,6 @@ from callboard_brokers.memory._exchange import Exchange
 from callboard_brokers.memory._records import DeadLetter, MemorySource, MemoryStats, MemoryTarget
 from callboard_brokers.memory._routing import Routing, Templates
 
-__all__ = ["Memory"]
-
 _FEATURES: Final = Features(
     redelivers=True,
     delays=True,

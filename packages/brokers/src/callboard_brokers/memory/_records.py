@@ -7,8 +7,6 @@ from dataclasses import dataclass, field, replace
 
 from callboard_brokers._message import Message, Metadata
 
-__all__ = ["DeadLetter", "MemoryRecord", "MemorySource", "MemoryStats", "MemoryTarget"]
-
 
 @dataclass(frozen=True, slots=True)
 class MemorySource:

@@ -14,8 +14,6 @@ from callboard_brokers._message import Message
 from callboard_brokers.kit._template import Template
 from callboard_brokers.memory._records import MemoryRecord, MemorySource, MemoryTarget
 
-__all__ = ["Carrying", "Match", "Readership", "Recording", "Routing", "Templates"]
-
 S_contra = TypeVar("S_contra", contravariant=True)
 T_contra = TypeVar("T_contra", contravariant=True)
 

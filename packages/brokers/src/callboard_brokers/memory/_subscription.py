@@ -18,8 +18,6 @@ from callboard_brokers.memory._book import Book
 from callboard_brokers.memory._group import Group
 from callboard_brokers.memory._records import MemoryRecord
 
-__all__ = ["MemorySubscription"]
-
 _ACK: Final = Settlement.ACK
 """Looked up once: a member of an enumeration costs more than the rest of what an ack does."""
 

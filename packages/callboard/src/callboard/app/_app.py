@@ -26,8 +26,6 @@ from callboard.watch._view import View, seen_from, unready
 from callboard_actors import ChildSpec, Event, Node, Notify, Supervision
 from callboard_di import Overrides
 
-__all__ = ["App"]
-
 H = TypeVar("H", bound=Hook)
 
 

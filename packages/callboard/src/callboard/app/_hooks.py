@@ -18,8 +18,6 @@ from callboard_actors import guarded
 from callboard_di import Callee, Overrides, PlanError, plan
 from callboard_validation import caster
 
-__all__ = ["Hook", "Hooks", "Lifespan"]
-
 Hook: TypeAlias = Callable[..., Any]
 Lifespan: TypeAlias = Callable[..., AbstractAsyncContextManager[Any]]
 

@@ -31,8 +31,6 @@ from typing import Final, NoReturn
 
 from callboard.run._host import GRACE, soon
 
-__all__ = ["LastResort", "abandon", "obeying"]
-
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 UNKILLABLE: Final = 70
 """The exit status of a process that had to end while something still ran (EX_SOFTWARE)."""

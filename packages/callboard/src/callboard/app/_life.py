@@ -23,8 +23,6 @@ from callboard.run._runtime import Runtime, hush, is_lost
 from callboard_actors import Child, ChildSpec, Decision, Node, Notify, Supervisor
 from callboard_di import Callee
 
-__all__ = ["Life", "Phases"]
-
 _ROOT: Final = "app"
 _LAST: Final = 0.9 * GRACE
 """Seconds after the deadline for what comes last: a little less than the host waits for it."""

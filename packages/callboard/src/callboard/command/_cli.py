@@ -34,8 +34,6 @@ from callboard.watch._printable import TRACE, printable
 from callboard.watch._say import say
 from callboard.watch._view import View
 
-__all__ = ["main"]
-
 _WIDE: Final = 1000
 
 cli = typer.Typer(

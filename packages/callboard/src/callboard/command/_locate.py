@@ -11,8 +11,6 @@ from types import ModuleType
 from callboard._errors import CallboardError
 from callboard.app._app import App
 
-__all__ = ["LocateError", "explain", "locate"]
-
 
 class LocateError(CallboardError):
     """What the command line names is not there, or is no application."""

@@ -16,8 +16,6 @@ from callboard.watch._printable import last_words, printable
 from callboard.watch._view import View, unready
 from callboard_actors import Node, State
 
-__all__ = ["screen"]
-
 _LAST: Final = 5
 """How many crashes are shown."""
 _GRAVITY: Final[tuple[State, ...]] = (

@@ -8,8 +8,6 @@ from typing import Any, Generic, TypeVar
 
 from callboard_brokers import Message
 
-__all__ = ["BrokerKind"]
-
 T = TypeVar("T")
 
 

@@ -11,8 +11,6 @@ from callboard.declare._handler import where
 from callboard_di import EMPTY, Plan, unaliased
 from callboard_validation import caster
 
-__all__ = ["Elements", "elements_of"]
-
 _LISTS: Final = (list, Sequence, MutableSequence, Collection, Iterable)
 
 

@@ -16,18 +16,6 @@ from callboard_di import Callee, PlanError, read
 if TYPE_CHECKING:
     from unittest.mock import MagicMock
 
-__all__ = [
-    "PUBLISHERS",
-    "ActorClass",
-    "Handler",
-    "Recorder",
-    "handler_of",
-    "receive_of",
-    "refuse_unbound",
-    "signature_of",
-    "where",
-]
-
 P = ParamSpec("P")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)

@@ -8,8 +8,6 @@ from typing import Any, ClassVar, Protocol
 from callboard.declare._options import PublishOptions
 from callboard_brokers import Message
 
-__all__ = ["Live", "Outlet"]
-
 
 class Live(Protocol):
     """A broker that runs, to what is declared on it. A declaration is known to it by itself."""

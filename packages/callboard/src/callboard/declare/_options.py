@@ -25,24 +25,6 @@ from callboard_actors import Supervision
 from callboard_brokers import DestinationError, Headers, Message
 from callboard_validation import Codec
 
-__all__ = [
-    "DEFAULT_SUPERVISION",
-    "UNSET",
-    "BrokerOptions",
-    "Handle",
-    "Inherited",
-    "Middleware",
-    "OnBatchError",
-    "OrderedBy",
-    "PublishOptions",
-    "PublisherOptions",
-    "RouterOptions",
-    "SubscriberOptions",
-    "Unset",
-    "prefixed",
-    "resolve",
-]
-
 
 class Unset(Enum):
     """The type of `UNSET`, which means: as the router or broker says."""

@@ -9,8 +9,6 @@ from callboard_brokers import Settlement
 from callboard_di import MissingValue
 from callboard_validation import DecodeError, ValidationFailed
 
-__all__ = ["AckPolicy", "settlement_of"]
-
 
 class AckPolicy(Enum):
     """What becomes of a message once its handler has ended, or before it has begun."""

@@ -33,8 +33,6 @@ from callboard.declare._takes import sends
 if TYPE_CHECKING:
     from unittest.mock import MagicMock
 
-__all__ = ["PlacedPublisher", "Publisher", "publishers_of", "result_element"]
-
 A = TypeVar("A", bound=ActorClass)
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -11,8 +11,6 @@ from callboard._context import ContextRepo, follow
 from callboard_brokers import Message
 from callboard_di import UnknownName
 
-__all__ = ["AnyResolver", "HookResolver", "MessageResolver"]
-
 Getter = Callable[[Any], object]
 _PARTS: Final = sorted(
     name for name, part in vars(Message).items() if name[0] != "_" and not callable(part)

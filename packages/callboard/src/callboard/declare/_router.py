@@ -18,8 +18,6 @@ from callboard.declare._publisher import PlacedPublisher, Publisher
 from callboard.declare._subscriber import PlacedSubscriber, Subscriber
 from callboard.declare._takes import takes
 
-__all__ = ["Router"]
-
 D = TypeVar("D", PlacedSubscriber, PlacedPublisher)
 
 

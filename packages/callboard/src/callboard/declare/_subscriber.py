@@ -28,8 +28,6 @@ from callboard.declare._resolver import AnyResolver
 from callboard_brokers import Message
 from callboard_di import Callee, Identity, PlanError, plan
 
-__all__ = ["Call", "Filter", "PlacedSubscriber", "Subscriber"]
-
 A = TypeVar("A", bound=ActorClass)
 P = ParamSpec("P")
 R = TypeVar("R")

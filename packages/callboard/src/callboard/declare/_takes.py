@@ -12,8 +12,6 @@ from typing import Any, ClassVar, Concatenate, Generic, ParamSpec, Protocol, Typ
 
 from callboard._errors import DeclarationError
 
-__all__ = ["Named", "part", "sends", "takes", "takes_names"]
-
 P = ParamSpec("P")
 R = TypeVar("R")
 V = TypeVar("V")

@@ -14,8 +14,6 @@ from callboard.handle._worker import Worker
 from callboard_actors import isolated
 from callboard_brokers import BatchDelivery, BatchMessage, Delivery, Settlement
 
-__all__ = ["BatchWorker", "Batcher", "InvalidParts"]
-
 
 class Batcher:
     """Puts deliveries together: at most *size*, and only such as *group* gives the same for.

@@ -25,8 +25,6 @@ from callboard.watch._reporter import Reporter
 from callboard_actors import Backoff
 from callboard_brokers import Delivery, DestinationError, Message, forwarding
 
-__all__ = ["dead_letter", "dead_lettering"]
-
 _BACKOFF: Final = Backoff(min=0.2, max=30)
 
 

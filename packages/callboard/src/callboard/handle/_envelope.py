@@ -12,18 +12,6 @@ from callboard.declare._options import PublishOptions
 from callboard_brokers import Headers, Message
 from callboard_validation import JSON, Codec, Encoded, encoder
 
-__all__ = [
-    "Encode",
-    "Response",
-    "Wrap",
-    "aimed",
-    "content_type_of",
-    "envelope",
-    "identities",
-    "result_encoder",
-    "wrapping",
-]
-
 Encode: TypeAlias = Callable[[object], Encoded]
 Wrap: TypeAlias = Callable[[object, Message], Message]
 """Makes the message that carries a result, given what it answers or follows."""

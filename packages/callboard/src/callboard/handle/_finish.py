@@ -11,8 +11,6 @@ from callboard.handle._parts import parts_of
 from callboard.watch._reporter import Reporter
 from callboard_brokers import BatchDelivery, BrokerError, Delivery, Settlement
 
-__all__ = ["Finish", "ToDeadLetters", "finishing", "is_hopeless"]
-
 Finish: TypeAlias = Callable[[Delivery, Outcome], Awaitable[None]]
 ToDeadLetters: TypeAlias = Callable[[Delivery, Exception | None], Awaitable[None]]
 """Brings a rejected delivery to where the subscription's dead letters go, and settles it."""

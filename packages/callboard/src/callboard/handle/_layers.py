@@ -10,8 +10,6 @@ from callboard.watch._reporter import coordinates
 from callboard_brokers import Message
 from callboard_validation import ValidationError
 
-__all__ = ["acknowledged_first", "logged", "recorded"]
-
 
 def acknowledged_first(handle: Handle) -> Handle:
     """Acknowledge a message before it is handled: at most once."""

@@ -16,16 +16,6 @@ from callboard.handle._output import Output, Sender
 from callboard_actors import Rule, concerns_actor
 from callboard_brokers import Message, Settlement
 
-__all__ = [
-    "FAILURE_HEADER",
-    "Answering",
-    "Conclude",
-    "Outcome",
-    "Produce",
-    "concluding",
-    "deciding",
-]
-
 FAILURE_HEADER: Final = "x-callboard-failure"
 """Marks an answer that is a failure; its value is the type of the exception."""
 

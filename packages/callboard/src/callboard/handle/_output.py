@@ -25,21 +25,6 @@ from callboard_brokers import (
     can_send,
 )
 
-__all__ = [
-    "ARRIVED",
-    "Arrived",
-    "Kind",
-    "Layer",
-    "Output",
-    "Send",
-    "Sender",
-    "Unanswered",
-    "composed",
-    "enlisting",
-    "routed",
-    "straight",
-]
-
 Kind: TypeAlias = Literal["result", "answer", "dead letter", "own"]
 """Why a message leaves: of one's own accord, or for the sake of one that was received."""
 

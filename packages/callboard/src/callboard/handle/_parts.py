@@ -7,8 +7,6 @@ from typing import Any, TypeGuard
 
 from callboard_brokers import BatchDelivery, BatchMessage, Delivery, Message
 
-__all__ = ["is_batch", "parts_of", "size_of"]
-
 
 def size_of(delivery: Delivery) -> int:
     """Return the bytes by which a delivery, or a batch, counts against a bound."""

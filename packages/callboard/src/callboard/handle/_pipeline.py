@@ -29,8 +29,6 @@ from callboard_validation import (
     spread_decoder,
 )
 
-__all__ = ["Choice", "Scope", "body_of", "inject", "plan_of", "select", "wrapped"]
-
 Read: TypeAlias = Callable[[Message], Any]
 
 

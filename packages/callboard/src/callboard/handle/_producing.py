@@ -14,8 +14,6 @@ from callboard.handle._parts import is_batch
 from callboard_brokers import Message
 from callboard_validation import Codec
 
-__all__ = ["producing"]
-
 
 def producing(  # noqa: PLR0913, PLR0917 - what a publisher says, what its broker is, and the handler
     options: PublisherOptions,

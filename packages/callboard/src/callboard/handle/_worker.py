@@ -14,8 +14,6 @@ from callboard.declare._options import Handle
 from callboard.handle._outcome import Outcome
 from callboard_brokers import Binding, Delivery, Message, Settlement
 
-__all__ = ["Keeper", "Worker"]
-
 _ACK: Final = Settlement.ACK
 
 

@@ -45,8 +45,6 @@ from callboard_brokers import (
 )
 from callboard_validation import DefinitionError
 
-__all__ = ["Assembly"]
-
 
 class Assembly:
     """Makes the workers of one subscription, and the actors that they hand messages to.

@@ -21,8 +21,6 @@ from anyio.lowlevel import current_token
 from callboard._errors import StopTimedOut
 from callboard_actors import Child, Node, Run, guarded
 
-__all__ = ["GRACE", "Claims", "Host", "soon"]
-
 Undo: TypeAlias = Callable[[], Awaitable[object]]
 
 GRACE: Final = 5.0

@@ -14,8 +14,6 @@ from callboard.handle._parts import parts_of
 from callboard_actors import Mailbox, Reader
 from callboard_brokers import Binding, Delivery, Message, Settles
 
-__all__ = ["Count", "Lane", "LaneKeeper", "lane_of", "release_parked", "shard_of", "usual_delay"]
-
 Lane: TypeAlias = Callable[[Delivery], Hashable | None]
 Partition: TypeAlias = Callable[[Message], Hashable]
 Report: TypeAlias = Callable[[Delivery, Exception], None]

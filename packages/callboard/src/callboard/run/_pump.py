@@ -12,8 +12,6 @@ from callboard.handle._parts import parts_of
 from callboard_actors import Child, Mailbox, MailboxClosed
 from callboard_brokers import Blaming, Delivery, Subscription
 
-__all__ = ["Meter", "pump", "pump_batches", "size"]
-
 _BLOCKED: Final = "it blocked the event loop until the broker gave its messages to somebody else"
 
 

@@ -17,8 +17,6 @@ from callboard.run._surroundings import Started
 from callboard_actors import Child, Mailbox, MailboxClosed
 from callboard_brokers import Capacity, Confirmation, Delivery, Message, Revocable, Subscription
 
-__all__ = ["Reading"]
-
 
 class Reading:
     """Takes messages from the broker for whoever asks, and leaves it to him to settle them.

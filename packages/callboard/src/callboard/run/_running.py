@@ -27,8 +27,6 @@ from callboard.watch._watchdog import culprit_in
 from callboard_actors import Child, ChildSpec, Mailbox, Reader, Supervisor, lifecycle, serve
 from callboard_brokers import Blaming, Capacity, Counting, Delivery, Revocable, Subscription
 
-__all__ = ["Running"]
-
 MAX_BYTES: Final = 16 * 2**20
 
 

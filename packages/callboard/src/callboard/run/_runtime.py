@@ -23,8 +23,6 @@ from callboard.watch._view import View, seen_from
 from callboard_actors import Child, ChildSpec, Decision, GaveUp, Node, Supervisor
 from callboard_brokers import Adapter, Connection, Message, Subscription
 
-__all__ = ["Runtime", "hush", "is_lost"]
-
 T = TypeVar("T")
 
 HANDLERS: Final = 0.8

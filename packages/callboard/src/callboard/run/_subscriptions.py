@@ -35,8 +35,6 @@ from callboard_actors import (
     SupervisorStopped,
 )
 
-__all__ = ["Subscriptions"]
-
 PAUSES: Final = Backoff(first=30.0, min=60.0, max=600.0, jitter="none", reset_after=600.0)
 """Before a subscription that has given up is tried again."""
 

@@ -20,8 +20,6 @@ from callboard_actors import Node, Supervision
 from callboard_brokers import Adapter, Connection, Message
 from callboard_di import Overrides
 
-__all__ = ["Started", "Surroundings"]
-
 
 class Started(Protocol):
     """A broker that has been started, to its subscriptions and to brokers of its application."""

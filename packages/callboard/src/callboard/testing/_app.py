@@ -6,8 +6,6 @@ from types import TracebackType
 
 from callboard.app._app import App
 
-__all__ = ["TestApp"]
-
 
 class TestApp:
     """Run the lifespan and the hooks of an application: `async with TestApp(app):`.

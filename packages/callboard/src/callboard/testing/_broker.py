@@ -27,8 +27,6 @@ from ._connection import WatchedConnection, awaiting, recording
 from ._quiescence import INSIDE, Quiescence
 from ._recorder import CallRecorder
 
-__all__ = ["TestBroker"]
-
 B = TypeVar("B", bound=Broker[Any])
 C = TypeVar("C", bound=Broker[Any])
 Yields = TypeVar("Yields")

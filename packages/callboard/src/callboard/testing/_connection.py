@@ -25,8 +25,6 @@ from callboard_validation import Codec, ValidationError
 
 from ._quiescence import INSIDE, Quiescence
 
-__all__ = ["WatchedConnection", "awaiting", "recording"]
-
 
 def recording(publishers: Callable[[], Sequence[PlacedPublisher]], codec: Codec) -> Layer:
     """Return the layer in which publishers remember what a reader of their address would decode."""

@@ -14,8 +14,6 @@ from callboard.declare._options import Handle
 from callboard_actors import Event
 from callboard_brokers import Delivery, Message
 
-__all__ = ["INSIDE", "Quiescence"]
-
 INSIDE: Final[ContextVar[bool]] = ContextVar("callboard-inside-a-test-broker", default=False)
 """Whether this runs under a test broker: it must not wait for itself."""
 

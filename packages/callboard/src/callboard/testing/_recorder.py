@@ -6,8 +6,6 @@ from unittest.mock import MagicMock
 
 import anyio
 
-__all__ = ["CallRecorder"]
-
 
 class CallRecorder:
     """A mock that is called with every decoded body, before the validation."""

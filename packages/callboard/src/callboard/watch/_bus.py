@@ -11,8 +11,6 @@ from typing import Final
 from callboard.watch._say import say
 from callboard_actors import Event
 
-__all__ = ["Bus", "Sink"]
-
 Sink = Callable[[Event], None]
 
 SILENCE: Final = 60.0

@@ -28,8 +28,6 @@ from callboard.watch._view import View
 from callboard_actors import Child
 from callboard_validation import ValidationError, decoder
 
-__all__ = ["Inspection", "LookError", "look"]
-
 _PROTOCOL: Final = 1
 _LONGEST_QUESTION: Final = 4096
 _LONGEST_ANSWER: Final = 64 * 2**20

@@ -18,8 +18,6 @@ from callboard.watch._say import say
 from callboard.watch._watchdog import Culprit, Watchdog
 from callboard_actors import Child, Event, Node, Notify
 
-__all__ = ["OFTEN", "SELDOM", "SLOW", "Observer", "Sample", "is_worker", "walk"]
-
 WINDOW: Final = 5.0
 """Seconds that rates and workloads are about."""
 OFTEN: Final = 0.5

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["LINE", "TRACE", "last_words", "printable", "text_of"]
-
 LINE: Final = 1024
 """How many characters of a text go into a line."""
 TRACE: Final = 8192

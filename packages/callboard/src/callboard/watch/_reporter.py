@@ -15,8 +15,6 @@ from callboard_brokers import BatchMessage, Delivery, Message, Settlement
 from callboard_di import MissingValue
 from callboard_validation import ValidationError
 
-__all__ = ["Reporter"]
-
 _THEN: Final = {
     Settlement.ACK: "it is acknowledged all the same",
     Settlement.NACK: "it will be delivered again",

@@ -8,8 +8,6 @@ from traceback import format_exception
 
 from callboard.watch._printable import TRACE, printable, text_of
 
-__all__ = ["say"]
-
 
 def say(  # noqa: PLR0913 - as in logging
     logger: logging.Logger,

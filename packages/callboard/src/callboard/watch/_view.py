@@ -18,8 +18,6 @@ from callboard.watch._observer import Sample, walk
 from callboard.watch._printable import last_words, printable
 from callboard_actors import Node
 
-__all__ = ["View", "alive", "last_standing", "seen_from", "unready"]
-
 T = TypeVar("T")
 
 PATIENCE: Final = 10.0

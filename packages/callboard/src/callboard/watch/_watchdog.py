@@ -22,8 +22,6 @@ from anyio.lowlevel import current_token
 
 from callboard_actors import Child
 
-__all__ = ["Culprit", "Watchdog", "culprit_in"]
-
 _PERIOD: Final = 0.1
 """Seconds between two questions."""
 _TICK: Final = 0.02

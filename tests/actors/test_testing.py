@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+from functools import partial
+from threading import Event
+from time import perf_counter
+from typing import Final
+
 import anyio
 import pytest
+from anyio import current_time, fail_after, move_on_after, to_thread
 
 from callboard_actors import ActorSystem, MailboxClosed, actor
 from callboard_actors.testing import crash, idle, leak_check, probe
 
+from .foreign import on_asyncio
+
 pytestmark = pytest.mark.anyio
+
+WORK: Final = partial(sum, range(2_000_000))
+"""Some 20 ms in a thread."""
 
 
 async def test_a_probe_waits_for_what_is_expected() -> None:
@@ -138,3 +150,40 @@ async def test_a_system_leaves_no_task_behind() -> None:
     async with leak_check(), ActorSystem() as system:
         for n in range(5):
             (await probe(system, f"probe-{n}")).ref.tell(n)
+
+
+async def test_a_time_out_does_not_jump_over_the_work_of_a_thread() -> None:
+    before = current_time()
+    with fail_after(5):
+        await to_thread.run_sync(WORK)
+
+    assert current_time() == before
+
+
+@on_asyncio
+async def test_nor_over_that_of_a_thread_of_the_loop() -> None:
+    before = current_time()
+    with fail_after(5):
+        await asyncio.to_thread(WORK)
+
+    assert current_time() == before
+
+
+async def test_a_time_out_beside_a_busy_thread_takes_as_long_as_outside() -> None:
+    release, began = Event(), perf_counter()
+    try:
+        with move_on_after(0.05) as scope:
+            await to_thread.run_sync(release.wait, 10, abandon_on_cancel=True)
+    finally:
+        release.set()
+
+    assert scope.cancelled_caught
+    assert perf_counter() - began >= 0.045
+
+
+async def test_time_jumps_again_when_the_threads_are_done() -> None:
+    began = perf_counter()
+    await to_thread.run_sync(WORK)
+    await anyio.sleep(1000)
+
+    assert perf_counter() - began < 100

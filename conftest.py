@@ -41,6 +41,12 @@ def pytest_configure() -> None:
         os.environ.setdefault(name, address)
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Give a test of a server a minute: it waits for a fresh one on a slow machine."""
+    if item.get_closest_marker("broker") and not item.get_closest_marker("timeout"):
+        item.add_marker(pytest.mark.timeout(60))
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a test marked `broker("kafka")` where no such server is, or fail it where it must run."""
     names = [str(name) for marker in item.iter_markers("broker") for name in marker.args]

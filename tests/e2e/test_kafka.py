@@ -42,7 +42,7 @@ class Heard(list[T]):
             self._complete.set()
 
     async def complete(self) -> None:
-        with fail_after(10):
+        with fail_after(20):
             await self._complete.wait()
 
 
@@ -418,7 +418,7 @@ async def test_a_broker_that_cannot_be_reached_is_waited_for_with_one_line_in_th
 
     async with create_task_group() as tasks:
         tasks.start_soon(kafka.start)
-        with fail_after(10):
+        with fail_after(20):
             await lost.wait()
         assert not kafka.ready
         tasks.cancel_scope.cancel()
@@ -535,15 +535,15 @@ async def test_a_rebalance_waits_for_what_is_in_hand_and_not_for_what_waits_in_t
     async with kafka, other:
         await kafka.start()
         await kafka.publish_batch(*range(100), topic=topic)
-        with fail_after(10):
+        with fail_after(20):
             await begun.wait()
         async with create_task_group() as tasks:
             tasks.start_soon(other.start)
-            with fail_after(10):
+            with fail_after(20):
                 await revoking.wait()
             gate.set()
 
-        with fail_after(10):
+        with fail_after(20):
             while len(first) + len(second) < 100:  # noqa: ASYNC110 - of two lists
                 await sleep(0.01)
 
@@ -668,7 +668,7 @@ async def test_a_partition_that_an_unsettled_record_holds_is_named_in_the_log(
         await kafka.publish_batch(*range(400), topic=topic)
         for number in range(20):
             await kafka.publish(number + 400, topic)
-        with fail_after(10):
+        with fail_after(20):
             await held.wait()
 
     assert f"kafka reads no further in {topic}, partition 0, until 0 is settled" in caplog.text

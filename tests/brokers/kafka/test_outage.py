@@ -46,7 +46,7 @@ async def test_a_cut_connection_heals_without_loss(
             if n % 10 == 5:
                 network.cut()
             await connection.publish(Message(b"%d" % n), KafkaTarget(topic))
-        with fail_after(10):
+        with fail_after(20):
             while len(read) < 30:
                 for delivery in await subscription.receive(10):
                     read.add(delivery.message.body)

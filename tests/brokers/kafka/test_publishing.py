@@ -178,7 +178,7 @@ async def test_a_partition_that_has_come_since_the_topic_was_looked_at_is_found(
     await connection.publish(Message(b""), KafkaTarget(topic, partition=0))
     await cluster.grow(topic, 2)
 
-    with fail_after(5):
+    with fail_after(20):
         while True:  # the servers tell each other in their own time
             try:
                 await connection.publish(Message(b""), KafkaTarget(topic, partition=1))
@@ -272,8 +272,8 @@ async def test_a_reply_topic_that_may_not_be_created_fails_the_request(
     options = KafkaOptions(reply_topic=f"{topic}.replies", allow_auto_create_topics=False)
     async with Kafka(address, options).connect() as connection:
         for _ in range(2):
-            with pytest.raises(DestinationError, match="replies"), fail_after(5):
-                await connection.request(Message(b""), KafkaTarget(topic), 10)
+            with pytest.raises(DestinationError, match="replies"), fail_after(20):
+                await connection.request(Message(b""), KafkaTarget(topic), 60)
 
 
 async def test_a_request_that_waits_ends_with_its_connection(address: str, topic: str) -> None:

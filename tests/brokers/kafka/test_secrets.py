@@ -60,7 +60,7 @@ async def test_the_password_is_in_no_line_of_the_log(caplog: pytest.LogCaptureFi
     async with listener, create_task_group() as tasks:
         tasks.start_soon(listener.serve, guarded)
         tasks.start_soon(connect)
-        with fail_after(10):
+        with fail_after(20):
             while WORD.encode() not in heard:  # noqa: ASYNC110 - of a server
                 await sleep(0.02)
         await sleep(0.2)

@@ -266,9 +266,7 @@ class SqliteSubscription:
             self.inflow.fail(error)  # whoever receives raises it; once the source is left, nobody
 
     def _deliver(self, row: Row) -> Delivery[Row]:
-        message = Message(
-            row.body, address=self._source.address, key=row.key, raw_message=row, load=_metadata
-        )
+        message = Message[Row].received(row, row.body, self._source.address, row.key, _metadata)
         return self._held.deliver(message, row.id, row.deliveries)
 
     async def _send(self) -> None:

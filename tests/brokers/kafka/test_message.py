@@ -37,7 +37,13 @@ class Fetched:
 
 
 def received(headers: Sequence[tuple[str, bytes | None]]) -> KafkaMessage:
-    return KafkaMessage(Fetched(headers), lambda record: metadata_of(record, {}))
+    return message_of(Fetched(headers))
+
+
+def message_of(record: Fetched) -> KafkaMessage:
+    return KafkaMessage.received(
+        record, record.value, record.topic, record.key, lambda fetched: metadata_of(fetched, {})
+    )
 
 
 @given(st.lists(st.tuples(NAMES, st.none() | st.binary())))
@@ -84,7 +90,7 @@ def test_a_forwarded_record_keeps_headers_of_bytes_beside_those_that_are_added()
 
 def test_a_forwarded_tombstone_is_one() -> None:
     record = Fetched([], value=None, key=b"k")
-    letter = forwarding(KafkaMessage(record, lambda record: metadata_of(record, {})), {})
+    letter = forwarding(message_of(record), {})
 
     assert outgoing(letter, KafkaTarget("dead"))[:3] == ("dead", None, b"k")
 

@@ -67,8 +67,8 @@ class Delivery(Generic[R_co]):
     def settle(self, settlement: Settlement, delay: float | None = None) -> bool:
         """Write *settlement* into the ledger, unless there is one; return whether it was first.
 
-        *delay*, for NACK, is how long to wait before the next delivery; None leaves it to the
-        broker. Returns at once and never raises: sending it is the subscription's business.
+        *delay*, for NACK, is how long to wait before the next delivery; None is the usual time, on
+        every broker: 0.1 s at least, and longer each time. Returns at once and never raises: sending it is the subscription's business.
 
         The ledger does not hear of a NACK of which the reader says that he tries again himself.
         """

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from traceback import format_exception_only
 from types import MappingProxyType
-from typing import Any, Final, Generic, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Final, Generic, Protocol, Self, TypeAlias, runtime_checkable
 
 from typing_extensions import TypeVar
 
@@ -93,9 +93,10 @@ class Message(Generic[R_co]):
     """Bytes and what travels with them: received from a broker, or to be published.
 
     `raw_message` is the record of the broker's client; None in a message of one's own making.
-    Adapters give *metadata* instead of headers and ids, or *load*, which reads them from
-    `raw_message` when they are first asked for. Whatever came over the wire, asking never raises:
-    of what *load* can't read there is a header `callboard-unreadable`, and nothing else.
+    Adapters make theirs by `received`, and give *metadata* instead of headers and ids, or *load*,
+    which reads them from `raw_message` when they are first asked for. Whatever came over the wire,
+    asking never raises: of what *load* can't read there is a header `callboard-unreadable`, and
+    nothing else.
 
     A *body* of None is no body at all: the message is a `tombstone`, which Kafka tells from one with
     an empty body. To whoever reads the body it is empty.
@@ -154,6 +155,32 @@ class Message(Generic[R_co]):
                 reply_to,
                 path,
             )
+
+    @classmethod
+    def received(  # noqa: PLR0913, PLR0917 - by position is faster, and every message comes by here
+        cls,
+        raw_message: Any,
+        body: bytes | None,
+        address: str,
+        key: bytes | None = None,
+        load: Callable[[Any], Metadata] | None = None,
+        metadata: Metadata | None = None,
+    ) -> Self:
+        """Make a message of *raw_message*, a record that a broker's client has received.
+
+        For adapters; it costs half of what the constructor does. *metadata* comes before *load*.
+        """
+        self = cls.__new__(cls)
+        self.body = b"" if body is None else body
+        self.tombstone = body is None
+        self.address = address
+        self.key = key
+        self.raw_message = raw_message
+        self.delivery = self.binding = None
+        self._decoded = UNDECODED
+        self._load = load
+        self._metadata = metadata
+        return self
 
     @property
     def metadata(self) -> Metadata:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from callboard_brokers._message import UNDECODED, Message, Metadata
+from callboard_brokers._message import Message, Metadata
 from callboard_brokers.kit import Pair, from_pairs
 
 
@@ -35,23 +35,6 @@ class KafkaMessage(Message[Record]):
     """A message from Kafka; `raw_message` is the client's record."""
 
     __slots__ = ()
-
-    def __init__(
-        self,
-        record: Record,
-        load: Callable[[Record], Metadata],
-        metadata: Metadata | None = None,
-    ) -> None:
-        # Everything that the base would do, in a third of the time.
-        self.body = record.value or b""
-        self.tombstone = record.value is None
-        self.address = record.topic
-        self.key = record.key
-        self.raw_message = record
-        self.delivery = self.binding = None
-        self._metadata = metadata
-        self._decoded = UNDECODED
-        self._load = load
 
     # Asked of every message, the rest of most of them never: reading all takes several times as
     # long as looking for one. They say what `metadata_of` would.

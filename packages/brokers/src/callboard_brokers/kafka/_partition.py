@@ -111,12 +111,13 @@ class Partition:
 
     def take(self, limit: int, max_bytes: float, into: list[Delivery[Record]]) -> int:
         """Deliver up to *limit* records and *max_bytes*, oldest first; return how many bytes."""
-        load, bare, epoch, waiting = self._load, self._bare, self._epoch, self.waiting
+        make, load, epoch, waiting = KafkaMessage.received, self._load, self._epoch, self.waiting
         before, size = len(into), 0
         for _ in range(min(limit, len(waiting))):
             record, tracked = waiting.popleft()
             # Reading headers costs as much as all else; where there are none, all are alike.
-            message = KafkaMessage(record, load, None if record.headers else bare)
+            bare = None if record.headers else self._bare
+            message = make(record, record.value, record.topic, record.key, load, bare)
             into.append(Delivery(message, self, epoch, None, tracked))
             size += len(message.body)
             if size >= max_bytes:

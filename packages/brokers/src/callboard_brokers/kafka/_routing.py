@@ -38,7 +38,7 @@ class KafkaRecord(MemoryRecord):
 
     def message(self) -> KafkaMessage:
         """Make a message as a reader gets it."""
-        return KafkaMessage(self, self.load)
+        return KafkaMessage.received(self, self.value, self.address, self.key, self.load)
 
     @property
     def topic(self) -> str:

@@ -56,13 +56,8 @@ class MemoryRecord:
 
     def message(self) -> Message:
         """Make a message as a reader gets it: one of its own for every delivery."""
-        return Message(
-            None if self.tombstone else self.body,
-            address=self.address,
-            key=self.key,
-            raw_message=self,
-            metadata=self.metadata,
-        )
+        body = None if self.tombstone else self.body
+        return Message.received(self, body, self.address, self.key, metadata=self.metadata)
 
 
 def _along(given: Metadata, path: Mapping[str, str]) -> Metadata:

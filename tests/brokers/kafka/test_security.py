@@ -14,7 +14,7 @@ from uuid import uuid4
 import pytest
 from anyio import fail_after
 
-from callboard_brokers import BrokerError, Capacity, Message
+from callboard_brokers import AccessRefused, Capacity, Message
 from callboard_brokers.kafka import (
     BaseSecurity,
     Kafka,
@@ -100,7 +100,7 @@ async def test_a_token_lets_in() -> None:
 async def refused(variable: str, security: BaseSecurity, reason: str) -> None:
     address = os.environ[variable]
     expected = rf"does not let us in: {address}.*{reason}"
-    with pytest.raises(BrokerError, match=expected), fail_after(20):
+    with pytest.raises(AccessRefused, match=expected), fail_after(20):
         await carries(address, security)
 
 

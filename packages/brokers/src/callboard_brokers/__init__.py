@@ -2,6 +2,7 @@
 
 from callboard_brokers._delivery import BatchDelivery, Delivery, Ledger
 from callboard_brokers._errors import (
+    AccessRefused,
     BatchFailed,
     BrokerError,
     ConnectionClosed,
@@ -11,6 +12,7 @@ from callboard_brokers._errors import (
     NotReceived,
     PublishFailed,
     RequestTimeout,
+    TopologyError,
     Unpublishable,
     Unroutable,
 )
@@ -57,6 +59,7 @@ from callboard_brokers.memory import (
 )
 
 __all__ = [
+    "AccessRefused",
     "Adapter",
     "BatchDelivery",
     "BatchFailed",
@@ -99,6 +102,7 @@ __all__ = [
     "Settlement",
     "Settles",
     "Subscription",
+    "TopologyError",
     "Tracked",
     "Tracker",
     "Transactional",

@@ -3,8 +3,10 @@
 BrokerError
 ├── ConnectionLost       the broker went away, or cannot be reached
 ├── ConnectionClosed     a connection or subscription was used after it had been left
+├── AccessRefused        the broker does not let us in, or not do this                (hopeless)
 ├── DestinationError     an address that cannot be used                               (hopeless)
 │   └── Unroutable       at the moment: it is not there, or nobody receives from it
+│       └── TopologyError     of what was to be there before anything begins
 ├── PublishFailed        the broker did not take a message
 │   ├── BatchFailed      or some of several
 │   └── Unpublishable    and never will: it holds what the broker cannot carry        (hopeless)
@@ -19,7 +21,7 @@ server has refused it. A server that is silent has refused nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 
@@ -38,6 +40,12 @@ class ConnectionClosed(BrokerError):
     """A connection or subscription was used after its context had been left."""
 
 
+class AccessRefused(BrokerError):
+    """The broker does not let us in, or not do what we asked; trying again is no use."""
+
+    hopeless = True
+
+
 class DestinationError(BrokerError):
     """An address cannot be used."""
 
@@ -48,6 +56,14 @@ class Unroutable(DestinationError):
     """An address leads nowhere at the moment: it is not there, or nobody receives from it."""
 
     hopeless = False
+
+
+class TopologyError(Unroutable):
+    """Not everything is there that was to be, or not as it was; `missing` names it all."""
+
+    def __init__(self, text: str, missing: Sequence[str]) -> None:
+        super().__init__(text)
+        self.missing = missing
 
 
 class PublishFailed(BrokerError):

@@ -32,6 +32,23 @@ async def a_nacked_message_comes_again(harness: Harness) -> None:
         delivery.ack()
 
 
+async def a_nacked_message_waits_longer_each_time(harness: Harness) -> None:
+    harness.needs("redelivers")
+    waits: list[float] = []
+    async with harness.connect() as stage, stage.read() as reader:
+        await stage.publish(b"again and again")
+        delivery = await reader.one()
+        for _ in range(4):
+            delivery.nack()
+            nacked_at = current_time()
+            delivery = await reader.one()
+            waits.append(current_time() - nacked_at)
+        delivery.ack()
+
+    assert min(waits) > 0.09, "a tenth of a second at least, as far as clocks agree"
+    assert waits[-1] > 0.15
+
+
 async def a_nack_holds_a_message_back_for_its_delay(harness: Harness) -> None:
     harness.needs("redelivers", "delays")
     async with harness.connect() as stage, stage.read() as incoming:
@@ -141,6 +158,7 @@ async def a_stale_settlement_is_dropped_and_counted(harness: Harness) -> None:
 CHECKS = (
     an_acknowledged_message_does_not_come_again,
     a_nacked_message_comes_again,
+    a_nacked_message_waits_longer_each_time,
     a_nack_holds_a_message_back_for_its_delay,
     a_delayed_message_holds_back_no_other,
     every_nack_raises_the_count_of_deliveries,

@@ -59,7 +59,7 @@ class Kafka:
         """Open a connection; while no server can be reached, try again.
 
         Raises:
-            BrokerError: A server was reached and turned us away.
+            AccessRefused: A server was reached and turned us away.
             ImportError: The client is not installed.
             RuntimeError: The event loop is not asyncio's.
         """

@@ -6,7 +6,13 @@ from collections.abc import Collection, Iterable, Sequence
 
 from anyio import Lock, sleep
 
-from callboard_brokers._errors import BrokerError, ConnectionLost, DestinationError, Unroutable
+from callboard_brokers._errors import (
+    AccessRefused,
+    BrokerError,
+    ConnectionLost,
+    DestinationError,
+    Unroutable,
+)
 from callboard_brokers.kafka._client import (
     Consumer,
     Producer,
@@ -42,7 +48,7 @@ class Servers:
         """Start *client*; while no server can be reached, try again.
 
         Raises:
-            BrokerError: A server was reached and turned us away.
+            AccessRefused: A server was reached and turned us away.
         """
 
         async def attempt() -> None:
@@ -61,7 +67,7 @@ class Servers:
     async def _be_let_in(self) -> None:
         reason = await refusal(self.addresses, self.options)
         if reason is not None:
-            raise BrokerError(
+            raise AccessRefused(
                 f"Kafka does not let us in: {reason}; check `security` and the listener"
             )
 

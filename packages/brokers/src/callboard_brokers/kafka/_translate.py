@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from callboard_brokers._errors import (
+    AccessRefused,
     ConnectionClosed,
     ConnectionLost,
     DestinationError,
@@ -30,6 +31,7 @@ translated: Final = Translation(
     [
         Kind((errors.UnknownTopicOrPartitionError,), Unroutable),
         Kind((errors.InvalidTopicError, errors.TopicAuthorizationFailedError), DestinationError),
+        Kind((errors.GroupAuthorizationFailedError,), AccessRefused),
         Kind((errors.ProducerClosed, errors.ConsumerStoppedError), ConnectionClosed),
         Kind((errors.KafkaTimeoutError,), ConnectionLost),
         Kind(

@@ -12,9 +12,10 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 
 from callboard_brokers.kafka import Kafka, KafkaOptions, SASLPlaintext
 
+from ...leaks import WRONG_PASSWORD as WORD
+
 pytestmark = pytest.mark.anyio
 
-WORD = "s3cr3t-PASS"
 VERSIONS = ((0, 7), (3, 5), (17, 1), (36, 1))
 ANSWERS = {
     18: struct.pack(">hi", 0, len(VERSIONS))

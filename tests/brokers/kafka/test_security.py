@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import ssl
 import time
@@ -26,11 +27,20 @@ from callboard_brokers.kafka import (
     SASLScram512,
 )
 
+from ...leaks import PASSWORD, WRONG_PASSWORD
 from .cluster import bodies, source, take
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
-ALICE = "alice", "alice-secret"
+ALICE = "alice", PASSWORD
+
+
+@pytest.fixture(autouse=True)
+def _everything_is_logged(  # pyright: ignore[reportUnusedFunction] - pytest uses it
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """For the check that no test writes a secret."""
+    caplog.set_level(logging.DEBUG)
 
 
 def trusting(*, client: bool = False) -> ssl.SSLContext:
@@ -107,7 +117,7 @@ async def refused(variable: str, security: BaseSecurity, reason: str) -> None:
 @pytest.mark.broker("kafka_sasl")
 @pytest.mark.parametrize("kind", [SASLPlaintext, SASLScram256, SASLScram512])
 async def test_a_wrong_password_ends_the_start(kind: type[SASLPlaintext]) -> None:
-    security = kind("alice", "wrong")
+    security = kind("alice", WRONG_PASSWORD)
     await refused("CALLBOARD_KAFKA_SASL", security, "Authentication failed")
 
 

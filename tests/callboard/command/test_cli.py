@@ -18,6 +18,8 @@ from typer.testing import CliRunner, Result
 
 from callboard.command._cli import cli
 
+from ...leaks import looked_through
+
 TERMINAL = {**os.environ, "TERM": "xterm", "COLUMNS": "100", "LINES": "30"}
 SCREEN_BEFORE = "\x1b[?1049l"
 CURSOR = "\x1b[?25h"
@@ -49,7 +51,9 @@ def add(service: Path, lines: str) -> None:
 
 
 def call(*arguments: str) -> Result:
-    return CliRunner().invoke(cli, arguments)
+    result = CliRunner().invoke(cli, arguments)
+    looked_through(result.output)
+    return result
 
 
 def run(service: Path, *arguments: str) -> Result:
@@ -247,6 +251,12 @@ def running(service: Path, app: str = "app", *arguments: str) -> Generator[subpr
             process.kill()
 
 
+def ended(process: subprocess.Popen[str], patience: float) -> tuple[str, str]:
+    """Return what the process writes until it has ended."""
+    out, errors = process.communicate(timeout=patience)
+    return looked_through(out), looked_through(errors)
+
+
 @pytest.mark.slow
 def test_a_signal_lets_what_is_in_flight_finish(service: Path) -> None:
     add(
@@ -267,7 +277,7 @@ async def publish():
     )
     with running(service) as process:
         process.send_signal(signal.SIGTERM)
-        out, errors = process.communicate(timeout=10)
+        out, errors = ended(process, 10)
 
     assert process.returncode == 0
     assert out == "packed 1\n"
@@ -296,7 +306,7 @@ async def publish():
         assert process.stderr is not None
         assert "SIGINT: stopping" in process.stderr.readline()
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=10)
+        ended(process, 10)
 
     assert process.returncode == 128 + signal.SIGINT
 
@@ -334,8 +344,8 @@ async def publish_a_letter():
     with running(service, "swallowing") as swallowing, running(service, "blocking") as blocking:
         swallowing.send_signal(signal.SIGTERM)
         blocking.send_signal(signal.SIGTERM)
-        out, errors = swallowing.communicate(timeout=12)
-        reason = blocking.communicate(timeout=12)[1]
+        out, errors = ended(swallowing, 12)
+        reason = ended(blocking, 12)[1]
 
     assert (swallowing.returncode, blocking.returncode) == (70, 70)
     assert "not me" in out
@@ -393,10 +403,10 @@ async def publish_to_the_lazy():
         dozing.send_signal(signal.SIGTERM)
         sleeping.send_signal(signal.SIGTERM)
         calculating.send_signal(signal.SIGTERM)
-        deadline = sleeping.communicate(timeout=15)[1]
+        deadline = ended(sleeping, 15)[1]
         calculating.send_signal(signal.SIGINT)
-        second = calculating.communicate(timeout=10)[1]
-        taken = dozing.communicate(timeout=15)[1]
+        second = ended(calculating, 10)[1]
+        taken = ended(dozing, 15)[1]
 
     assert [each.returncode for each in (sleeping, calculating, dozing)] == [70, 70, 70]
     assert "the event loop hangs in doze (service.py:42); the process ends" in taken
@@ -487,8 +497,8 @@ def rest(terminal: int) -> str:
         while part := os.read(terminal, 65536):
             text += part
     except OSError:  # Linux says so when nobody has the other end any more
-        return text.decode()
-    return text.decode()
+        pass
+    return looked_through(text.decode())
 
 
 @pytest.mark.slow

@@ -59,7 +59,7 @@ CREATE TABLE IF NOT EXISTS messages (
 """
 PUBLISH = """
 INSERT INTO messages (queue, grp, body, key, headers)
-SELECT queue, name, ?, ?, ? FROM groups WHERE queue = ?
+SELECT queue, name, ?, ?, ? FROM groups WHERE queue = ? RETURNING id
 """
 TAKE = """
 UPDATE messages SET reader = ?, deliveries = deliveries + 1 WHERE id IN (
@@ -176,7 +176,8 @@ class SqliteConnection:
         finally:
             self._subscriptions.discard(subscription)
 
-    async def publish(self, message: Message, target: SqliteTarget, /) -> None:
+    async def publish(self, message: Message, target: SqliteTarget, /) -> Sequence[int]:
+        """Return the numbers that the message has, one for each group."""
         if not target.address:
             raise DestinationError("cannot publish to '': give the name of a queue")
         headers = [
@@ -185,7 +186,7 @@ class SqliteConnection:
         ]
         row = (message.body, message.key, json.dumps(headers), target.address)
         with CLIENT.translating(f"cannot publish to {target.address!r}", PublishFailed):
-            await self._open().do(PUBLISH, [row])
+            return [number for (number,) in await self._open().do(PUBLISH, [row])]
 
     async def request(self, message: Message, target: SqliteTarget, timeout: float, /) -> Message:  # noqa: ASYNC109 - the port's
         self._open()

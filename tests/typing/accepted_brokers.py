@@ -64,7 +64,7 @@ later: Coroutine[Any, Any, int] = prepare(ContextRepo(), number=2)
 async def publish() -> None:
     assert_type(await broker.publish({"id": 1}, "orders"), None)
     assert_type(await broker.publish(b"", address="orders", key="k", delay=1.5), None)
-    assert_type(await invoices.publish(1, headers={"a": b"1"}, correlation_id="c"), None)
+    assert_type(await invoices.publish(1, headers={"a": b"1"}, correlation_id="c"), object)
     answer = await broker.request(1, "prices", timeout=5)
     assert_type(answer, MemoryMessage)
     assert_type(answer.raw_message, MemoryRecord)

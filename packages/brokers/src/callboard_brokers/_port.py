@@ -103,8 +103,10 @@ class Connection(Protocol[S_contra, T_contra]):
         """
         ...
 
-    async def publish(self, message: Message, target: T_contra, /) -> None:
-        """Return when the broker has *message*. If cancelled, it may or may not have it.
+    async def publish(self, message: Message, target: T_contra, /) -> object:
+        """Return the broker's receipt once it has *message*; None where it gives none.
+
+        If cancelled, it may or may not have it.
 
         Raises:
             ConnectionClosed: The connection has been left.
@@ -158,8 +160,8 @@ def can_request(connection: Connection[S_contra, T]) -> TypeGuard[Requesting[T]]
 class BatchPublishing(Protocol[T_contra]):
     """A connection that publishes several messages at once."""
 
-    async def publish_batch(self, messages: Sequence[Message], target: T_contra, /) -> None:
-        """Return when the broker has all of *messages*, in order."""
+    async def publish_batch(self, messages: Sequence[Message], target: T_contra, /) -> object:
+        """Return the broker's receipt once it has all of *messages*, in order; see `publish`."""
         ...
 
 

@@ -159,9 +159,9 @@ class Broker(Router, Generic[T]):
         """Return once the broker has answered."""
         await self.connection.ping()
 
-    async def send(self, message: object, target: T, options: PublishOptions) -> None:
-        """Encode *message* and publish it to *target*; return when the broker has it."""
-        await self._leave([Output(self, target, self.envelope(message, options), "own")])
+    async def send(self, message: object, target: T, options: PublishOptions) -> Any:
+        """Encode *message* and publish it to *target*; return the receipt when the broker has it."""
+        return await self._leave([Output(self, target, self.envelope(message, options), "own")])
 
     async def send_all(self, messages: Sequence[tuple[Message, T]]) -> None:
         """Publish encoded *messages*, each to its target; return when the broker has them all.

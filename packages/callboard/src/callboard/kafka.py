@@ -22,6 +22,7 @@ from callboard_brokers.kafka import (
     KafkaTarget,
     RebalanceListener,
     Record,
+    RecordMetadata,
     Topic,
     TopicPartition,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "KafkaResponse",
     "KafkaRouter",
     "RebalanceListener",
+    "RecordMetadata",
     "TestApp",
     "TestKafkaBroker",
     "Topic",
@@ -188,9 +190,13 @@ class KafkaBroker(Broker[KafkaTarget], KafkaRouter):
         super().__init__(kafka, kind, options)
 
     @sends(KafkaPublishOptions)
-    async def publish(self, message: object, options: KafkaPublishOptions) -> None:
-        """Send *message*; return when Kafka has it, in all replicas that are in sync."""
-        await self.send(message, options, options)
+    async def publish(self, message: object, options: KafkaPublishOptions) -> RecordMetadata | None:
+        """Send *message*; return where it is when Kafka has it, in all replicas that are in sync.
+
+        None for what nobody confirms: with `no_confirm=True`, and under a test broker.
+        """
+        receipt: RecordMetadata | None = await self.send(message, options, options)
+        return receipt
 
     async def publish_batch(  # noqa: PLR0913 - each may be said, by name
         self,

@@ -85,6 +85,16 @@ async def hostile_headers_stop_nobody(harness: Harness) -> None:
         assert (await incoming.one()).message.body == b"after them"
 
 
+async def every_message_has_a_receipt_of_its_own(harness: Harness) -> None:
+    async with harness.connect() as stage, stage.read() as reader:
+        receipts = [await stage.send(Message(b"%d" % n)) for n in range(3)]
+        if None in receipts:
+            harness.lacks("receipts")
+        await reader.take(3)
+
+    assert len(set(map(repr, receipts))) == 3
+
+
 async def what_is_sent_is_confirmed_when_it_is_there(harness: Harness) -> None:
     async with harness.connect() as stage:
         if can_send(stage.connection):
@@ -147,6 +157,7 @@ CHECKS = (
     headers_of_bytes_travel,
     content_type_and_ids_travel,
     hostile_headers_stop_nobody,
+    every_message_has_a_receipt_of_its_own,
     what_is_sent_is_confirmed_when_it_is_there,
     a_request_gets_its_reply,
     requests_that_overlap_get_their_own_replies,

@@ -82,9 +82,9 @@ class Stage(Generic[S, T]):
         for body in bodies:
             await self.send(Message(body))
 
-    async def send(self, message: Message) -> None:
-        """Publish *message*."""
-        await self.connection.publish(message, self.harness.target(self.harness.address))
+    async def send(self, message: Message) -> object:
+        """Publish *message*; return the receipt."""
+        return await self.connection.publish(message, self.harness.target(self.harness.address))
 
 
 class Incoming:

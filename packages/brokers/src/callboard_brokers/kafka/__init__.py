@@ -4,7 +4,7 @@
 """
 
 from callboard_brokers.kafka._adapter import Kafka
-from callboard_brokers.kafka._message import KafkaMessage, Record
+from callboard_brokers.kafka._message import KafkaMessage, Record, RecordMetadata
 from callboard_brokers.kafka._records import (
     KafkaOptions,
     KafkaSource,
@@ -32,6 +32,7 @@ __all__ = [
     "KafkaTarget",
     "RebalanceListener",
     "Record",
+    "RecordMetadata",
     "SASLOAuthBearer",
     "SASLPlaintext",
     "SASLScram256",

@@ -16,6 +16,7 @@ from callboard_brokers.events import PublicationFailed
 from callboard_brokers.kafka._client import Consumer, Producer, make_consumer, make_producer
 from callboard_brokers.kafka._member import Member
 from callboard_brokers.kafka._mending import stop
+from callboard_brokers.kafka._message import RecordMetadata
 from callboard_brokers.kafka._outgoing import Sent, confirmed, send, send_all
 from callboard_brokers.kafka._parcel import outgoing
 from callboard_brokers.kafka._records import KafkaOptions, KafkaSource, KafkaTarget, Topic
@@ -82,8 +83,10 @@ class KafkaConnection:
         if subscription.failure is not None:
             raise subscription.failure
 
-    async def publish(self, message: Message, target: KafkaTarget, /) -> None:
-        """Return when Kafka has *message*; wait while it is away.
+    async def publish(self, message: Message, target: KafkaTarget, /) -> RecordMetadata | None:
+        """Return where *message* is once Kafka has it; wait while it is away.
+
+        None for a target with `no_confirm`.
 
         Raises:
             ConnectionClosed: The connection has been left.
@@ -93,8 +96,8 @@ class KafkaConnection:
         sent = await self.send(message, target)
         if target.no_confirm:
             sent.then(partial(self._look_at, target.topic))
-        else:
-            await sent.wait()
+            return None
+        return await sent.wait()
 
     async def publish_batch(self, messages: Sequence[Message], target: KafkaTarget, /) -> None:
         """Return when Kafka has all of *messages*; those of a partition keep their order.

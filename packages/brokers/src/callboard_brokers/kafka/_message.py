@@ -31,6 +31,24 @@ class Record(Protocol):
     def headers(self) -> Sequence[Pair]: ...
 
 
+class RecordMetadata(Protocol):
+    """Where a record has got to: what the client makes of the receipt for it."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def offset(self) -> int:
+        """Where in the log; -1 where nobody was asked to confirm it."""
+        ...
+
+    @property
+    def timestamp(self) -> int:
+        """Milliseconds; that of the sender, unless the topic says otherwise."""
+        ...
+
+
 class KafkaMessage(Message[Record]):
     """A message from Kafka; `raw_message` is the client's record."""
 

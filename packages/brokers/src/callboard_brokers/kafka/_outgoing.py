@@ -5,9 +5,11 @@ from __future__ import annotations
 from asyncio import Future, gather, wait
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 from callboard_brokers._errors import BrokerError, ConnectionLost, PublishFailed
 from callboard_brokers.kafka._client import Pack, Producer, errors, partitioning
+from callboard_brokers.kafka._message import RecordMetadata
 from callboard_brokers.kafka._parcel import Outgoing, too_large
 from callboard_brokers.kafka._servers import Servers
 from callboard_brokers.kafka._translate import CLIENT_ERRORS, translated
@@ -121,17 +123,18 @@ class Sent:
 
     __slots__ = ("_future", "_record")
 
-    def __init__(self, record: Outgoing, future: Future[object]) -> None:
+    def __init__(self, record: Outgoing, future: Future[Any]) -> None:
         self._record = record
         self._future = future
         future.add_done_callback(heard)  # who does not ask does not want it logged
 
-    async def wait(self) -> object:
-        """Return what the client says of the record in the log, once it is there; else raise."""
+    async def wait(self) -> RecordMetadata:
+        """Return where the record is, once it is there; else raise."""
         await wait({self._future})  # as itself it would be cancelled with whoever waits
         if (failure := self._failure_of(self._future)) is not None:
             raise failure
-        return self._future.result()
+        receipt: RecordMetadata = self._future.result()
+        return receipt
 
     def then(self, call: Callable[[BrokerError | None], None], /) -> None:
         """Call once with the failure, or None; at once if it is known."""

@@ -34,7 +34,7 @@ class Replies:
         self,
         message: Message,
         to: str,
-        publish: Callable[[Message], Awaitable[None]],
+        publish: Callable[[Message], Awaitable[object]],
         timeout: float,  # noqa: ASYNC109 - the port's
     ) -> Message:
         """Publish *message* as a request to an address called *to*; return the first reply.

@@ -34,8 +34,8 @@ class Live(Protocol):
 
     async def publish(
         self, declaration: object, message: object, options: PublishOptions, /
-    ) -> None:
-        """Publish *message* to where a publisher leads; return when the broker has it."""
+    ) -> object:
+        """Publish *message* to where a publisher leads; return the receipt when the broker has it."""
         ...
 
 

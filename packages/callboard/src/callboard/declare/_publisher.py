@@ -79,8 +79,11 @@ class Publisher(Generic[T]):
         return owner
 
     @sends(PublishOptions)
-    async def publish(self, message: object, options: PublishOptions) -> None:
-        """Send *message* to this destination; return when the broker has it."""
+    async def publish(self, message: object, options: PublishOptions) -> object:
+        """Send *message* to this destination; return the receipt when the broker has it.
+
+        None where the broker gives none.
+        """
         own = self.options
         if own.headers or own.reply_to:
             options = replace(
@@ -88,7 +91,7 @@ class Publisher(Generic[T]):
                 headers={**(own.headers or {}), **(options.headers or {})},
                 reply_to=options.reply_to or own.reply_to,
             )
-        await self.outlet.live.publish(self, message, options)
+        return await self.outlet.live.publish(self, message, options)
 
     def placed(self, scopes: Sequence[RouterOptions]) -> PlacedPublisher:
         """Return it with what *scopes* say, the routers around it from the nearest outwards."""

@@ -174,8 +174,8 @@ def straight(connection: Connection[Any, Any], unanswered: Unanswered) -> Send:
         if len(outputs) == 1:
             return await one(outputs[0])
         if outputs[0].kind == "own" and can_batch(connection):
-            await connection.publish_batch([each.message for each in outputs], outputs[0].target)
-            return ARRIVED
+            batch = [each.message for each in outputs]
+            return Arrived(await connection.publish_batch(batch, outputs[0].target))
         return _Together([await one(each) for each in outputs])
 
     return send
@@ -243,8 +243,7 @@ def _handing_over(connection: Connection[Any, Any]) -> HandOver:
         return connection.send
 
     async def publish(message: Message, target: Any) -> Confirmation:
-        await connection.publish(message, target)
-        return ARRIVED
+        return Arrived(await connection.publish(message, target))
 
     return publish
 

@@ -146,13 +146,13 @@ class Runtime:
 
     async def publish(
         self, declaration: object, message: object, options: PublishOptions, /
-    ) -> None:
-        """Publish *message* to where a publisher leads; return when the broker has it."""
+    ) -> object:
+        """Publish *message* to where a publisher leads; return the receipt when the broker has it."""
         around = self.around
         own = envelope(message, options, around.options.codec.encode, around.identify)
         output = Output(around.sender, self._target_of(declaration), own, "own")
         sent = await self.send([output], None)
-        await sent.wait()
+        return await sent.wait()
 
     def _target_of(self, publisher: object) -> Any:
         if publisher not in self._targets:  # it was declared since

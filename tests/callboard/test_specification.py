@@ -330,7 +330,13 @@ class Remote(Broker[MemoryTarget], MemoryRouter):
     """A broker somewhere else, as far as the document knows."""
 
     def __init__(self, url: str) -> None:
-        kind = BrokerKind(name="remote", target=MemoryTarget, routing=Templates, url=url)
+        kind = BrokerKind(
+            name="remote",
+            answer=MemoryTarget,
+            dead_letter=lambda address, _: MemoryTarget(address),
+            routing=Templates,
+            url=url,
+        )
         super().__init__(Memory(), kind, BrokerOptions())
 
 

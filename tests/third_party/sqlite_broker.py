@@ -66,7 +66,12 @@ class SqliteRouter(Router):
 class SqliteBroker(Broker[SqliteTarget], SqliteRouter):
     @takes(SqliteBrokerOptions)
     def __init__(self, options: SqliteBrokerOptions) -> None:
-        kind = BrokerKind(name="sqlite", target=SqliteTarget, routing=SqliteRouting)
+        kind = BrokerKind(
+            name="sqlite",
+            answer=SqliteTarget,
+            dead_letter=lambda address, _: SqliteTarget(address),
+            routing=SqliteRouting,
+        )
         super().__init__(Sqlite(options.path, self.hear), kind, options)
 
     @sends(SqlitePublishOptions)

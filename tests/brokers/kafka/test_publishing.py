@@ -60,6 +60,14 @@ async def test_messages_without_a_key_have_none(connection: KafkaConnection, top
     assert (await carried(connection, Message(b"x"), KafkaTarget(topic))).key is None
 
 
+async def test_a_receipt_says_where_a_record_is(connection: KafkaConnection, topic: str) -> None:
+    target = KafkaTarget(topic, partition=0)
+    receipts = [await connection.publish(Message(b""), target) for _ in range(2)]
+
+    assert [(each.topic, each.offset) for each in receipts if each] == [(topic, 0), (topic, 1)]
+    assert await connection.publish(Message(b""), KafkaTarget(topic, no_confirm=True)) is None
+
+
 async def test_a_tombstone_arrives_as_a_null(connection: KafkaConnection, topic: str) -> None:
     received = await carried(
         connection, Message(b"ignored", key=b"k"), KafkaTarget(topic, tombstone=True)

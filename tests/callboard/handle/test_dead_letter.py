@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 import pytest
 from anyio import sleep, wait_all_tasks_blocked
 
 from callboard import AckPolicy, MemoryBroker, Message, RejectMessage
-from callboard.memory import MemoryMessage
+from callboard.memory import MemoryMessage, MemorySource, MemoryTarget
 from callboard_brokers import Features
 
 from ..faulty import FaultyBroker
@@ -49,6 +50,32 @@ async def test_a_failed_message_goes_to_the_dead_letter_address_of_its_subscribe
     assert len(collected) == 1
     assert broker.unread("orders") == 0
     assert not broker.dead_letters()
+
+
+class Sorted(MemoryBroker):
+    """A broker whose dead letters go where their source says."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kind = replace(self.kind, dead_letter=of_group)
+
+
+def of_group(address: str, source: MemorySource) -> MemoryTarget:
+    return MemoryTarget(f"{address}.{source.group}")
+
+
+async def test_a_dead_letter_goes_to_a_target_of_the_kind_of_its_source() -> None:
+    broker = Sorted()
+    of_one, of_other = letters(broker, "dead.one"), letters(broker, "dead.other")
+
+    @broker.subscriber("orders", group="one", dead_letter="dead")
+    @broker.subscriber("orders", group="other", dead_letter="dead")
+    async def handle(order: int) -> None:
+        raise RejectMessage
+
+    await reject(broker, 7)
+
+    assert [each.body for each in (*of_one, *of_other)] == [b"7", b"7"]
 
 
 async def test_a_dead_letter_has_the_bytes_the_key_and_the_headers_of_the_message(

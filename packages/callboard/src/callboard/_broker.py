@@ -203,9 +203,9 @@ class Broker(Router, Generic[T]):
         """
         return self.started.send
 
-    def letter(self, address: str, message: Message) -> Output:
-        """Return *message* as a dead letter to *address*."""
-        return Output(self, self.kind.target(address), message, "dead letter")
+    def letter(self, source: Any, address: str, message: Message) -> Output:
+        """Return *message*, which came from *source*, as a dead letter to *address*."""
+        return Output(self, self.kind.dead_letter(address, source), message, "dead letter")
 
     def answer(self, reply_to: str) -> T | None:
         """Return where the answer to *reply_to* goes; None: none may go there."""
@@ -214,7 +214,7 @@ class Broker(Router, Generic[T]):
                 reply_to, f"{self.name} was told reply_to={self.options.reply_to!r}"
             )
             return None
-        return (self.kind.answer or self.kind.target)(reply_to)
+        return self.kind.answer(reply_to)
 
     def tree(self) -> Node:
         """Return the supervision tree as plain data."""

@@ -179,8 +179,8 @@ class KafkaBroker(Broker[KafkaTarget], KafkaRouter):
         addresses = servers.split(",") if isinstance(servers, str) else [*servers]
         kind = BrokerKind(
             name="kafka",
-            target=KafkaTarget,
             answer=partial(KafkaTarget, create=False),
+            dead_letter=lambda address, _: KafkaTarget(address),
             routing=partial(KafkaRouting, speaking),
             partition=_partition,
             url=addresses[0],

@@ -101,9 +101,13 @@ class MemoryBroker(Broker[MemoryTarget], MemoryRouter):
     @takes(MemoryBrokerOptions)
     def __init__(self, options: MemoryBrokerOptions) -> None:
         self._memory = Memory(capacity=options.capacity, notify=self.hear)
-        super().__init__(
-            self._memory, BrokerKind(name="memory", target=MemoryTarget, routing=Templates), options
+        kind = BrokerKind(
+            name="memory",
+            answer=MemoryTarget,
+            dead_letter=lambda address, _: MemoryTarget(address),
+            routing=Templates,
         )
+        super().__init__(self._memory, kind, options)
 
     @sends(MemoryPublishOptions)
     async def publish(self, message: object, options: MemoryPublishOptions) -> None:

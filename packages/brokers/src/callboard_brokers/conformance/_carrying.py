@@ -244,5 +244,6 @@ async def _reply(stage: Stage, incoming: Incoming, count: int) -> None:
     for delivery in reversed(await incoming.take(count)):
         asked = delivery.message
         reply = Message(b"re: " + asked.body, correlation_id=asked.correlation_id)
-        await stage.connection.publish(reply, stage.harness.target(asked.reply_to or ""))
+        way = stage.harness.answer or stage.harness.target
+        await stage.connection.publish(reply, way(asked.reply_to or ""))
         delivery.ack()

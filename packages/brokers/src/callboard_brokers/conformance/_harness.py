@@ -25,7 +25,8 @@ class Harness(Generic[S, T]):
     """An adapter, and how to speak to it: all that the suite is told, in a fixture `harness`.
 
     `source` makes a source from an address and the name of a group, `target` a target from an
-    address; every test takes an address of its own. `stale` and `settled_twice` read the counts
+    address, and `answer` one from the `reply_to` of a request, if that is another; every test takes an
+    address of its own. `stale` and `settled_twice` read the counts
     of settlements that were dropped. `dead_letters` returns the bodies of the rejected messages
     to an address, and `bound` is a number of messages after which publishing waits: for those who
     have these features. `smuggle` sends an empty message with such headers, names and octets, to an
@@ -38,6 +39,7 @@ class Harness(Generic[S, T]):
     target: Callable[[str], T]
     stale: Callable[[], int]
     settled_twice: Callable[[], int]
+    answer: Callable[[str], T] | None = None
     dead_letters: Callable[[str], Awaitable[Sequence[bytes]]] | None = None
     bound: int | None = None
     smuggle: Callable[[str, Sequence[tuple[str, bytes | None]]], Awaitable[None]] | None = None

@@ -17,13 +17,14 @@ class BrokerKind(Generic[T]):
 
     name: str
     """What the log and the supervision tree call it."""
-    target: Callable[[str], T]
-    """Turns an address, as of a dead letter, into a target."""
+    answer: Callable[[str], T]
+    """Turns an address that waits for an answer into a target, which is never created."""
+    dead_letter: Callable[[str, Any], T]
+    """Turns the address of dead letters, and the source of what was rejected, into a target: of the
+    same kind as that source, where a broker has several."""
     routing: Callable[[], Any]
     """The rules by which the broker in memory stands in for it under test."""
     partition: Callable[[Message], Hashable] | None = None
     """Tells the partition of a received message; None: the broker has none."""
-    answer: Callable[[str], T] | None = None
-    """Turns the address of an answer into a target, which is never created; None: as any other."""
     url: str = ""
     protocol: str = ""

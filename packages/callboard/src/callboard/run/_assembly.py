@@ -79,7 +79,11 @@ class Assembly:
         self._is_alone = True
         """Whether all that its handlers return leaves by their own broker."""
         self._to_dead_letters = dead_lettering(
-            self._name, inherited.dead_letter, around.letter, self._leave, around.reporter
+            self._name,
+            inherited.dead_letter,
+            partial(around.letter, placed.source),
+            self._leave,
+            around.reporter,
         )
         if (
             inherited.dead_letter is None

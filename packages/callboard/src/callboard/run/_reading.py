@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import anyio
 
@@ -32,7 +33,7 @@ class Reading:
         self._to_dead_letters = dead_lettering(
             placed.name,
             resolve(placed.declaration.options, *placed.scopes, around.options).dead_letter,
-            around.letter,
+            partial(around.letter, placed.source),
             self._send,
             around.reporter,
         )

@@ -84,8 +84,8 @@ class Surroundings:
     """The source of ids for messages."""
     sender: Answering
     """By what results, answers and dead letters leave: the broker."""
-    letter: Callable[[str, Message], Output]
-    """Makes a dead letter to an address."""
+    letter: Callable[[Any, str, Message], Output]
+    """Makes a dead letter of what came from a source, to an address."""
     supervision: Supervision
     """What supervises workers of which neither a subscriber nor the broker says anything."""
     subscribers: Callable[[], Sequence[PlacedSubscriber]]

@@ -35,6 +35,7 @@ nitpick_ignore = [("py:class", "callboard.Message")]  # described as callboard_b
 # A name that is public in two places is documented at the later one.
 PUBLIC_MODULES = [
     "callboard",
+    "callboard.events",
     "callboard.extending",
     "callboard.kafka",
     "callboard.memory",

@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from callboard_actors import ActorCrash, ActorSystem, events
-from callboard_actors.events import ActorCrashed, ActorStarted, Event, SupervisorShutDown, Told
+from callboard_actors.events import ActorCrashed, ActorStarted, Event, SupervisorShutDown
 
 pytestmark = pytest.mark.anyio
 
@@ -62,12 +62,12 @@ async def test_an_event_cannot_be_changed() -> None:
 
 
 async def test_each_type_that_tells_something_has_a_name_of_its_own() -> None:
-    kinds = [each for each in TYPES if issubclass(each, Told)]
+    kinds = [each for each in TYPES if issubclass(each, Event)]
     names = [getattr(each, "name", None) for each in kinds]
 
     assert len(kinds) > 15
     assert {each.__name__ for each, name in zip(kinds, names, strict=True) if name is None} == {
         "ActorEnded",
-        "Told",
+        "Event",
     }
     assert len(set(names)) == len(kinds) - 1

@@ -17,9 +17,8 @@ from typing import Final
 import anyio
 from pydantic import BaseModel
 
-from callboard import App
+from callboard import App, Event
 from callboard.kafka import KafkaBroker, KafkaMessage
-from callboard_actors import Event
 
 __all__ = ["Letter", "Settings", "make"]
 

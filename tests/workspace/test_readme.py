@@ -1,4 +1,4 @@
-"""What the READMEs show runs as it stands."""
+"""What the READMEs, and some pages of the guide, show runs as it stands."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 READMES = [
-    path.relative_to(ROOT) for path in [ROOT / "README.md", *ROOT.glob("packages/*/README.md")]
+    path.relative_to(ROOT)
+    for path in [ROOT / "README.md", ROOT / "docs/events.md", *ROOT.glob("packages/*/README.md")]
 ]
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from callboard import Event
+from callboard.events import ActorCrashed, ActorRestarting, Event
 from orders.books import Books, Check, DeadOrder
 
 __all__ = ["Screen", "Stage", "stages", "summary"]
@@ -81,13 +81,14 @@ class Screen:
         # The path leads through the subscription: …/Invoices(orders.priced)/workers/worker-0.
         names = [part.partition("(")[0] for part in event.path.split("/") if "(" in part]
         who = names[0] if names else event.path
-        if event.name == "actor.crashed":
-            error = str(event.attributes["error"]).splitlines()[-1]
-            self.tell("crash", f"{who}: {error.partition(': ')[2]}")
-        elif event.name == "actor.restarting":
-            delay = event.attributes["delay"]
-            when = f"in {delay:g} s" if delay else "at once"
-            self.tell("restart", f"{who} starts anew {when}, its state rebuilt from the books")
+        match event:
+            case ActorCrashed(error=error):
+                self.tell("crash", f"{who}: {error.splitlines()[-1].partition(': ')[2]}")
+            case ActorRestarting(delay=delay):
+                when = f"in {delay:g} s" if delay else "at once"
+                self.tell("restart", f"{who} starts anew {when}, its state rebuilt from the books")
+            case _:
+                pass
 
     def tell(self, kind: str, what: str) -> None:
         """Add a line to the story."""

@@ -121,8 +121,12 @@ async def do(world: World, step: Step, tasks: TaskGroup) -> None:
         await idle()
 
 
+class Dismissed(Event):
+    name = "test.dismissed"
+
+
 async def stop_child(world: World, path: str) -> None:
-    world.events.append(Event("test.dismissed", path))
+    world.events.append(Dismissed(path))
     with suppress(ActorError, RuntimeError):
         await world.branches[above(path)][1].stop_child(path.rpartition("/")[2])
 

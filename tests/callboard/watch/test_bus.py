@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import pytest
 from anyio import sleep, wait_all_tasks_blocked
 
 from callboard import ActorCrash, Event, MemoryBroker
+from callboard_actors import events
 
 pytestmark = pytest.mark.anyio
+
+
+class TeaReady(events.Event):
+    name = "tea.ready"
+
+
+class TeaCold(events.Event):
+    name = "tea.cold"
 
 
 async def test_sinks_get_events_in_the_order_of_their_subscription(broker: MemoryBroker) -> None:
@@ -17,7 +28,7 @@ async def test_sinks_get_events_in_the_order_of_their_subscription(broker: Memor
     broker.events.subscribe(lambda event: seen.append(("first", event.name)))
     broker.events.subscribe(lambda event: seen.append(("second", event.name)))
 
-    broker.events(Event("tea.ready", "kitchen"))
+    broker.events(TeaReady("kitchen"))
 
     assert seen == [("first", "tea.ready"), ("second", "tea.ready")]
 
@@ -28,12 +39,12 @@ async def test_a_subscription_can_be_ended_and_ends_no_other(broker: MemoryBroke
     broker.events.subscribe(seen.append)
 
     end()
-    broker.events(Event("tea.ready", "kitchen"))
+    broker.events(TeaReady("kitchen"))
     assert len(seen) == 1
 
     end()
     end()
-    broker.events(Event("tea.cold", "kitchen"))
+    broker.events(TeaCold("kitchen"))
     assert len(seen) == 2
 
 
@@ -46,8 +57,8 @@ async def test_a_sink_that_raises_is_kept_and_stops_no_other(broker: MemoryBroke
 
     broker.events.subscribe(fail)
     broker.events.subscribe(lambda event: seen.append(event.name))
-    broker.events(Event("tea.ready", "kitchen"))
-    broker.events(Event("tea.cold", "kitchen"))
+    broker.events(TeaReady("kitchen"))
+    broker.events(TeaCold("kitchen"))
 
     assert seen == ["failing", "tea.ready", "failing", "tea.cold"]
 
@@ -60,7 +71,7 @@ async def test_of_a_sink_that_always_raises_a_line_tells_once_in_a_while(
 
     broker.events.subscribe(fail)
     for _ in range(121):
-        broker.events(Event("tea.ready", "kitchen"))
+        broker.events(TeaReady("kitchen"))
         await sleep(1)
 
     lines = [record.getMessage() for record in caplog.records]
@@ -68,20 +79,38 @@ async def test_of_a_sink_that_always_raises_a_line_tells_once_in_a_while(
     assert "has raised on tea.ready, for the 61. time; it is kept" in lines[1]
 
 
-async def test_an_event_without_a_particular_silences_no_log(
+async def test_an_event_that_is_not_ours_silences_no_log(
     broker: MemoryBroker, caplog: pytest.LogCaptureFixture
 ) -> None:
+    @dataclass
+    class Odd:
+        """No subclass of ours, and what it says can't be shown."""
+
+        name: str = "odd"
+        path: str = "kitchen"
+        at: float = 0.0
+
+        @property
+        def attributes(self) -> Mapping[str, object]:
+            return {"error": Mute(), "path": 3, "name": None, "trace": "?"}
+
+    class Mute:
+        def __str__(self) -> str:
+            raise LookupError
+
     @broker.subscriber("orders")
     async def handle(order: str) -> None:
         raise ActorCrash("boom")
 
+    caplog.set_level(logging.DEBUG, "callboard")
     async with broker:
         await broker.start()
-        broker.events(Event("connection.lost", "memory", {"address": "x"}))
+        broker.events(Odd())
         await broker.publish("order", "orders")
         await wait_all_tasks_blocked()
 
-    assert "memory can't reach x, and tries again until it can: ?" in caplog.text
+    assert "kitchen: odd" in caplog.messages
+    assert "has raised" not in caplog.text
     assert "worker-0 crashed" in caplog.text
 
 
@@ -93,8 +122,8 @@ async def test_a_sink_may_unsubscribe_while_it_is_called(broker: MemoryBroker) -
         seen.append(event.name)
 
     end = broker.events.subscribe(once)
-    broker.events(Event("tea.ready", "kitchen"))
-    broker.events(Event("tea.cold", "kitchen"))
+    broker.events(TeaReady("kitchen"))
+    broker.events(TeaCold("kitchen"))
 
     assert seen == ["tea.ready"]
 

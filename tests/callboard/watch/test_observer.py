@@ -8,10 +8,10 @@ from dataclasses import replace
 import anyio
 import pytest
 
-from callboard import App, DeclarationError, MemoryBroker
+from callboard import App, DeclarationError, Event, MemoryBroker
 from callboard.watch._observer import Observer, walk
 from callboard.watch._watchdog import Culprit
-from callboard_actors import Event, Node
+from callboard_actors import Node
 
 pytestmark = pytest.mark.anyio
 

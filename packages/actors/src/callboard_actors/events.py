@@ -1,14 +1,13 @@
 """What actors, mailboxes and supervisors tell: a type for each thing that happens.
 
 Every part takes a plain callable, so that whoever composes them decides where events go. A sink
-tells them apart by type, or by the name that all of a type share.
+tells them apart by type, or by their names.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 import anyio
@@ -36,7 +35,6 @@ __all__ = [
     "SupervisorGaveUp",
     "SupervisorShutDown",
     "SupervisorStarted",
-    "Told",
     "ignore",
 ]
 
@@ -44,48 +42,22 @@ ExitKind: TypeAlias = Literal[
     "normal", "shutdown", "failed", "foreign_cancel", "killed", "unkillable", "gave_up"
 ]
 
-_NOTHING: Mapping[str, object] = MappingProxyType({})
 
-
-class Event:
-    """Something that happened. What has no type of its own is told by its name.
-
-    Attributes:
-        name: What happened, in dotted lower case, such as `actor.crashed`.
-        path: To whom: the ids from the root of the tree, joined by slashes.
-        at: When, as `anyio.current_time()` tells it.
-    """
+class _Named:
+    """What all events of a type share: no field of theirs."""
 
     name: str
-    path: str
-    at: float
-
-    def __init__(self, name: str, path: str, attributes: Mapping[str, object] = _NOTHING) -> None:
-        self.name = name
-        self.path = path
-        self.at = anyio.current_time()
-        self._attributes = attributes
-
-    def __repr__(self) -> str:
-        return f"Event({self.name!r}, {self.path!r}, {dict(self.attributes)!r})"
-
-    @property
-    def attributes(self) -> Mapping[str, object]:
-        """The particulars by name: plain data."""
-        return self._attributes
-
-
-Notify: TypeAlias = Callable[[Event], None]
-"""Called synchronously where the event happens; must be quick and must not raise."""
-
-
-def ignore(_event: Event) -> None:
-    """Take notice of nothing: where nobody wants to be told."""
 
 
 @dataclass(frozen=True)
-class Told(Event):
-    """An event with a type of its own: what it has, beside a path and a time, are particulars."""
+class Event(_Named):
+    """Something that happened.
+
+    Attributes:
+        name: What, in dotted lower case, such as `actor.crashed`: what all of a type share.
+        path: To whom: the ids from the root of the tree, joined by slashes.
+        at: When, as `anyio.current_time()` tells it.
+    """
 
     path: str
     at: float = field(default_factory=anyio.current_time, kw_only=True)
@@ -97,26 +69,34 @@ class Told(Event):
         return {name: value for name, value in values if value is not None}
 
 
-class ActorStarting(Told):
+Notify: TypeAlias = Callable[[Event], None]
+"""Called synchronously where the event happens; must be quick and must not raise."""
+
+
+def ignore(_event: Event) -> None:
+    """Take notice of nothing: where nobody wants to be told."""
+
+
+class ActorStarting(Event):
     """A child is started, for the first time or again."""
 
     name = "actor.starting"
 
 
-class ActorStarted(Told):
+class ActorStarted(Event):
     """A child is ready."""
 
     name = "actor.started"
 
 
-class ActorStopping(Told):
+class ActorStopping(Event):
     """A child is asked to stop."""
 
     name = "actor.stopping"
 
 
 @dataclass(frozen=True)
-class ActorEnded(Told):
+class ActorEnded(Event):
     """A child has ended, or is given up.
 
     Attributes:
@@ -152,7 +132,7 @@ class ActorUnkillable(ActorEnded):
 
 
 @dataclass(frozen=True)
-class ActorRestarting(Told):
+class ActorRestarting(Event):
     """A child is to be started again.
 
     Attributes:
@@ -165,14 +145,14 @@ class ActorRestarting(Told):
     delay: float
 
 
-class SupervisorStarted(Told):
+class SupervisorStarted(Event):
     """All children of a supervisor are ready."""
 
     name = "supervisor.started"
 
 
 @dataclass(frozen=True)
-class SupervisorShutDown(Told):
+class SupervisorShutDown(Event):
     """A supervisor stops, since a significant child has ended: *child*, by its id."""
 
     name = "supervisor.auto_shutdown"
@@ -180,7 +160,7 @@ class SupervisorShutDown(Told):
 
 
 @dataclass(frozen=True)
-class IntensityExceeded(Told):
+class IntensityExceeded(Event):
     """There were more restarts than *intensity* in *period* seconds; *child* was the last one."""
 
     name = "supervisor.intensity_exceeded"
@@ -190,7 +170,7 @@ class IntensityExceeded(Told):
 
 
 @dataclass(frozen=True)
-class SupervisorGaveUp(Told):
+class SupervisorGaveUp(Event):
     """A supervisor gives up on *child*, and says for which *reason*."""
 
     name = "supervisor.gave_up"
@@ -199,7 +179,7 @@ class SupervisorGaveUp(Told):
 
 
 @dataclass(frozen=True)
-class MailboxFilled(Told):
+class MailboxFilled(Event):
     """A sender waits for room in a mailbox: how many items, and bytes of them, are queued."""
 
     name = "mailbox.high_water"
@@ -214,7 +194,7 @@ class MailboxRelieved(MailboxFilled):
 
 
 @dataclass(frozen=True)
-class MessageDropped(Told):
+class MessageDropped(Event):
     """An item of a mailbox is given up; *reason* is its last crash, if there was one."""
 
     name = "message.dropped"
@@ -222,7 +202,7 @@ class MessageDropped(Told):
 
 
 @dataclass(frozen=True)
-class MessageExpired(Told):
+class MessageExpired(Event):
     """A question was not handled, since nobody waits for the answer any more."""
 
     name = "message.expired"
@@ -230,7 +210,7 @@ class MessageExpired(Told):
 
 
 @dataclass(frozen=True)
-class MessageQuarantined(Told):
+class MessageQuarantined(Event):
     """A message has crashed its actor twice; *reason* is the second crash."""
 
     name = "message.quarantined"
@@ -238,7 +218,7 @@ class MessageQuarantined(Told):
 
 
 @dataclass(frozen=True)
-class MessageFailed(Told):
+class MessageFailed(Event):
     """An actor goes on after an exception, which *error* describes."""
 
     name = "message.exception"
@@ -246,7 +226,7 @@ class MessageFailed(Told):
 
 
 @dataclass(frozen=True)
-class DeadLetter(Told):
+class DeadLetter(Event):
     """A message did not reach its actor, which has ended."""
 
     name = "deadletter"

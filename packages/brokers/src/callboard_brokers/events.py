@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import ClassVar, TypeAlias
+from typing import TypeAlias
 
 __all__ = [
     "Event",
@@ -30,8 +30,14 @@ __all__ = [
 ]
 
 
+class _Named:
+    """What all events of a type share: no field of theirs."""
+
+    name: str
+
+
 @dataclass(frozen=True)
-class Event:
+class Event(_Named):
     """Something that happened.
 
     Attributes:
@@ -41,7 +47,6 @@ class Event:
         at: When, as `anyio.current_time()` tells it; said with the path, 0 until then.
     """
 
-    name: ClassVar[str]
     address: str
     path: str = field(default="", kw_only=True)
     at: float = field(default=0.0, kw_only=True)

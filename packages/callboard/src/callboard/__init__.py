@@ -8,7 +8,6 @@ from callboard_actors import (
     Backoff,
     Decision,
     Escalate,
-    Event,
     ExitReason,
     ForeignCancellation,
     GaveUp,
@@ -45,6 +44,7 @@ from .declare._policy import AckPolicy
 from .declare._publisher import Publisher
 from .declare._router import Router
 from .declare._subscriber import Subscriber
+from .events import Event
 from .handle._envelope import Response
 from .memory import MemoryBroker, TestMemoryBroker
 from .testing import TestApp, TestBroker

@@ -5,13 +5,16 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
-from callboard_actors import Child, Event, Node
+import anyio
+
+from callboard_actors import Child, Node
 from callboard_brokers import Adapter, Connection, Message, can_request
 from callboard_brokers.events import Event as AdapterEvent
 from callboard_di import Overrides
@@ -25,6 +28,7 @@ from .declare._options import DEFAULT_SUPERVISION, BrokerOptions, PublishOptions
 from .declare._publisher import PlacedPublisher, Publisher
 from .declare._router import Router
 from .declare._subscriber import PlacedSubscriber
+from .events import AnswerWithheld, Event, ServerFound, ServerLost
 from .handle._envelope import content_type_of, envelope, identities
 from .handle._outcome import FAILURE_HEADER
 from .handle._output import Output, Send
@@ -32,8 +36,8 @@ from .run._host import Host
 from .run._runtime import Runtime
 from .run._surroundings import Surroundings
 from .watch._bus import Bus
+from .watch._log import Log
 from .watch._observer import Observer
-from .watch._reporter import Reporter
 from .watch._view import View, unready
 
 T = TypeVar("T")
@@ -66,7 +70,7 @@ class Broker(Router, Generic[T]):
         self.loss: Mapping[str, object] = {}
         """Since when its server is away, where that is, and why; empty while it is there."""
         self.events.subscribe(self._heed)
-        self.reporter = Reporter(self.logger, self.events)
+        self.events.subscribe(Log(self.logger))
         self.provider = Overrides()
         self.context = options.context if options.context is not None else ContextRepo()
         for key, value in {"broker": self, "logger": self.logger, "context": self.context}.items():
@@ -210,9 +214,8 @@ class Broker(Router, Generic[T]):
     def answer(self, reply_to: str) -> T | None:
         """Return where the answer to *reply_to* goes; None: none may go there."""
         if not self._answers(reply_to):
-            self.reporter.unanswered(
-                reply_to, f"{self.name} was told reply_to={self.options.reply_to!r}"
-            )
+            reason = f"{self.name} was told reply_to={self.options.reply_to!r}"
+            self.events(AnswerWithheld(self.name, reply_to, reason))
             return None
         return self.kind.answer(reply_to)
 
@@ -239,7 +242,6 @@ class Broker(Router, Generic[T]):
             overrides=self.provider,
             logger=self.logger,
             events=self.events,
-            reporter=self.reporter,
             identify=self.identify,
             sender=self,
             letter=self.letter,
@@ -351,12 +353,12 @@ class Broker(Router, Generic[T]):
 
     def hear(self, event: AdapterEvent) -> None:
         """Tell what its adapter tells; this is the `notify` of that."""
-        self.events(Event(event.name, self.name, event.attributes))
+        self.events(replace(event, path=self.name, at=anyio.current_time()))
 
     def _heed(self, event: Event) -> None:
-        if event.name == "connection.lost":
+        if isinstance(event, ServerLost):
             self.loss = {"lost_at": event.at, **event.attributes}
-        elif event.name == "connection.restored":
+        elif isinstance(event, ServerFound):
             self.loss = {}
 
     async def _watched(self, runtime: Runtime, child: Child) -> None:

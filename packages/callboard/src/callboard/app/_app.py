@@ -19,11 +19,12 @@ from callboard.app._hooks import Hook, Hooks, Lifespan
 from callboard.app._last_resort import LastResort, abandon, obeying
 from callboard.app._life import Life, Phases
 from callboard.declare._handler import signature_of
+from callboard.events import Event, HandlerDecided, Notify
 from callboard.run._host import Host
 from callboard.watch._inspect import Inspection
 from callboard.watch._observer import OFTEN, SELDOM, SLOW, Observer
 from callboard.watch._view import View, seen_from, unready
-from callboard_actors import ChildSpec, Event, Node, Notify, Supervision
+from callboard_actors import ChildSpec, Node, Supervision
 from callboard_di import Overrides
 
 H = TypeVar("H", bound=Hook)
@@ -337,5 +338,6 @@ class App:
             self._exits_at_once = False
 
     def _heed(self, event: Event) -> None:
-        if isinstance(event.attributes.get("error"), StopApplication) and self._host is not None:
+        is_told = isinstance(event, HandlerDecided) and isinstance(event.error, StopApplication)
+        if is_told and self._host is not None:
             self.exit()

@@ -18,9 +18,10 @@ import anyio
 from callboard._broker import Broker
 from callboard._errors import NotRunning
 from callboard.app._hooks import Hooks
+from callboard.events import Notify
 from callboard.run._host import GRACE, Host
 from callboard.run._runtime import Runtime, hush, is_lost
-from callboard_actors import Child, ChildSpec, Decision, Node, Notify, Supervisor
+from callboard_actors import Child, ChildSpec, Decision, Node, Supervisor
 from callboard_di import Callee
 
 _ROOT: Final = "app"

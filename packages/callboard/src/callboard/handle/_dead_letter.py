@@ -18,10 +18,10 @@ from typing import Final
 import anyio
 
 from callboard._errors import words
+from callboard.events import DeadLetterImpossible, DeadLetterLate, Notify, about
 from callboard.handle._finish import ToDeadLetters, is_hopeless
 from callboard.handle._output import Output, Send
 from callboard.watch._printable import TRACE, printable
-from callboard.watch._reporter import Reporter
 from callboard_actors import Backoff
 from callboard_brokers import Delivery, DestinationError, Message, forwarding
 
@@ -33,7 +33,7 @@ def dead_lettering(
     address: str | None,
     post: Callable[[str, Message], Output],
     send: Send,
-    reporter: Reporter,
+    tell: Notify,
 ) -> ToDeadLetters:
     """Compose what a rejection does, given the dead letter *address*, a template.
 
@@ -59,11 +59,11 @@ def dead_lettering(
             except Exception as failure:  # noqa: BLE001 - nothing may lose the letter
                 if not is_hopeless(failure):
                     failures += 1
-                    reporter.dead_letter_late(delivery, failure)
+                    tell(DeadLetterLate(subscriber, *about(delivery.message), failure))
                     await anyio.sleep(_BACKOFF.delay(failures, random.random))
                 elif brief or isinstance(failure, DestinationError):
                     delivery.reject()
-                    reporter.dead_letter_impossible(delivery, failure)
+                    tell(DeadLetterImpossible(subscriber, *about(delivery.message), failure))
                 else:
                     brief, letter = True, dead_letter(delivery, None, subscriber)
             else:

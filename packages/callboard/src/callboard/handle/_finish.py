@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeAlias
 
+from callboard.events import MessageLeft, Notify, OutputsFailed, OutputsLost, about
 from callboard.handle._outcome import Outcome
 from callboard.handle._output import Output, Send
 from callboard.handle._parts import parts_of
-from callboard.watch._reporter import Reporter
 from callboard_brokers import BatchDelivery, BrokerError, Delivery, Settlement
 
 Finish: TypeAlias = Callable[[Delivery, Outcome], Awaitable[None]]
@@ -20,19 +20,20 @@ Settle: TypeAlias = Callable[..., Awaitable[None]]
 
 
 def finishing(
+    name: str,
     send: Send,
     to_dead_letters: ToDeadLetters,
     settles: Callable[[Exception], Settlement | None],
-    reporter: Reporter,
+    tell: Notify,
 ) -> Finish:
-    """Compose publish-then-settle.
+    """Compose publish-then-settle, for the subscriber *name*.
 
     Outputs that can't be published now are no fault of the message: it is delivered again (nack),
     never rejected. Those that never can be are a failure of the handler that made them, which
     *settles* decides upon: for the message of a batch that they came of, and if that can't be told,
     for all of it. If cancelled, the delivery is left unsettled.
     """
-    settle = _settling(to_dead_letters, reporter)
+    settle = _settling(name, to_dead_letters, tell)
 
     async def finish(delivery: Delivery, outcome: Outcome) -> None:
         settlement, cause = outcome.settlement, outcome.error
@@ -43,7 +44,9 @@ def finishing(
             hopeless = is_hopeless(error)
             decided = settles(error) if hopeless else Settlement.NACK
             culprit = _source_of(outputs, delivery) if hopeless else None
-            reporter.unpublished(culprit or delivery, error, decided)
+            failed = culprit or delivery
+            facts = name, *about(failed.message), error
+            tell(OutputsLost(*facts) if failed.settled else OutputsFailed(*facts, decided))
             if culprit is None:
                 settlement, cause = decided, error
                 break
@@ -53,7 +56,7 @@ def finishing(
     return finish
 
 
-def _settling(to_dead_letters: ToDeadLetters, reporter: Reporter) -> Settle:
+def _settling(name: str, to_dead_letters: ToDeadLetters, tell: Notify) -> Settle:
     """Compose the settlement that follows; nothing, if the handler has settled by itself."""
 
     async def settle(
@@ -69,7 +72,7 @@ def _settling(to_dead_letters: ToDeadLetters, reporter: Reporter) -> Settle:
         elif settlement is not None:
             delivery.settle(settlement, delay)
         else:
-            reporter.left(delivery)
+            tell(MessageLeft(name, delivery))
 
     return settle
 

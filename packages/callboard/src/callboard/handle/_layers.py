@@ -6,7 +6,8 @@ import logging
 
 from callboard.declare._handler import Handler
 from callboard.declare._options import Handle
-from callboard.watch._reporter import coordinates
+from callboard.events import about, described
+from callboard.watch._say import say
 from callboard_brokers import Message
 from callboard_validation import ValidationError
 
@@ -27,9 +28,10 @@ def logged(handle: Handle, name: str, logger: logging.Logger, level: int) -> Han
         return handle
 
     async def log(message: Message) -> object:
-        logger.log(level, "%s received %s", name, coordinates(message))
+        told = described(*about(message))
+        say(logger, level, "%s received %s", name, told)
         result = await handle(message)
-        logger.log(level, "%s processed %s", name, coordinates(message))
+        say(logger, level, "%s processed %s", name, told)
         return result
 
     return log

@@ -14,13 +14,20 @@ from typing import Any
 
 from anyio import CapacityLimiter
 
-from callboard._errors import DeclarationError, Quarantined
+from callboard._errors import ControlFlow, DeclarationError, Quarantined
 from callboard.declare._handler import where
 from callboard.declare._options import BrokerOptions, Handle, Inherited, RouterOptions
 from callboard.declare._policy import AckPolicy, settlement_of
 from callboard.declare._publisher import Publisher, publishers_of
 from callboard.declare._resolver import HookResolver, MessageResolver
 from callboard.declare._subscriber import Call, PlacedSubscriber
+from callboard.events import (
+    HandlerDecided,
+    HandlerFailed,
+    MessageQuarantined,
+    NoDeadLetters,
+    about,
+)
 from callboard.handle._batch import BatchWorker
 from callboard.handle._dead_letter import dead_lettering
 from callboard.handle._envelope import content_type_of, result_encoder, wrapping
@@ -83,13 +90,13 @@ class Assembly:
             inherited.dead_letter,
             partial(around.letter, placed.source),
             self._leave,
-            around.reporter,
+            around.events,
         )
         if (
             inherited.dead_letter is None
             and not started.adapter.features(placed.source).keeps_rejected
         ):
-            around.reporter.without_dead_letters(self._name)
+            around.events(NoDeadLetters(self._name))
         self._conclusions = [self._concluding(call) for call in self._calls]
         self._functions = (
             [] if self.stateful else [inject(call.callee, self._scope) for call in self._calls]
@@ -102,7 +109,7 @@ class Assembly:
 
     def open(self, subscription: Subscription) -> None:
         """Compose the way out of what comes by *subscription*, which may publish it itself."""
-        started, told = self._started, self._around.reporter.unanswered
+        started, told = self._started, self._around.unanswered
         send, waits = started.send, False
         if isinstance(subscription, Transactional) and subscription.transactional:
             waits = True
@@ -116,13 +123,12 @@ class Assembly:
         if self.stateful:
             handles = [inject(replace(self._first.callee, call=actor.receive), self._scope)]
         handle, conclude = self._chosen_of(handles)
-        report = partial(self._around.reporter.failed, self._name)
         splits = self._options.on_batch_error == "split"
         make = partial(BatchWorker, self._settles, splits=splits) if self._options.batch else Worker
         return make(
             handle=self._enclosed(handle),
             conclude=conclude,
-            decide=deciding(self._policy, self._answers, report, self._rules),
+            decide=deciding(self._policy, self._answers, self._report, self._rules),
             finish=self._finishing(),
             keeper=keeper,
         )
@@ -146,7 +152,8 @@ class Assembly:
         for part in parts_of(delivery):
             await finish(part, decide(part.message, error))
         # Last: whatever is wrong with the message, it is out of the way before it is described.
-        self._around.reporter.quarantined(self._name, delivery.message, error)
+        told = MessageQuarantined(self._name, *about(delivery.message), error)
+        self._around.events(told)
 
     def decode(self, message: Message, /) -> object:
         """Return the plain value of a body; of a batch, a list of them."""
@@ -162,7 +169,12 @@ class Assembly:
                 await self._to_dead_letters(part, None)
 
     def _finishing(self) -> Finish:
-        return finishing(self._send, self._to_dead_letters, self._settles, self._around.reporter)
+        steps = self._send, self._to_dead_letters, self._settles, self._around.events
+        return finishing(self._name, *steps)
+
+    def _report(self, message: Message, error: Exception, settlement: Settlement | None) -> None:
+        kind = HandlerDecided if isinstance(error, ControlFlow) else HandlerFailed
+        self._around.events(kind(self._name, *about(message), error, settlement))
 
     async def _leave(self, outputs: Sequence[Output], cause: Delivery | None) -> Confirmation:
         return await self._send(outputs, cause)

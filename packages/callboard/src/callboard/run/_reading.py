@@ -10,6 +10,7 @@ import anyio
 from callboard._errors import NotRunning
 from callboard.declare._options import resolve
 from callboard.declare._subscriber import PlacedSubscriber
+from callboard.events import MessageLeft
 from callboard.handle._dead_letter import dead_lettering
 from callboard.handle._envelope import content_type_of
 from callboard.handle._output import Output
@@ -35,7 +36,7 @@ class Reading:
             resolve(placed.declaration.options, *placed.scopes, around.options).dead_letter,
             partial(around.letter, placed.source),
             self._send,
-            around.reporter,
+            around.events,
         )
         self.subscription: Subscription
         self._failure: Exception | None = None
@@ -112,4 +113,4 @@ class Reading:
             taken = await subscription.receive(free, self._mailbox.free_bytes)
             self._mailbox.put_many(taken)
             for delivery in taken:
-                self._started.around.reporter.left(delivery)
+                self._started.around.events(MessageLeft(self._placed.name, delivery))

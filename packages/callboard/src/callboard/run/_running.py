@@ -15,6 +15,7 @@ from typing import Final
 
 from callboard.declare._options import DEFAULT_SUPERVISION, resolve
 from callboard.declare._subscriber import PlacedSubscriber
+from callboard.events import MessageLeft, MessageUnordered, about
 from callboard.handle._batch import Batcher
 from callboard.handle._parts import parts_of, size_of
 from callboard.handle._worker import Keeper, Worker
@@ -51,8 +52,7 @@ class Running:
         self.subscription: Subscription
         self._meter = Meter()
         self._seen: list[tuple[Delivery | None, int]] = [(None, 0)] * self._options.max_workers
-        report = partial(around.reporter.unordered, placed.name)
-        self._lane = lane_of(options, around.kind.partition, report)
+        self._lane = lane_of(options, around.kind.partition, self._unordered)
         self._workers = [""] * self._options.max_workers
         """Where in the tree each of them is."""
         self._keepers: dict[int, LaneKeeper] = {}
@@ -175,9 +175,16 @@ class Running:
             self._mailbox.purge(lambda each: each is delivery)
 
     def _keeper(self, reader: Reader[Delivery]) -> LaneKeeper:
-        source, parked = self.subscription, self._started.around.reporter.parked
+        source = self.subscription
         count = source.count_failure if isinstance(source, Counting) else usual_delay
-        return LaneKeeper(self._assembly, self._lane, self._mailbox, reader, count, parked)
+        return LaneKeeper(self._assembly, self._lane, self._mailbox, reader, count, self._parked)
+
+    def _parked(self, delivery: Delivery) -> None:
+        self._started.around.events(MessageLeft(self._placed.name, delivery))
+
+    def _unordered(self, delivery: Delivery, error: Exception) -> None:
+        event = MessageUnordered(self._placed.name, *about(delivery.message), error)
+        self._started.around.events(event)
 
     def _drain(self) -> None:
         """Have the workers end with what is in the mailbox, but for what waits for its time."""

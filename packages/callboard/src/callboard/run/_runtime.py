@@ -173,7 +173,7 @@ class Runtime:
     async def _hold(self, child: Child) -> None:
         async with self.adapter.connect() as connection:
             self._connection = connection
-            self._send = self.composed(straight(connection, self.around.reporter.unanswered))
+            self._send = self.composed(straight(connection, self.around.unanswered))
             try:
                 child.ready()
                 await child.stopping()

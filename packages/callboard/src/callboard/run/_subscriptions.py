@@ -18,6 +18,14 @@ import anyio
 
 from callboard._errors import DeclarationError, NotRunning
 from callboard.declare._subscriber import PlacedSubscriber
+from callboard.events import (
+    ActorCrashed,
+    ActorRestarting,
+    ActorStarted,
+    Event,
+    SubscriptionDown,
+    SubscriptionUp,
+)
 from callboard.run._host import GRACE, Claims
 from callboard.run._reading import Reading
 from callboard.run._running import Running
@@ -29,7 +37,6 @@ from callboard_actors import (
     Child,
     ChildSpec,
     Decision,
-    Event,
     SpecError,
     Supervisor,
     SupervisorStopped,
@@ -219,16 +226,17 @@ class Subscriptions:
 
     def _hear(self, event: Event) -> None:
         """Tell what becomes of the subscriptions: one that waits for another try is down."""
-        if event.name == "actor.crashed":
-            self._why = last_words(str(event.attributes.get("error", "")))
-        elif event.name == "actor.restarting":
-            self._down.add(event.path)
-            told = {**event.attributes, "error": self._why}
-            event = Event("subscription.down", event.path, told)
-        elif event.name == "actor.started" and event.path in self._down:
-            self._down.discard(event.path)
-            self._around.events(Event("subscription.up", event.path))
-        self._around.events(event)
+        tell, path = self._around.events, event.path
+        if isinstance(event, ActorRestarting):
+            self._down.add(path)
+            tell(SubscriptionDown(path, event.attempt, event.delay, self._why))
+            return
+        if isinstance(event, ActorCrashed):
+            self._why = last_words(event.error)
+        elif isinstance(event, ActorStarted) and path in self._down:
+            self._down.discard(path)
+            tell(SubscriptionUp(path))
+        tell(event)
 
     async def _plant(self, place: _Place) -> None:
         if self._tree is None:

@@ -12,10 +12,10 @@ from callboard.declare._broker_kind import BrokerKind
 from callboard.declare._options import BrokerOptions, Middleware
 from callboard.declare._publisher import PlacedPublisher, Publisher
 from callboard.declare._subscriber import PlacedSubscriber
+from callboard.events import AnswerWithheld
 from callboard.handle._outcome import Answering
 from callboard.handle._output import Output, Send
 from callboard.watch._bus import Bus
-from callboard.watch._reporter import Reporter
 from callboard_actors import Node, Supervision
 from callboard_brokers import Adapter, Connection, Message
 from callboard_di import Overrides
@@ -79,7 +79,6 @@ class Surroundings:
     overrides: Overrides
     logger: logging.Logger
     events: Bus
-    reporter: Reporter
     identify: Callable[[], str]
     """The source of ids for messages."""
     sender: Answering
@@ -98,3 +97,7 @@ class Surroundings:
     """The brokers of the same application that have been started, this one among them."""
     loss: Callable[[], Mapping[str, object]]
     """Since when its server is away, where that is, and why; empty while it is there."""
+
+    def unanswered(self, address: str, reason: str) -> None:
+        """Tell of an answer that goes nowhere."""
+        self.events(AnswerWithheld(self.name, address, reason))

@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Final
+from typing import Final
 
 import anyio
 
-from callboard._errors import ControlFlow
 from callboard.declare._options import Handle
-from callboard_actors import Event
+from callboard.events import (
+    Event,
+    HandlerFailed,
+    MessageLeft,
+    MessageQuarantined,
+    OutputsFailed,
+    OutputsLost,
+)
 from callboard_brokers import Delivery, Message
 
 INSIDE: Final[ContextVar[bool]] = ContextVar("callboard-inside-a-test-broker", default=False)
@@ -54,13 +60,11 @@ class Quiescence:
 
     def note(self, event: Event) -> None:
         """Hear an event of a broker."""
-        delivery: Any = event.attributes.get("delivery")
-        if delivery is not None:
-            parts: list[Delivery] = getattr(delivery, "parts", [delivery])
+        if isinstance(event, MessageLeft):
+            parts: list[Delivery] = getattr(event.delivery, "parts", [event.delivery])
             self._left = [each for each in self._left if each not in parts] + [*parts]
-        error = event.attributes.get("error")
-        if isinstance(error, Exception) and not isinstance(error, ControlFlow):
-            self._failures.append(error)
+        elif isinstance(event, HandlerFailed | MessageQuarantined | OutputsFailed | OutputsLost):
+            self._failures.append(event.error)
         self.changed()
 
     @contextmanager

@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from math import inf
 from typing import Final
 
+from callboard.events import Event, Notify
 from callboard.watch._say import say
-from callboard_actors import Event
-
-Sink = Callable[[Event], None]
 
 SILENCE: Final = 60.0
 """Seconds for which no more is said of a sink that has raised."""
@@ -21,7 +19,7 @@ SILENCE: Final = 60.0
 class _Listener:
     """A sink; one that is there twice has two of these."""
 
-    sink: Sink
+    sink: Notify
     told_at: float = -inf
     failures: int = 0
 
@@ -33,7 +31,7 @@ class Bus:
         self._logger = logger
         self._listeners: tuple[_Listener, ...] = ()
 
-    def subscribe(self, sink: Sink) -> Callable[[], None]:
+    def subscribe(self, sink: Notify) -> Callable[[], None]:
         """Call *sink* with every event from now on; return what ends that."""
         listener = _Listener(sink)
         self._listeners += (listener,)

@@ -14,9 +14,10 @@ from typing import Final
 
 import anyio
 
+from callboard.events import Event, HandlerSlow, LoopLagged, Notify
 from callboard.watch._say import say
 from callboard.watch._watchdog import Culprit, Watchdog
-from callboard_actors import Child, Event, Node, Notify
+from callboard_actors import Child, Node
 
 WINDOW: Final = 5.0
 """Seconds that rates and workloads are about."""
@@ -164,7 +165,7 @@ class Observer:
     def lag(self, seconds: float, culprit: Culprit) -> None:
         """Be told who has kept the loop from turning, and for how long."""
         path = culprit.path or self.tree().id
-        self._tell("loop.lag", path, {"seconds": seconds, "where": culprit.where})
+        self._tell(LoopLagged(path, seconds, culprit.where))
 
     def _bark(self, seconds: float, culprit: Culprit) -> None:
         line = "%s has blocked the event loop for %.0f s, at %s: nothing else runs meanwhile"
@@ -176,13 +177,13 @@ class Observer:
             return
         sample.slow = True
         message = f"{details.get('address')}#{details.get('id')}"
-        self._tell("handler.slow", path, {"threshold": self._slow, "message": message})
+        self._tell(HandlerSlow(path, self._slow, message))
 
-    def _tell(self, name: str, path: str, attributes: Mapping[str, object]) -> None:
+    def _tell(self, event: Event) -> None:
         # The broker is the second in a path. What is about none of them is told to all.
-        bus = self._buses.get("/".join(path.split("/", 2)[:2]))
+        bus = self._buses.get("/".join(event.path.split("/", 2)[:2]))
         for each in [bus] if bus is not None else self._buses.values():
-            each(Event(name, path, attributes))
+            each(event)
 
 
 def walk(node: Node, path: str) -> Iterator[tuple[str, Node]]:

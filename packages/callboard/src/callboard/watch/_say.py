@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from textwrap import indent
 from traceback import format_exception
 
 from callboard.watch._printable import TRACE, printable, text_of
 
 
-def say(  # noqa: PLR0913 - as in logging
+def say(
     logger: logging.Logger,
     level: int,
     line: str,
     *parts: object,
     error: BaseException | None = None,
-    trace: str = "",
-    above: int = 0,
 ) -> None:
     """Write *line* with its *parts*, each made printable.
 
@@ -25,27 +24,35 @@ def say(  # noqa: PLR0913 - as in logging
         level: As in `logging`.
         line: With a place for each part, as in `logging`.
         parts: Figures stay figures.
-        error: Its traceback is written below. Formatters of the standard library take that from
-            here, clipped; whoever wants the exception itself finds it in the record, as ever.
-        trace: A traceback that is text already; it is written below.
-        above: How many functions lie between this one and whoever speaks.
+        error: See `write`.
     """
-    if not logger.isEnabledFor(level):
-        return
-    arguments = [part if isinstance(part, int | float) else text_of(part) for part in parts]
-    if trace:
-        line, arguments = f"{line}:\n%s", [*arguments, _fit(trace)]
-    file, number, function, _ = logger.findCaller(stacklevel=2 + above)
+    if logger.isEnabledFor(level):
+        fit = tuple(part if isinstance(part, int | float) else text_of(part) for part in parts)
+        write(logger, level, line, fit, error=error)
+
+
+def write(
+    logger: logging.Logger,
+    level: int,
+    line: str,
+    parts: tuple[object, ...] | tuple[Mapping[str, object]],
+    *,
+    error: BaseException | None = None,
+) -> None:
+    """Write *line* with *parts* that are printable, or with one mapping of such.
+
+    The traceback of *error* is written below. Formatters of the standard library take that from
+    here, clipped; whoever wants the exception itself finds it in the record, as ever.
+    """
+    file, number, function, _ = logger.findCaller(stacklevel=3)
     raised = None if error is None else (type(error), error, error.__traceback__)
-    record = logger.makeRecord(
-        logger.name, level, file, number, line, tuple(arguments), raised, function
-    )
+    record = logger.makeRecord(logger.name, level, file, number, line, parts, raised, function)
     if error is not None:
-        record.exc_text = _fit("".join(format_exception(error)))
+        record.exc_text = fitted("".join(format_exception(error)))
     logger.handle(record)
 
 
-def _fit(trace: str) -> str:
+def fitted(trace: str) -> str:
     """Return a traceback that is fit to be seen.
 
     It is indented: an exception's words may have lines of their own, which would else pass for

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import Any, Final
 
-import anyio
 import pytest
 from anyio import sleep, wait_all_tasks_blocked
 from pydantic import BaseModel
 
+import callboard_actors.events
+import callboard_brokers.events
 from callboard import (
     AckPolicy,
     ActorCrash,
@@ -20,7 +24,8 @@ from callboard import (
     Supervision,
     TestBroker,
 )
-from callboard.watch._reporter import _LIFE  # pyright: ignore[reportPrivateUsage] - the whole table
+from callboard.events import ServerLost
+from callboard.watch._log import LINES, Log
 
 from ..faulty import FaultyBroker
 
@@ -272,24 +277,58 @@ async def test_an_exception_that_cannot_be_shown_is_told_all_the_same(
     assert "Mute: (its text can't be read)" in written(log)[0]
 
 
-@pytest.mark.parametrize("name", sorted(_LIFE))
-def test_every_line_is_written_whatever_its_event_says(
-    broker: MemoryBroker, log: pytest.LogCaptureFixture, name: str
+def kinds(of: type[object]) -> Iterator[type[object]]:
+    """Yield all types of events below *of* that have a name, hence may be told."""
+    for each in of.__subclasses__():
+        if each.__module__.startswith("callboard") and hasattr(each, "name"):
+            yield each
+        yield from kinds(each)
+
+
+KINDS = [*kinds(callboard_actors.events.Event), *kinds(callboard_brokers.events.Event)]
+SAMPLES: Final[dict[str, object]] = {
+    "str": NASTY,
+    "str | None": NASTY,
+    "ExitKind": "failed",
+    "int": 3,
+    "int | None": None,
+    "float": 3.5,
+    "bool": True,
+    "Exception": LookupError(NASTY),
+    "Settlement | None": None,
+    "Sequence[tuple[str, int]]": [(NASTY, 3)],
+    "Delivery": None,
+}
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_each_type_of_event_has_a_level_and_a_line(
+    log: pytest.LogCaptureFixture, kind: Any
 ) -> None:
     log.set_level(logging.DEBUG, "callboard")
+    said = {each.name: SAMPLES[str(each.type)] for each in fields(kind)}
 
-    class Odd:
-        def __str__(self) -> str:
-            raise LookupError
+    Log(logging.getLogger("callboard"))(kind(**said))
 
-    async def tell() -> None:
-        broker.events(Event(name, "memory"))
-        broker.events(Event(name, "memory", {"error": Odd(), "delay": "soon", "seconds": None}))
-        broker.events(Event(name, "", {"error": NASTY, "address": NASTY, "path": NASTY}))
+    level, _ = LINES[kind]
+    assert [record.levelno for record in log.records] == [level]
+    assert all(line.isprintable() for line in written(log))
 
-    anyio.run(tell)
 
-    lines = written(log)
-    assert len([line for line in lines if not line.startswith("  ")]) == 3
-    assert all(line.isprintable() for line in lines)
-    assert "raised" not in log.text
+def test_no_line_is_of_an_event_that_nobody_tells() -> None:
+    assert {*LINES} == {*KINDS}
+
+
+async def test_what_an_event_says_is_in_the_record_by_its_name(
+    log: pytest.LogCaptureFixture,
+) -> None:
+    Log(logging.getLogger("callboard"))(ServerLost("here:1", "refused", path="kafka"))
+
+    (record,) = log.records
+    assert record.getMessage() == "kafka can't reach here:1, and tries again until it can: refused"
+    assert record.args == {
+        "name": "connection.lost",
+        "path": "kafka",
+        "address": "here:1",
+        "error": "refused",
+    }

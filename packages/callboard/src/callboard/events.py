@@ -1,0 +1,300 @@
+"""What a broker tells on `Broker.events`: a type for each thing that happens.
+
+Those of its adapter and of the actors that it is made of are told there too, and are here under
+their own names. Nothing is told of a message that goes well.
+
+What an event says may come from outside, be long, and hold what a terminal obeys: whoever writes
+it anywhere escapes it, as the log does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from callboard_actors import events as actors
+from callboard_actors.events import (
+    ActorCrashed,
+    ActorEnded,
+    ActorRestarting,
+    ActorStarted,
+    ActorStarting,
+    ActorStopped,
+    ActorStopping,
+    ActorUnkillable,
+    IntensityExceeded,
+    MailboxFilled,
+    MailboxRelieved,
+    MessageDropped,
+    SupervisorGaveUp,
+    SupervisorShutDown,
+    SupervisorStarted,
+)
+from callboard_brokers import BatchMessage, Delivery, Message, Settlement
+from callboard_brokers.events import (
+    FetchFailed,
+    MessageDeadLettered,
+    MessageUnrouted,
+    PartitionHeld,
+    PartitionsAssigned,
+    PartitionsLost,
+    PartitionsRevoked,
+    PartitionsRevoking,
+    PublicationFailed,
+    ServerFound,
+    ServerLost,
+    SettledLate,
+    SettledTwice,
+    SettlementsFailed,
+)
+
+from ._errors import words
+
+__all__ = [
+    "ActorCrashed",
+    "ActorEnded",
+    "ActorRestarting",
+    "ActorStarted",
+    "ActorStarting",
+    "ActorStopped",
+    "ActorStopping",
+    "ActorUnkillable",
+    "AnswerWithheld",
+    "DeadLetterImpossible",
+    "DeadLetterLate",
+    "Event",
+    "FetchFailed",
+    "HandlerDecided",
+    "HandlerFailed",
+    "HandlerSlow",
+    "IntensityExceeded",
+    "LoopLagged",
+    "MailboxFilled",
+    "MailboxRelieved",
+    "MessageDeadLettered",
+    "MessageDropped",
+    "MessageEnded",
+    "MessageFailed",
+    "MessageLeft",
+    "MessageQuarantined",
+    "MessageUnordered",
+    "MessageUnrouted",
+    "NoDeadLetters",
+    "Notify",
+    "OutputsFailed",
+    "OutputsLost",
+    "PartitionHeld",
+    "PartitionsAssigned",
+    "PartitionsLost",
+    "PartitionsRevoked",
+    "PartitionsRevoking",
+    "PublicationFailed",
+    "ServerFound",
+    "ServerLost",
+    "SettledLate",
+    "SettledTwice",
+    "SettlementsFailed",
+    "SubscriptionDown",
+    "SubscriptionUp",
+    "SupervisorGaveUp",
+    "SupervisorShutDown",
+    "SupervisorStarted",
+]
+
+
+class Event(Protocol):
+    """Something that happened; each type has particulars of its own."""
+
+    @property
+    def name(self) -> str:
+        """What happened, in dotted lower case: what all events of a type share."""
+        ...
+
+    @property
+    def path(self) -> str:
+        """To whom: the ids from the root of the tree, joined by slashes, or a subscriber's name."""
+        ...
+
+    @property
+    def at(self) -> float:
+        """When, as `anyio.current_time()` tells it."""
+        ...
+
+    @property
+    def attributes(self) -> Mapping[str, object]:
+        """The particulars by name, as plain data."""
+        ...
+
+
+Notify: TypeAlias = Callable[[Event], None]
+"""Called synchronously where the event happens; must be quick."""
+
+
+@dataclass(frozen=True)
+class MessageFailed(actors.Event):
+    """Something went wrong with a message, or with several that were handled at once.
+
+    Attributes:
+        address: Where it came from.
+        message_id: Its id, or that of the first.
+        count: How many there are.
+        error: What was raised; among the `attributes` it is a text.
+    """
+
+    address: str
+    message_id: str | None
+    count: int
+
+    error: Exception
+
+    @property
+    def message(self) -> str:
+        """The message, in words."""
+        return described(self.address, self.message_id, self.count)
+
+    @property
+    def attributes(self) -> Mapping[str, object]:
+        """The particulars by name, as plain data."""
+        said = f"{type(self.error).__name__}: {words(self.error)}"
+        return {**super().attributes, "message": self.message, "error": said}
+
+
+def about(message: Message) -> tuple[str, str | None, int]:
+    """Return what a `MessageFailed` says of *message*, before the error."""
+    count = 1
+    if isinstance(message, BatchMessage):
+        count = len(message.parts)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType] - isinstance can't say of what
+    return message.address, message.message_id, count
+
+
+def described(address: str, message_id: str | None, count: int) -> str:
+    """Return in words what `about` has said of a message."""
+    id_ = message_id or "(no id)"
+    if count > 1:
+        return f"{count} messages of {address!r}, the first {id_}"
+    return f"message {id_} of {address!r}"
+
+
+@dataclass(frozen=True)
+class MessageEnded(MessageFailed):
+    """It is known what becomes of a message: *settlement*; None leaves it unsettled."""
+
+    settlement: Settlement | None
+
+    @property
+    def attributes(self) -> Mapping[str, object]:
+        """The particulars by name, as plain data."""
+        settlement = None if self.settlement is None else self.settlement.value
+        return {**super().attributes, "settlement": settlement}
+
+
+class HandlerFailed(MessageEnded):
+    """A handler has failed, or what comes before it."""
+
+    name = "message.exception"
+
+
+class HandlerDecided(MessageEnded):
+    """A handler has raised on purpose what becomes of its message, `RejectMessage` for instance."""
+
+    name = "message.decided"
+
+
+class OutputsFailed(MessageEnded):
+    """What a handler returned can't be published, so that its message is not done."""
+
+    name = "message.unpublished"
+
+
+class OutputsLost(MessageFailed):
+    """What a handler returned can't be published, and its message was settled before."""
+
+    name = "message.outputs_lost"
+
+
+class MessageQuarantined(MessageFailed):
+    """A message has crashed its actor twice, and is not tried again."""
+
+    name = "message.quarantined"
+
+
+class MessageUnordered(MessageFailed):
+    """`ordered_by=` has failed for a message, which is handled in no particular order."""
+
+    name = "message.unordered"
+
+
+class DeadLetterLate(MessageFailed):
+    """A dead letter is not out yet; it is tried again."""
+
+    name = "dead_letter.late"
+
+
+class DeadLetterImpossible(MessageFailed):
+    """There will be no dead letter of a message, which is rejected without one."""
+
+    name = "dead_letter.impossible"
+
+
+class NoDeadLetters(actors.Event):
+    """What a subscriber rejects is kept nowhere; told when it starts."""
+
+    name = "subscription.without_dead_letters"
+
+
+@dataclass(frozen=True)
+class AnswerWithheld(actors.Event):
+    """Whoever has asked gets no answer at *address*, for that *reason*."""
+
+    name = "answer.withheld"
+    address: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class SubscriptionDown(actors.Event):
+    """A subscription has given up; its siblings go on.
+
+    Attributes:
+        attempt: For which time in a row.
+        delay: In how many seconds it is tried again.
+        error: What it ended with, in a line.
+    """
+
+    name = "subscription.down"
+    attempt: int
+    delay: float
+    error: str
+
+
+class SubscriptionUp(actors.Event):
+    """A subscription that was down is up again."""
+
+    name = "subscription.up"
+
+
+@dataclass(frozen=True)
+class MessageLeft(actors.Event):
+    """A message stays unsettled for now: whoever holds it settles it later."""
+
+    name = "message.left"
+    delivery: Delivery
+
+
+@dataclass(frozen=True)
+class HandlerSlow(actors.Event):
+    """A worker is busy with *message* for more than *threshold* seconds; told once of each."""
+
+    name = "handler.slow"
+    threshold: float
+    message: str
+
+
+@dataclass(frozen=True)
+class LoopLagged(actors.Event):
+    """Somebody has kept the event loop for so many *seconds*, in the line of code at *where*."""
+
+    name = "loop.lag"
+    seconds: float
+    where: str

@@ -29,6 +29,8 @@ LAG: Final = 0.1
 """Seconds for which the loop may not turn before that is told."""
 LONG: Final = 5.0
 """Seconds after which it is said that the loop is blocked; again after five times as long."""
+_WAITS: Final = frozenset({("_run_once", "select"), ("run", "get_events")})
+"""Where the loops of asyncio and trio wait, and in what; another loop is asked each time."""
 _NAME: Final = "child"
 """What every part of the tree calls the `Child` that it is handed."""
 
@@ -79,9 +81,22 @@ class Watchdog:
         finally:
             over.set()
 
+    def rests(self) -> bool:
+        """Say whether the loop waits for something to do: to ask it then would wake it for nothing."""
+        frame = _frame_of(self._thread)
+        caller = None if frame is None else frame.f_back
+        # By the caller too: who waits for a socket in a handler also does that in a `select`.
+        return (
+            frame is not None
+            and caller is not None
+            and (caller.f_code.co_name, frame.f_code.co_name) in _WAITS
+        )
+
     def _watch(self, over: threading.Event) -> None:
         try:
             while not over.wait(_PERIOD):
+                if self.rests():
+                    continue
                 late, culprit = self._ask(over)
                 if culprit is not None and late > LAG and not over.is_set():
                     from_thread.run_sync(self._tell, late, culprit, token=self._loop)
@@ -106,9 +121,13 @@ class Watchdog:
 
 def culprit_in(thread: int) -> Culprit | None:
     """Return who runs in *thread* now, which is another's; None if it has ended."""
-    # The only way to see the stack of another thread; there is no public one.
-    frame = sys._current_frames().get(thread)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - see above
+    frame = _frame_of(thread)
     return None if frame is None else _culprit(frame)
+
+
+def _frame_of(thread: int) -> FrameType | None:
+    # The only way to see the stack of another thread; there is no public one.
+    return sys._current_frames().get(thread)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - see above
 
 
 def _culprit(innermost: FrameType) -> Culprit:

@@ -39,6 +39,7 @@ bench: .venv-bench/.bench ## measure beside FastStream, pykka, aiokafka and bare
 	.venv-bench/bin/python benchmarks/actors.py $(ARGS)
 	scripts/brokers up
 	.venv-bench/bin/python benchmarks/kafka.py
+	.venv-bench/bin/python benchmarks/latency.py
 
 docs: .venv/.dev ## build the documentation into docs/_build/html
 	$(BIN)/sphinx-build -W --keep-going -q docs docs/_build/html

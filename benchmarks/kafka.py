@@ -264,11 +264,11 @@ BATCH, GATHER, SINGLE = (
     f"Callboard, publish {how}" for how in ("batches", "500 at a time", "one by one")
 )
 CONSUMERS = {
-    "aiokafka, commit per batch": Contender(run=raw, beside=ONE, aim=0.5),
+    "aiokafka, commit per batch": Contender(run=raw, beside=ONE, aim=0.6),
     ONE: Contender(run=ours(1)),
     MANY: Contender(run=ours(16), beside=ONE),
     "FastStream, default (ACK_FIRST)": Contender(
-        run=theirs(), share=5, safe=False, beside=ONE, aim=8
+        run=theirs(), share=5, safe=False, beside=ONE, aim=10
     ),
     "FastStream, AckPolicy.ACK": Contender(
         run=theirs(ack_policy=ACK), share=40, beside=ONE, aim=40

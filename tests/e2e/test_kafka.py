@@ -470,6 +470,38 @@ async def test_an_application_is_not_ready_while_kafka_is_away(topic: str, how: 
         await app.stop()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("transactional", [False, True])
+@pytest.mark.parametrize("seconds", [0.5, 4.0])
+async def test_a_kafka_that_hangs_keeps_no_application_beyond_its_deadline(
+    topic: str, transactional: bool, seconds: float
+) -> None:
+    through = os.environ["CALLBOARD_KAFKA_PROXY"]
+    async with proxy(through, os.environ["CALLBOARD_KAFKA_PROXIED"]) as network:
+        kafka, heard = KafkaBroker(through), Heard[str](1)
+
+        @kafka.subscriber(
+            topic,
+            group_id=topic,
+            auto_offset_reset="earliest",
+            commit_interval_ms=60_000,
+            transactional=transactional,
+        )
+        async def handle(word: str) -> None:
+            heard.hear(word)
+
+        app = App(kafka, graceful_timeout=seconds)
+        await app.start()
+        await kafka.publish("settled, and not committed", topic)
+        await heard.complete()
+        network.swallow()
+        began = monotonic()
+        await app.stop()
+
+    # What is cancelled at the deadline has some seconds to clean up, of which it needs two or three.
+    assert monotonic() - began < seconds + 4
+
+
 async def test_outputs_and_positions_are_committed_together(kafka: KafkaBroker, topic: str) -> None:
     heard, collected = Heard[int](99), Heard[int](1)
 

@@ -453,3 +453,15 @@ async def test_a_child_is_asked_again_when_its_deadline_moves_nearer() -> None:
         child.stop(deadline)
 
     assert deadlines == [9, 5]
+
+
+async def test_a_block_until_the_deadline_sees_it_and_ends_by_it() -> None:
+    child, before = Child(), anyio.current_time()
+    with child.until_deadline():
+        assert anyio.current_effective_deadline() == float("inf")
+        child.stop(before + 9)
+        child.stop(before + 5)
+        assert anyio.current_effective_deadline() == before + 5
+        await anyio.sleep_forever()
+
+    assert anyio.current_time() == before + 5

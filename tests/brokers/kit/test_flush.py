@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import anyio
 import pytest
-from anyio import Event, create_task_group, current_time, sleep, sleep_forever
+from anyio import CancelScope, Event, create_task_group, current_time, sleep, sleep_forever
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -119,6 +119,16 @@ async def test_leaving_is_bounded() -> None:
 
     assert not await flush.leave(5.0)
     assert current_time() - before <= 5.1
+
+
+async def test_leaving_is_bounded_by_the_deadline_of_whoever_leaves() -> None:
+    broker, before = Broker(failures=10**9), current_time()
+    flush = Flush(broker.send, broker.failed)
+    flush.soon()
+    with CancelScope(deadline=before + 2):
+        assert not await flush.leave(5.0)
+
+    assert current_time() - before <= 2.1
 
 
 async def test_leaving_waits_for_what_is_on_its_way() -> None:

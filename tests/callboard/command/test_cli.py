@@ -354,6 +354,39 @@ async def publish_a_letter():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(60)
+def test_a_generator_that_does_not_end_in_its_thread_does_not_keep_the_process(
+    service: Path,
+) -> None:
+    add(
+        service,
+        """
+from callboard import Depends
+
+app.graceful_timeout = 0.2
+
+def hang():
+    yield
+    print("up", flush=True)
+    time.sleep(3600)
+
+@broker.subscriber("letters")
+async def send(letter: int, hanging: object = Depends(hang, sync_to_thread=True)): ...
+
+@app.after_startup
+async def publish():
+    await broker.publish(1, "letters")
+""",
+    )
+    with running(service) as process:
+        process.send_signal(signal.SIGTERM)
+        _, errors = ended(process, 30)
+
+    assert process.returncode == 70
+    assert "send(letters)/workers/worker-0 still runs" in errors
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(60)  # two processes one after the other, on a machine that may be busy
 def test_a_blocked_loop_does_not_keep_the_process_and_is_told_where(service: Path) -> None:
     add(

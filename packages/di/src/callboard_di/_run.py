@@ -96,7 +96,8 @@ def _in_threads(limiter: CapacityLimiter | None) -> Call:
 
     async def hop(call: Call, *args: object) -> object:
         # What a generator holds must be closed also after a cancellation, and not while its thread
-        # still runs. The time that this takes is bounded by nobody but the supervisor.
+        # still runs, which nobody can interrupt. So no deadline of ours would do any good: who
+        # runs this has to give it up, and the process with it.
         with CancelScope(shield=True):
             return await to_thread.run_sync(run, call, *args, limiter=limiter)
         return None  # not reached: nobody cancels this scope

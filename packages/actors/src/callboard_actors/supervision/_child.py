@@ -79,6 +79,21 @@ class Child:
             self.on_stop(lambda: None if self.started else scope.cancel())
             yield
 
+    @contextmanager
+    def until_deadline(self) -> Generator[None]:
+        """Leave the block at the deadline, wherever that moves.
+
+        What ends in the block in good order sees by `anyio.current_effective_deadline` how much
+        time it has for that.
+        """
+        with anyio.CancelScope() as scope:
+
+            def follow() -> None:
+                scope.deadline = self.deadline
+
+            self.on_stop(follow)
+            yield
+
     async def stopping(self) -> None:
         """Wait until the child is asked to stop."""
         await self._stopping.wait()

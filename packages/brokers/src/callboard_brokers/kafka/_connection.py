@@ -23,7 +23,7 @@ from callboard_brokers.kafka._records import KafkaOptions, KafkaSource, KafkaTar
 from callboard_brokers.kafka._servers import Servers
 from callboard_brokers.kafka._subscription import KafkaSubscription
 from callboard_brokers.kafka._window import Window
-from callboard_brokers.kit import Journal, Replies, background, brief, quiet
+from callboard_brokers.kit import Journal, Replies, background, brief, quiet, time_left
 
 JOIN = 10.0
 """Seconds to wait for the first assignment; it may take longer, behind members that are busy."""
@@ -218,4 +218,4 @@ async def connected(
                     connection.close()
         finally:
             servers.pulse.close()
-            await stop(producer, CLOSE)
+            await stop(producer, time_left(CLOSE))

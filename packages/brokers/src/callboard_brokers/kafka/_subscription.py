@@ -29,15 +29,15 @@ from callboard_brokers.kafka._parcel import outgoing
 from callboard_brokers.kafka._records import KafkaSource, KafkaTarget, TopicPartition, check_topic
 from callboard_brokers.kafka._translate import CLIENT_ERRORS, is_passing, translated
 from callboard_brokers.kafka._window import Window
-from callboard_brokers.kit import brief
+from callboard_brokers.kit import brief, time_left
 
 POLL_MS = 200
 """How long a fetch waits for records; also how soon a held partition is looked at again."""
 
 Fetched: TypeAlias = Mapping[TopicPartition, Sequence[Record]]
 
-LEAVE, FLUSH, SHORTEST = 8.0, 5.0, 1.0
-"""Seconds to leave in good order; of these, for the last commit; and for the rest at least."""
+LEAVE, HURRY, FLUSH = 8.0, 2.0, 0.6
+"""Seconds to leave in good order; when all is cancelled; the part of them for the last commit."""
 
 
 class KafkaSubscription:
@@ -180,12 +180,12 @@ class KafkaSubscription:
     async def leave(self) -> None:
         """Commit what is settled, give back the rest, and close; not to be interrupted."""
         self.close()
-        # Nothing in here may outlive it, since whoever stops us has a deadline of his own.
-        deadline = current_time() + LEAVE
-        with move_on_after(FLUSH, shield=True):
+        patience = time_left(LEAVE, HURRY)
+        deadline = current_time() + patience
+        with move_on_after(FLUSH * patience, shield=True):
             await self._member.commit()
         self._window.end_epoch()
-        await self._member.close(max(SHORTEST, deadline - current_time()))
+        await self._member.close(deadline - current_time())
 
     async def _turn(self) -> None:
         """Take one step; what passes by itself is no reason to end."""

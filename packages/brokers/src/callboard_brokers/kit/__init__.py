@@ -16,7 +16,7 @@ from callboard_brokers.kit._quiet import quiet
 from callboard_brokers.kit._reach import Reach
 from callboard_brokers.kit._replies import Replies
 from callboard_brokers.kit._signal import Signal
-from callboard_brokers.kit._tasks import background
+from callboard_brokers.kit._tasks import background, time_left
 from callboard_brokers.kit._template import Template
 from callboard_brokers.kit._translate import Kind, Translation, brief
 from callboard_brokers.kit._wire import RESERVED, Pair, from_pairs, text_of, to_pairs
@@ -53,6 +53,7 @@ __all__ = [
     "on_asyncio",
     "quiet",
     "text_of",
+    "time_left",
     "to_pairs",
     "together",
 ]

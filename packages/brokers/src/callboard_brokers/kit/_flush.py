@@ -11,6 +11,7 @@ from anyio import Lock, fail_after, move_on_after, sleep
 from callboard_brokers._errors import BrokerError
 from callboard_brokers.kit._backoff import Backoff
 from callboard_brokers.kit._signal import Signal
+from callboard_brokers.kit._tasks import time_left
 
 RETRY: Final = Backoff(0.1, 5.0)
 
@@ -59,8 +60,12 @@ class Flush:
             await self._through()
 
     async def leave(self, seconds: float) -> bool:
-        """Send what is left, within *seconds*, cancelled or not; return whether it is through."""
-        with move_on_after(seconds, shield=True) as scope:
+        """Send what is left, cancelled or not; return whether it is through.
+
+        It takes at most *seconds*, and ends at the deadline of whoever leaves: after a second if
+        that has passed.
+        """
+        with move_on_after(time_left(seconds), shield=True) as scope:
             async with self._one_at_a_time:
                 pass  # what is on its way may still fail
             await self._through()

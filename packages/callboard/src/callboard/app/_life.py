@@ -172,10 +172,10 @@ class Life:
         """Undo the start; the shutdown hooks run only if the brokers were up."""
         child.stop(anyio.current_time() + self._graceful_timeout)
         try:
-            with _until_deadline(child):
+            with child.until_deadline():
                 if self._risen:
                     await self._hooks.call_all(self._phases.on_shutdown, self._failures)
-                await hush([runtime for _, runtime in self._attached])
+                await hush([runtime for _, runtime in self._attached], child.deadline)
         finally:
             await self._uproot(child)
         if self._risen:
@@ -199,18 +199,6 @@ def _unless_stopped(child: Child) -> Generator[None]:
     """Leave the block as soon as *child* is asked to stop."""
     with anyio.CancelScope() as scope:
         child.on_stop(scope.cancel)
-        yield
-
-
-@contextmanager
-def _until_deadline(child: Child) -> Generator[None]:
-    """Leave the block at the deadline of *child*, wherever that moves."""
-    with anyio.CancelScope() as scope:
-
-        def follow() -> None:
-            scope.deadline = child.deadline
-
-        child.on_stop(follow)
         yield
 
 

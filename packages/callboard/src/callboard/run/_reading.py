@@ -48,7 +48,7 @@ class Reading:
             self._open_mailbox()
         self._failure = None
         try:
-            with child.unless_stopped():
+            with child.unless_stopped(), child.until_deadline():
                 await self._read(child)
         except Exception as error:
             self._failure = error

@@ -111,7 +111,7 @@ class Running:
         )
 
     async def _read(self, child: Child) -> None:
-        with child.unless_stopped():
+        with child.unless_stopped(), child.until_deadline():
             await self._hold(child)
 
     async def _hold(self, child: Child) -> None:

@@ -167,7 +167,7 @@ class Runtime:
 
     async def _connect(self, child: Child) -> None:
         child.details = self.around.loss
-        with child.unless_stopped():
+        with child.unless_stopped(), child.until_deadline():
             await self._hold(child)
 
     async def _hold(self, child: Child) -> None:
@@ -181,14 +181,14 @@ class Runtime:
                 self._connection = self._send = None
 
 
-async def hush(runtimes: Sequence[Runtime]) -> None:
-    """Stop all intakes, and finish what is in hand, before any connection closes.
+async def hush(runtimes: Sequence[Runtime], deadline: float) -> None:
+    """Stop all intakes, and finish what is in hand by *deadline*, before any connection closes.
 
     So no handler meets a broker that is not there any more.
     """
     async with anyio.create_task_group() as group:
         for runtime in runtimes:
-            group.start_soon(runtime.subscriptions.hush)
+            group.start_soon(runtime.subscriptions.hush, deadline)
 
 
 def is_lost(error: Exception) -> bool:

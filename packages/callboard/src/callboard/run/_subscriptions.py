@@ -132,14 +132,14 @@ class Subscriptions:
         if place is not None and place.begun:
             await self._stop(place)
 
-    async def hush(self) -> None:
-        """Stop all in good order, for good; return when nothing is in hand any more.
+    async def hush(self, deadline: float) -> None:
+        """Stop all by *deadline*, for good; return when nothing is in hand any more.
 
         The connection stays, for the outputs of other brokers' handlers.
         """
         self._hushed = True
         if self._child is not None:
-            self._child.stop()
+            self._child.stop(deadline)
             await self._silent.wait()
 
     def active(self, declaration: object) -> Running | Reading:

@@ -112,7 +112,7 @@ class TestBroker(Generic[Yields]):
             timeout = self._brokers[0].options.graceful_timeout if error is None else 0
             began = current_time()
             with move_on_after(timeout):
-                await hush(self._runtimes)
+                await hush(self._runtimes, began + timeout)
             await self._host.stop(began + timeout - current_time())
         finally:
             self._restore()

@@ -15,6 +15,7 @@ import stat
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 from typing import Final, Literal, TypeAlias
@@ -33,6 +34,8 @@ _LONGEST_QUESTION: Final = 4096
 _LONGEST_ANSWER: Final = 64 * 2**20
 _PATIENCE: Final = 5.0
 """Seconds that both sides wait for each other."""
+_LAST: Final = 1.0
+"""Seconds that a file system has to remove the socket, whatever else is over."""
 _PRIVATE: Final = 0o600
 _OTHERS: Final = 0o077
 Inode: TypeAlias = tuple[int, int]
@@ -82,14 +85,15 @@ class Inspection:
         Raises:
             DeclarationError: The path can't be had.
         """
-        # In threads: the file system blocks. They are waited for, even if this is cancelled.
+        # In threads: the file system blocks. What is opened is waited for, even if cancelled.
         bound, ours = await anyio.to_thread.run_sync(_open, self._path)
         try:
             with bound:
                 await self._serve(await SocketListener.from_socket(bound), child)
         finally:
-            with anyio.CancelScope(shield=True):
-                await anyio.to_thread.run_sync(_remove, self._path, ours)
+            with anyio.move_on_after(_LAST, shield=True):
+                remove = partial(_remove, self._path, ours)
+                await anyio.to_thread.run_sync(remove, abandon_on_cancel=True)
 
     async def _serve(self, listener: SocketListener, child: Child) -> None:
         async with listener:

@@ -119,7 +119,7 @@ async def path(workers: int, keys: int) -> float:
     """Return the microseconds that one message takes through the whole path."""
     broker = MemoryBroker()
     ready = Ready(keys)
-    broker.adapter = ready
+    broker.slot.adapter = ready
 
     @broker.subscriber("orders", mailbox=BATCH, max_workers=workers)
     async def handle(order: Order) -> None:

@@ -114,4 +114,4 @@ class FaultyBroker(MemoryBroker):
 
     def __init__(self, *, features: Features | None = None, **options: Any) -> None:
         super().__init__(**options)
-        self.adapter = self.faulty = Faulty(self.adapter, features)
+        self.slot.adapter = self.faulty = Faulty(self.slot.adapter, features)

@@ -290,6 +290,6 @@ async def test_the_tombstone_of_another_client_is_none(kafka: KafkaBroker) -> No
         seen.append(bodies)
 
     async with TestKafkaBroker(kafka) as broker:
-        await broker.connection.publish(Message(None, key=b"k"), KafkaTarget("in"))
+        await broker.slot.connection.publish(Message(None, key=b"k"), KafkaTarget("in"))
 
     assert sorted(seen, key=str) == [None, [None]]

@@ -238,7 +238,7 @@ async def test_a_request_before_the_start_says_so(broker: MemoryBroker) -> None:
 async def test_a_broker_without_requests_says_so() -> None:
     broker = FaultyBroker()
     async with broker:
-        with pytest.raises(DeclarationError, match="memory has no way to wait for an answer"):
+        with pytest.raises(DeclarationError, match="the broker of 'orders' has no way to wait"):
             await broker.request(5, "orders")
 
 

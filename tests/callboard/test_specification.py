@@ -337,7 +337,7 @@ class Remote(Broker[MemoryTarget], MemoryRouter):
             routing=Templates,
             url=url,
         )
-        super().__init__(Memory(), kind, BrokerOptions())
+        super().__init__(Memory, BrokerOptions(), kind)
 
 
 def test_a_document_names_the_server_and_no_secret(official: Official) -> None:

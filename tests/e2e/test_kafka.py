@@ -223,7 +223,10 @@ async def test_a_dead_letter_is_the_record_with_all_its_headers_in_order(
     async def collect(message: KafkaMessage) -> None:
         collected.hear(message)
 
-    async with kafka, client.AIOKafkaProducer(bootstrap_servers=kafka.kind.url) as producer:
+    async with (
+        kafka,
+        client.AIOKafkaProducer(bootstrap_servers=kafka.slot.around.kind.url) as producer,
+    ):
         await kafka.start()
         for value in (b"body", None):
             await producer.send_and_wait(topic, value, key=b"k", headers=headers)

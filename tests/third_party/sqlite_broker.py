@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from callboard import Broker, Publisher, Router, Subscriber
 from callboard.extending import (
@@ -53,27 +54,29 @@ class SqliteRouting:
         return MemoryTarget(target.address)
 
 
-class SqliteRouter(Router):
+SQLITE = BrokerKind(
+    name="sqlite",
+    answer=SqliteTarget,
+    dead_letter=lambda address, _: SqliteTarget(address),
+    routing=SqliteRouting,
+)
+
+
+class SqliteRouter(Router, kind=SQLITE):
     @takes(SqliteSubscriberOptions)
     def subscriber(self, options: SqliteSubscriberOptions) -> Subscriber:
-        return self.add_subscriber(part(options, SqliteSource), options)
+        return self.declared.subscriber(part(options, SqliteSource), options)
 
     @takes(SqlitePublisherOptions)
     def publisher(self, options: SqlitePublisherOptions) -> Publisher[SqliteTarget]:
-        return self.add_publisher(part(options, SqliteTarget), options)
+        return self.declared.publisher(part(options, SqliteTarget), options)
 
 
 class SqliteBroker(Broker[SqliteTarget], SqliteRouter):
     @takes(SqliteBrokerOptions)
     def __init__(self, options: SqliteBrokerOptions) -> None:
-        kind = BrokerKind(
-            name="sqlite",
-            answer=SqliteTarget,
-            dead_letter=lambda address, _: SqliteTarget(address),
-            routing=SqliteRouting,
-        )
-        super().__init__(Sqlite(options.path, self.hear), kind, options)
+        super().__init__(partial(Sqlite, options.path), options)
 
     @sends(SqlitePublishOptions)
     async def publish(self, message: object, options: SqlitePublishOptions) -> None:
-        await self.send(message, options, options)
+        await self.out.publish(message, options, options)

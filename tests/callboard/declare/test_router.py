@@ -245,7 +245,7 @@ async def test_a_prefix_holds_for_every_alternative_of_a_pattern() -> None:
 
 async def open_group(broker: MemoryBroker, address: str) -> None:
     """Have what is published to *address* kept."""
-    async with broker.connection.subscribe(MemorySource(address, group="g"), Capacity(1)):
+    async with broker.slot.connection.subscribe(MemorySource(address, group="g"), Capacity(1)):
         pass
 
 

@@ -74,7 +74,7 @@ def test_batches_hold_everything_once_in_order_and_no_more_than_their_size(
 async def publish_all(broker: MemoryBroker, *bodies: Any, keys: bool = False) -> None:
     """Publish before anybody reads, so that it is known which messages make a batch."""
     async with broker:
-        async with broker.connection.subscribe(broker.subscribers[-1].source, Capacity(1)):
+        async with broker.slot.connection.subscribe(broker.subscribers[-1].source, Capacity(1)):
             pass  # now the group exists, and keeps what comes
         for body, key in bodies if keys else zip(bodies, repeat(None), strict=False):
             await broker.publish(body, "orders", key=key)

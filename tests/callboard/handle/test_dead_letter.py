@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 
 import pytest
 from anyio import sleep, wait_all_tasks_blocked
 
 from callboard import AckPolicy, MemoryBroker, Message, RejectMessage
-from callboard.memory import MemoryMessage, MemorySource, MemoryTarget
+from callboard.extending import BrokerKind
+from callboard.memory import MemoryMessage, MemoryTarget
 from callboard_brokers import Features
+from callboard_brokers.memory import Templates
 
 from ..faulty import FaultyBroker
 
@@ -52,16 +53,16 @@ async def test_a_failed_message_goes_to_the_dead_letter_address_of_its_subscribe
     assert not broker.dead_letters()
 
 
-class Sorted(MemoryBroker):
+SORTED = BrokerKind(
+    name="sorted",
+    answer=MemoryTarget,
+    dead_letter=lambda address, source: MemoryTarget(f"{address}.{source.group}"),
+    routing=Templates,
+)
+
+
+class Sorted(MemoryBroker, kind=SORTED):
     """A broker whose dead letters go where their source says."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.kind = replace(self.kind, dead_letter=of_group)
-
-
-def of_group(address: str, source: MemorySource) -> MemoryTarget:
-    return MemoryTarget(f"{address}.{source.group}")
 
 
 async def test_a_dead_letter_goes_to_a_target_of_the_kind_of_its_source() -> None:

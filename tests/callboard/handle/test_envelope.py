@@ -15,13 +15,13 @@ def test_children_by_fork_make_ids_of_their_own(broker: MemoryBroker) -> None:
     def of_a_child() -> str:
         read, write = os.pipe()
         if os.fork() == 0:
-            os.write(write, broker.identify().encode())
+            os.write(write, broker.out.identify().encode())
             os._exit(0)
         os.close(write)
         with os.fdopen(read) as said:
             return said.read()
 
-    ids = [broker.identify(), of_a_child(), of_a_child(), broker.identify()]
+    ids = [broker.out.identify(), of_a_child(), of_a_child(), broker.out.identify()]
 
     assert len(set(ids)) == 4
     assert all(ids)
@@ -33,4 +33,4 @@ def test_children_by_fork_make_ids_of_their_own(broker: MemoryBroker) -> None:
 def test_brokers_of_one_process_share_no_id(broker: MemoryBroker) -> None:
     other = MemoryBroker()
 
-    assert len({source.identify() for source in (broker, other) for _ in range(5)}) == 10
+    assert len({source.out.identify() for source in (broker, other) for _ in range(5)}) == 10

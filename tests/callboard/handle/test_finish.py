@@ -6,7 +6,7 @@ import pytest
 from anyio import Event, sleep, wait_all_tasks_blocked
 
 from callboard import AckPolicy, MemoryBroker, Message, TestBroker
-from callboard.memory import MemoryMessage, MemoryPublisherOptions, MemoryTarget
+from callboard.memory import MemoryMessage, MemoryRouter
 
 from ..faulty import FaultyBroker
 
@@ -163,8 +163,11 @@ async def test_nothing_is_published_for_a_handler_that_failed(broker: MemoryBrok
 async def test_outputs_that_never_can_be_published_are_a_failure_of_the_handler(
     broker: MemoryBroker, caplog: pytest.LogCaptureFixture
 ) -> None:
+    router = MemoryRouter()
     # Past `publisher`, which would refuse it where it is declared.
-    @broker.add_publisher(MemoryTarget("{nowhere}"), MemoryPublisherOptions("{nowhere}"))
+    broker.include_router(router, prefix="{nowhere}.")
+
+    @router.publisher("out")
     @broker.subscriber("in")
     async def handle(number: int) -> int:
         return number

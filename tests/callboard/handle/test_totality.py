@@ -37,7 +37,7 @@ def _fail(_: object) -> Metadata:
 @pytest.fixture
 def hostile() -> MemoryBroker:
     broker = MemoryBroker(dead_letter="dead")
-    broker.adapter = Memory(routing=Unreadably())
+    broker.slot.adapter = Memory(routing=Unreadably())
     return broker
 
 

@@ -287,7 +287,9 @@ async def test_a_message_that_is_tried_in_place_waits_longer_each_time(
 
 async def test_a_broker_that_gives_a_message_up_ends_the_wait_of_its_key() -> None:
     broker, handled = MemoryBroker(), list[int]()
-    broker.adapter = memory = Memory(redelivery=lambda deliveries: 0.1 if deliveries < 3 else None)
+    broker.slot.adapter = memory = Memory(
+        redelivery=lambda deliveries: 0.1 if deliveries < 3 else None
+    )
 
     @broker.subscriber("jobs", ack_policy=AckPolicy.NACK_ON_ERROR)
     async def work(number: int) -> None:
@@ -389,7 +391,7 @@ async def test_a_handler_that_nacks_and_then_crashes_leaves_its_message_to_the_n
     broker: MemoryBroker,
 ) -> None:
     tried: list[int] = []
-    broker.adapter = memory = Memory()
+    broker.slot.adapter = memory = Memory()
 
     @broker.subscriber("jobs")
     async def work(number: int, message: Message) -> None:

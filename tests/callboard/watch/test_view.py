@@ -208,7 +208,7 @@ def test_readiness_may_be_asked_when_the_event_loop_has_ended(broker: MemoryBrok
 
 async def test_a_view_of_what_does_not_run_is_refused(broker: MemoryBroker) -> None:
     with pytest.raises(NotRunning):
-        broker.view()
+        broker.slot.live.view()
     with pytest.raises(NotRunning):
         App(broker).view()
     assert App().unready == ["the application has no broker"]

@@ -20,7 +20,10 @@ ControlFlow                 raised in a handler on purpose: never logged as an e
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager
+
+from callboard_brokers import DestinationError
 
 
 class CallboardError(Exception):
@@ -32,6 +35,15 @@ class DeclarationError(CallboardError):
 
 
 SetupError = DeclarationError
+
+
+@contextmanager
+def declaring() -> Generator[None]:
+    """Say of a destination that can't be one that it is declared wrongly."""
+    try:
+        yield
+    except DestinationError as error:
+        raise DeclarationError(str(error)) from error
 
 
 class BatchError(CallboardError):

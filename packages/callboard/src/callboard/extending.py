@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from .declare._broker_kind import BrokerKind
+from .declare._declarations import Declarations
 from .declare._options import (
     BrokerOptions,
     PublisherOptions,
@@ -14,14 +15,17 @@ from .declare._options import (
     SubscriberOptions,
 )
 from .declare._takes import part, sends, takes
+from .handle._way_out import WayOut
 
 __all__ = [
     "BrokerKind",
     "BrokerOptions",
+    "Declarations",
     "PublishOptions",
     "PublisherOptions",
     "RouterOptions",
     "SubscriberOptions",
+    "WayOut",
     "part",
     "sends",
     "takes",

@@ -7,12 +7,12 @@ reads everything and commits nothing. Records of a key are handled in their orde
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Final
 
-from callboard_brokers import DestinationError, Flushing, Headers, Message
+from callboard_brokers import Flushing, Headers, Message
 from callboard_brokers.kafka import (
     Kafka,
     KafkaMessage,
@@ -33,10 +33,9 @@ from .declare._broker_kind import BrokerKind
 from .declare._options import BrokerOptions, PublisherOptions, PublishOptions, SubscriberOptions
 from .declare._publisher import Publisher
 from .declare._router import Router
-from .declare._subscriber import PlacedSubscriber, Subscriber
+from .declare._subscriber import Subscriber
 from .declare._takes import part, sends, takes, takes_names
 from .handle._envelope import Response
-from .run._runtime import Runtime
 from .testing import TestApp, TestBroker
 
 __all__ = [
@@ -54,7 +53,6 @@ __all__ = [
 ]
 
 TestKafkaBroker = TestBroker
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -136,12 +134,39 @@ class KafkaPublishMessage(KafkaResponse):
         )
 
 
-class KafkaRouter(Router):
-    """Subscribers and publishers of Kafka."""
+def _partition(message: Message[Record]) -> TopicPartition:
+    return TopicPartition(message.raw_message.topic, message.raw_message.partition)
 
-    def check_address(self, address: str) -> None:
-        """Refuse what can be the name of no topic."""
-        _checked(KafkaRouting().target, KafkaTarget(address))
+
+def _check_groups(sources: Sequence[KafkaSource]) -> None:
+    """Refuse a group that shares partitions out and has explicit ones too.
+
+    Kafka takes positions from its members alone as long as it has any, so what is read of explicit
+    partitions could never be committed, and would be read again after every restart.
+    """
+    shared = {each.group_id: each for each in sources if not each.partitions}
+    for each in sources:
+        other = shared.get(each.group_id)
+        if each.partitions and each.group_id is not None and other is not None:
+            raise DeclarationError(
+                f"the group {each.group_id!r} reads the explicit partitions {each.address!r} and"
+                f" shares out {other.address!r}, so Kafka lets it commit nothing of the former:"
+                " give one of the two subscribers another group_id"
+            )
+
+
+KAFKA: Final = BrokerKind(
+    name="kafka",
+    answer=partial(KafkaTarget, create=False),
+    dead_letter=lambda address, _: KafkaTarget(address),
+    routing=KafkaRouting,
+    partition=_partition,
+    together=_check_groups,
+)
+
+
+class KafkaRouter(Router, kind=KAFKA):
+    """Subscribers and publishers of Kafka."""
 
     @takes_names("topics", KafkaSubscriberOptions)
     def subscriber(self, options: KafkaSubscriberOptions) -> Subscriber:
@@ -151,23 +176,12 @@ class KafkaRouter(Router):
                 "a batch has no single position that a transaction could commit: give a subscriber"
                 " transactional=True or batch=True"
             )
-        return self.add_subscriber(_checked(part, options, KafkaSource), options)
-
-    def add_subscriber(self, source: Any, options: SubscriberOptions) -> Subscriber:
-        """Declare that *source* is subscribed to; the result decorates the handlers.
-
-        Raises:
-            DeclarationError: Its group has subscribers here that it can't be together with.
-        """
-        _check_groups([*(each.source for each in self.placed(PlacedSubscriber)), source])
-        return super().add_subscriber(source, options)
+        return self.declared.subscriber(part(options, KafkaSource), options)
 
     @takes(KafkaPublisherOptions)
     def publisher(self, options: KafkaPublisherOptions) -> Publisher[KafkaTarget]:
         """Publish to a topic what the function or actor class below returns."""
-        target = part(options, KafkaTarget)
-        _checked(KafkaRouting().target, target)
-        return self.add_publisher(target, options)
+        return self.declared.publisher(part(options, KafkaTarget), options)
 
 
 class KafkaBroker(Broker[KafkaTarget], KafkaRouter):
@@ -177,17 +191,13 @@ class KafkaBroker(Broker[KafkaTarget], KafkaRouter):
     def __init__(self, options: KafkaBrokerOptions) -> None:
         servers, speaking = options.bootstrap_servers, part(options, KafkaOptions)
         addresses = servers.split(",") if isinstance(servers, str) else [*servers]
-        kind = BrokerKind(
-            name="kafka",
-            answer=partial(KafkaTarget, create=False),
-            dead_letter=lambda address, _: KafkaTarget(address),
+        kind = replace(
+            KAFKA,
             routing=partial(KafkaRouting, speaking),
-            partition=_partition,
             url=addresses[0],
             protocol="kafka-secure" if options.security else "kafka",
         )
-        kafka = Kafka(addresses, speaking, notify=self.hear)
-        super().__init__(kafka, kind, options)
+        super().__init__(partial(Kafka, addresses, speaking), options, kind)
 
     @sends(KafkaPublishOptions)
     async def publish(self, message: object, options: KafkaPublishOptions) -> RecordMetadata | None:
@@ -195,7 +205,7 @@ class KafkaBroker(Broker[KafkaTarget], KafkaRouter):
 
         None for what nobody confirms: with `no_confirm=True`, and under a test broker.
         """
-        receipt: RecordMetadata | None = await self.send(message, options, options)
+        receipt: RecordMetadata | None = await self.out.publish(message, options, options)
         return receipt
 
     async def publish_batch(  # noqa: PLR0913 - each may be said, by name
@@ -220,17 +230,17 @@ class KafkaBroker(Broker[KafkaTarget], KafkaRouter):
         outgoing: list[tuple[Message, KafkaTarget]] = []
         for each in messages:
             if isinstance(each, KafkaPublishMessage):
-                own, message = each, self.envelope(each.body, each.over(options))
+                own, message = each, self.out.envelope(each.body, each.over(options))
             else:
-                own, message = plain, self.envelope(each, options)
+                own, message = plain, self.out.envelope(each, options)
             message.key = plain.key if own.key is None else own.key
             outgoing.append((message, own.place(target)))
-        await self.send_all(outgoing)
+        await self.out.publish_all(outgoing)
 
     async def flush(self) -> None:
         """Return when everything has arrived, or failed, that was published with `no_confirm`."""
-        if isinstance(self.connection, Flushing):
-            await self.connection.flush()
+        if isinstance(connection := self.slot.connection, Flushing):
+            await connection.flush()
 
     @sends(KafkaRequestOptions)
     async def request(self, message: object, options: KafkaRequestOptions) -> Message[Record]:
@@ -240,39 +250,4 @@ class KafkaBroker(Broker[KafkaTarget], KafkaRouter):
             RequestTimeout: None came in time.
             RequestFailed: The handler has failed.
         """
-        return await self.ask(message, options, options, options.timeout)
-
-    def install(self, runtime: Runtime) -> Runtime:
-        """Act through *runtime* from now on; see `Broker.install`."""
-        _check_groups(
-            [each.source for each in self.placed(PlacedSubscriber)]
-        )  # those of its routers too
-        return super().install(runtime)
-
-
-def _partition(message: Message[Record]) -> TopicPartition:
-    return TopicPartition(message.raw_message.topic, message.raw_message.partition)
-
-
-def _check_groups(sources: Sequence[KafkaSource]) -> None:
-    """Refuse a group that shares partitions out and has explicit ones too.
-
-    Kafka takes positions from its members alone as long as it has any, so what is read of explicit
-    partitions could never be committed, and would be read again after every restart.
-    """
-    shared = {each.group_id: each for each in sources if not each.partitions}
-    for each in sources:
-        other = shared.get(each.group_id)
-        if each.partitions and each.group_id is not None and other is not None:
-            raise DeclarationError(
-                f"the group {each.group_id!r} reads the explicit partitions {each.address!r} and"
-                f" shares out {other.address!r}, so Kafka lets it commit nothing of the former:"
-                " give one of the two subscribers another group_id"
-            )
-
-
-def _checked(make: Callable[..., T], *arguments: Any) -> T:
-    try:
-        return make(*arguments)
-    except DestinationError as error:
-        raise DeclarationError(str(error)) from error
+        return await self.out.request(message, options, options, options.timeout)

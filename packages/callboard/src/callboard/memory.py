@@ -5,11 +5,12 @@ Subscribers without a group each get every message; those of one group share its
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias, TypeVar
+from typing import Final, TypeAlias
 
-from callboard_brokers import DestinationError, Message
+from callboard_brokers import Message
+from callboard_brokers.events import Notify
 from callboard_brokers.memory import (
     DeadLetter,
     Memory,
@@ -20,7 +21,6 @@ from callboard_brokers.memory import (
 )
 
 from ._broker import Broker
-from ._errors import DeclarationError
 from .declare._broker_kind import BrokerKind
 from .declare._options import BrokerOptions, PublisherOptions, PublishOptions, SubscriberOptions
 from .declare._publisher import Publisher
@@ -40,7 +40,6 @@ __all__ = [
 
 MemoryMessage: TypeAlias = Message[MemoryRecord]
 TestMemoryBroker = TestBroker
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,46 +72,45 @@ class MemoryRequestOptions(MemoryPublishOptions):
     timeout: float = 30.0
 
 
-class MemoryRouter(Router):
-    """Subscribers and publishers of a broker in memory."""
+MEMORY: Final = BrokerKind(
+    name="memory",
+    answer=MemoryTarget,
+    dead_letter=lambda address, _: MemoryTarget(address),
+    routing=Templates,
+)
 
-    def check_address(self, address: str) -> None:
-        """Refuse a template, which is no address."""
-        _check(Templates().target, MemoryTarget(address))
+
+class MemoryRouter(Router, kind=MEMORY):
+    """Subscribers and publishers of a broker in memory."""
 
     @takes(MemorySubscriberOptions)
     def subscriber(self, options: MemorySubscriberOptions) -> Subscriber:
         """Handle the messages of an address by the function or actor class below."""
-        source = part(options, MemorySource)
-        _check(Templates().source, source)
-        return self.add_subscriber(source, options)
+        return self.declared.subscriber(part(options, MemorySource), options)
 
     @takes(MemoryPublisherOptions)
     def publisher(self, options: MemoryPublisherOptions) -> Publisher[MemoryTarget]:
         """Publish to an address what the function or actor class below returns."""
-        target = part(options, MemoryTarget)
-        _check(Templates().target, target)
-        return self.add_publisher(target, options)
+        return self.declared.publisher(part(options, MemoryTarget), options)
 
 
 class MemoryBroker(Broker[MemoryTarget], MemoryRouter):
     """A broker in this process, with everything that is declared on it."""
 
+    _memory: Memory
+
     @takes(MemoryBrokerOptions)
     def __init__(self, options: MemoryBrokerOptions) -> None:
-        self._memory = Memory(capacity=options.capacity, notify=self.hear)
-        kind = BrokerKind(
-            name="memory",
-            answer=MemoryTarget,
-            dead_letter=lambda address, _: MemoryTarget(address),
-            routing=Templates,
-        )
-        super().__init__(self._memory, kind, options)
+        def make(*, notify: Notify) -> Memory:
+            self._memory = Memory(capacity=options.capacity, notify=notify)
+            return self._memory
+
+        super().__init__(make, options)
 
     @sends(MemoryPublishOptions)
     async def publish(self, message: object, options: MemoryPublishOptions) -> None:
         """Send *message*; return when every group that reads the address has it."""
-        await self.send(message, options, options)
+        await self.out.publish(message, options, options)
 
     @sends(MemoryRequestOptions)
     async def request(self, message: object, options: MemoryRequestOptions) -> MemoryMessage:
@@ -122,7 +120,7 @@ class MemoryBroker(Broker[MemoryTarget], MemoryRouter):
             RequestTimeout: None came in time.
             RequestFailed: The handler has failed.
         """
-        return await self.ask(message, options, options, options.timeout)
+        return await self.out.request(message, options, options, options.timeout)
 
     def unread(self, address: str) -> int:
         """Return how many messages of *address* wait for their readers."""
@@ -135,12 +133,6 @@ class MemoryBroker(Broker[MemoryTarget], MemoryRouter):
     @property
     def _current(self) -> Memory:
         """The memory that messages go through: under a test broker, that one's."""
-        adapter = self.runtime.adapter if self.runtime is not None else self._memory
+        runtime = self.slot.runtime
+        adapter = runtime.adapter if runtime is not None else self._memory
         return adapter if isinstance(adapter, Memory) else self._memory
-
-
-def _check(usable: Callable[[T], object], destination: T) -> None:
-    try:
-        usable(destination)
-    except DestinationError as error:
-        raise DeclarationError(str(error)) from error

@@ -101,12 +101,12 @@ class AsyncAPI:
 
 def _servers(broker: Broker[Any]) -> list[Server]:
     """Describe where the broker is, without user and password; one in this process has no server."""
-    kind = broker.kind
+    kind = broker.slot.around.kind
     return [Server.from_url(kind.url, protocol=kind.protocol or None)] if kind.url else []
 
 
 def _receiving(broker: Broker[Any], servers: list[Server]) -> Iterator[Operation]:
-    for placed in broker.placed(PlacedSubscriber):
+    for placed in broker.declared.placed(PlacedSubscriber):
         subscriber, source = placed.declaration, placed.source
         if placed.in_schema and subscriber.calls:
             several = source.addresses if isinstance(source, _Several) else [source.address]
@@ -151,7 +151,7 @@ def _reply(subscriber: Subscriber) -> Reply | None:
 
 
 def _sending(broker: Broker[Any], servers: list[Server]) -> Iterator[Operation]:
-    for placed in broker.placed(PlacedPublisher):
+    for placed in broker.declared.placed(PlacedPublisher):
         options = placed.declaration.options
         if placed.in_schema:
             yield Operation(

@@ -21,6 +21,7 @@ from callboard.app._life import Life, Phases
 from callboard.declare._handler import signature_of
 from callboard.events import Event, HandlerDecided, Notify
 from callboard.run._host import Host
+from callboard.run._slot import running
 from callboard.watch._inspect import Inspection
 from callboard.watch._observer import OFTEN, SELDOM, SLOW, Observer
 from callboard.watch._view import View, seen_from, unready
@@ -129,9 +130,12 @@ class App:
             raise DeclarationError(f"the application runs without {broker.name}; add it before")
         self.brokers.append(broker)
         broker.context.widen(self.context)
-        if self.supervision is not None:
-            broker.fallback = self.supervision
-        broker.companions = self.brokers
+        slot = broker.slot
+        slot.around = replace(
+            slot.around,
+            supervision=self.supervision or slot.around.supervision,
+            companions=lambda: running([each.slot for each in self.brokers]),
+        )
         broker.events.subscribe(self._heed)
 
     @property
@@ -279,9 +283,9 @@ class App:
         if host is None or life is None or node is None:
             return Node("app", "supervisor", "starting")
         elsewhere = [
-            broker.runtime.scope.tree()
-            for broker in self.brokers
-            if broker.runtime is not None and not life.runs(broker.runtime)
+            runtime.tree()
+            for runtime in running([broker.slot for broker in self.brokers])
+            if not life.runs(runtime)
         ]
         state = node.state
         if state == "running" and not host.running:

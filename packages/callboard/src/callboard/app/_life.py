@@ -113,7 +113,7 @@ class Life:
             await self._hooks.call(self._phases.on_startup)
         if child.stop_requested:
             return
-        elsewhere = [broker for broker in self._brokers if broker.runtime is not None]
+        elsewhere = [broker for broker in self._brokers if broker.slot.runtime is not None]
         host = self._plant(child)
         await host.start()
         self._connected = host.running
@@ -148,11 +148,9 @@ class Life:
         names: list[str] = []
         buses: dict[str, Notify] = {}
         for broker in self._brokers:
-            if broker.runtime is not None:
+            if broker.slot.runtime is not None:
                 continue
-            runtime = broker.attach(
-                broker.adapter, listening=True, graceful_timeout=self._graceful_timeout
-            )
+            runtime = broker.slot.attach(graceful_timeout=self._graceful_timeout)
             self._attached.append((broker, runtime))
             names.append(broker.name)
             twins = names.count(broker.name)
@@ -190,8 +188,8 @@ class Life:
                     self._failures.insert(0, host.failure)
         finally:
             for broker, runtime in self._attached:
-                if broker.runtime is runtime:
-                    broker.detach()
+                if broker.slot.runtime is runtime:
+                    broker.slot.detach()
 
 
 @contextmanager

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from callboard._errors import declaring
 from callboard_brokers import Message
 
 T = TypeVar("T")
@@ -23,8 +24,33 @@ class BrokerKind(Generic[T]):
     """Turns the address of dead letters, and the source of what was rejected, into a target: of the
     same kind as that source, where a broker has several."""
     routing: Callable[[], Any]
-    """The rules by which the broker in memory stands in for it under test."""
+    """The rules by which the broker in memory stands in for it under test. What they refuse can't
+    be declared either."""
     partition: Callable[[Message], Hashable] | None = None
     """Tells the partition of a received message; None: the broker has none."""
+    together: Callable[[Sequence[Any]], None] | None = None
+    """Refuses sources that one broker can't read together, by a `DeclarationError`."""
     url: str = ""
     protocol: str = ""
+
+    def check_source(self, source: Any, others: Sequence[Any]) -> None:
+        """Refuse *source*, if nobody can read it, or not beside *others*."""
+        with declaring():
+            self.routing().source(source)
+        if self.together is not None:
+            self.together([*others, source])
+
+    def check_target(self, target: T) -> None:
+        """Refuse *target*, if nothing can ever be published there."""
+        with declaring():
+            self.routing().target(target)
+
+    def check_answer(self, address: str) -> None:
+        """Refuse *address*, if nothing can ever be published there."""
+        with declaring():
+            self.routing().target(self.answer(address))
+
+    def check_dead_letter(self, address: str, source: Any) -> None:
+        """Refuse *address*, if no dead letters of *source* can ever be published there."""
+        with declaring():
+            self.routing().target(self.dead_letter(address, source))

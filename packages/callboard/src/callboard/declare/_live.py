@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 from callboard.declare._options import PublishOptions
 from callboard_brokers import Message
@@ -39,23 +39,36 @@ class Live(Protocol):
         ...
 
 
-class Outlet(Protocol):
-    """What something is declared on: a router, or the broker itself."""
-
-    complete: ClassVar[bool]
-    """Whether an address that is declared here is the whole address."""
+class Owner(Protocol):
+    """A broker, to what is declared on it."""
 
     @property
-    def root(self) -> object:
-        """The outermost router around it, the broker if there is one."""
+    def live(self) -> Live:
+        """What runs behind it.
+
+        Raises:
+            NotRunning: The broker does not run.
+        """
+        ...
+
+
+class Outlet(Protocol):
+    """What something is declared on: the declarations of a router, or of the broker itself."""
+
+    owner: Owner | None
+    """The broker whose they are; None: they are those of a router."""
+
+    @property
+    def root(self) -> Outlet:
+        """The outermost around them, those of the broker if there is one."""
         ...
 
     @property
     def live(self) -> Live:
-        """What runs its broker.
+        """What runs their broker.
 
         Raises:
-            DeclarationError: It belongs to no broker yet.
+            DeclarationError: They belong to no broker yet.
             NotRunning: The broker does not run.
         """
         ...

@@ -19,10 +19,10 @@ from typing import (
 )
 
 from callboard._context import ContextRepo
-from callboard._errors import DeclarationError
+from callboard._errors import DeclarationError, declaring
 from callboard.declare._policy import AckPolicy
 from callboard_actors import Supervision
-from callboard_brokers import DestinationError, Headers, Message
+from callboard_brokers import Headers, Message
 from callboard_validation import Codec
 
 
@@ -193,10 +193,8 @@ def prefixed(destination: D, scopes: Sequence[RouterOptions]) -> D:
         return destination
     if not isinstance(destination, Prefixed):
         raise DeclarationError(f"{destination!r} can't have the prefix {prefix!r} of a router")
-    try:
+    with declaring():
         return destination.prefixed(prefix)
-    except DestinationError as error:
-        raise DeclarationError(str(error)) from error
 
 
 @dataclass(frozen=True, kw_only=True)

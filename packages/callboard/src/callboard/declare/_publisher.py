@@ -27,7 +27,7 @@ from callboard.declare._handler import (
     where,
 )
 from callboard.declare._live import Outlet
-from callboard.declare._options import PublisherOptions, PublishOptions, RouterOptions, prefixed
+from callboard.declare._options import PublisherOptions, PublishOptions, RouterOptions
 from callboard.declare._takes import sends
 
 if TYPE_CHECKING:
@@ -92,10 +92,6 @@ class Publisher(Generic[T]):
                 reply_to=options.reply_to or own.reply_to,
             )
         return await self.outlet.live.publish(self, message, options)
-
-    def placed(self, scopes: Sequence[RouterOptions]) -> PlacedPublisher:
-        """Return it with what *scopes* say, the routers around it from the nearest outwards."""
-        return PlacedPublisher(self, prefixed(self.target, scopes), scopes)
 
     @property
     def mock(self) -> MagicMock:

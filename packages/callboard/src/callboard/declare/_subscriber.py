@@ -23,7 +23,7 @@ from callboard.declare._handler import (
     where,
 )
 from callboard.declare._live import Live, Outlet
-from callboard.declare._options import RouterOptions, SubscriberOptions, prefixed
+from callboard.declare._options import RouterOptions, SubscriberOptions
 from callboard.declare._resolver import AnyResolver
 from callboard_brokers import Message
 from callboard_di import Callee, Identity, PlanError, plan
@@ -152,14 +152,10 @@ class Subscriber:
             )
         return self._outlet.live.reader(self)
 
-    def placed(self, scopes: Sequence[RouterOptions]) -> PlacedSubscriber:
-        """Return it with what *scopes* say, the routers around it from the nearest outwards."""
-        return PlacedSubscriber(self, prefixed(self.source, scopes), scopes)
-
     @property
     def name(self) -> str:
         """What the log and the supervision tree call it: the first handler and the source."""
-        return self.placed(()).name
+        return PlacedSubscriber(self, self.source).name
 
     # A class is a callable as well; checkers take the first that fits, which is what is meant.
     @overload
@@ -213,7 +209,8 @@ class Subscriber:
     def _call(self, target: Any, condition: Filter | None) -> Call:
         """Read the signatures of *target*, and find what is wrong whatever the context holds."""
         call = _read(target, condition)
-        resolver = AnyResolver(self.source.address if self._outlet.complete else None)
+        # On a router, a prefix with more parameters may come in front of it.
+        resolver = AnyResolver(self.source.address if self._outlet.owner is not None else None)
         try:
             planned = plan(call.callee, resolver=resolver, dependencies=self.options.dependencies)
             if call.constructor is not None:

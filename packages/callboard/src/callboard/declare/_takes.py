@@ -10,7 +10,7 @@ from functools import wraps
 from types import MethodType
 from typing import Any, ClassVar, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
 
-from callboard._errors import DeclarationError
+from callboard._errors import DeclarationError, declaring
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -176,8 +176,13 @@ def sends(
 
 
 def part(record: object, kind: type[D]) -> D:
-    """Return the fields of *record* that make up a *kind*, one of the records that it extends."""
-    return kind(**{field.name: getattr(record, field.name) for field in fields(kind)})
+    """Return the fields of *record* that make up a *kind*, one of the records that it extends.
+
+    Raises:
+        DeclarationError: There can't be such a destination.
+    """
+    with declaring():
+        return kind(**{field.name: getattr(record, field.name) for field in fields(kind)})
 
 
 def _made(

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, Final, Literal, Protocol, TypeAlias
 
+from callboard._errors import DeclarationError
 from callboard_brokers import (
     BrokerError,
     Confirmation,
@@ -44,7 +45,7 @@ class Sender(Protocol):
     """What outputs leave by: a broker."""
 
     @property
-    def way_out(self) -> Send:
+    def send(self) -> Send:
         """The way out while it is connected; else this raises `NotRunning`."""
         ...
 
@@ -165,7 +166,11 @@ def straight(connection: Connection[Any, Any], unanswered: Unanswered) -> Send:
     async def one(output: Output) -> Confirmation:
         if output.kind == "answer":
             return await answer(output)
-        if output.timeout is not None and can_request(connection):
+        if output.timeout is not None:
+            if not can_request(connection):
+                raise DeclarationError(
+                    f"the broker of {output.target.address!r} has no way to wait for an answer"
+                )
             reply = await connection.request(output.message, output.target, output.timeout)
             return Arrived(reply)
         return await hand_over(output.message, output.target)
@@ -227,7 +232,7 @@ def routed(send: Send, by: Sender, *, waits: bool) -> Send:
         ours = [each for each in outputs if each.by is by]
         if len(ours) == len(outputs):
             return await send(outputs, cause)
-        sent = [await each.by.way_out([each], cause) for each in outputs if each.by is not by]
+        sent = [await each.by.send([each], cause) for each in outputs if each.by is not by]
         for each in sent if waits else ():
             await each.wait()
         if ours:

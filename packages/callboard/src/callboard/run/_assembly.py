@@ -88,7 +88,7 @@ class Assembly:
         self._to_dead_letters = dead_lettering(
             self._name,
             inherited.dead_letter,
-            partial(around.letter, placed.source),
+            partial(around.out.letter, placed.source),
             self._leave,
             around.events,
         )
@@ -109,13 +109,13 @@ class Assembly:
 
     def open(self, subscription: Subscription) -> None:
         """Compose the way out of what comes by *subscription*, which may publish it itself."""
-        started, told = self._started, self._around.unanswered
+        started, told = self._started, self._around.out.unanswered
         send, waits = started.send, False
         if isinstance(subscription, Transactional) and subscription.transactional:
             waits = True
             direct = straight(started.connection, told)
             send = started.composed(enlisting(subscription, started.connection, direct, told))
-        self._send = send if self._is_alone else routed(send, self._around.sender, waits=waits)
+        self._send = send if self._is_alone else routed(send, self._around.out, waits=waits)
 
     def worker(self, keeper: Keeper, actor: Any = None) -> Worker:
         """Return a worker for *actor*, an instance of the class; None: for the functions."""
@@ -183,7 +183,7 @@ class Assembly:
     def _answers(self) -> Answering | None:
         """By whom answers go to whoever waits for them; None: nobody is answered."""
         options = self._options
-        return None if options.no_reply or options.batch else self._around.sender
+        return None if options.no_reply or options.batch else self._around.out
 
     def _settles(self, error: Exception | None) -> Settlement | None:
         """Say what the policy does for *error*; None also for what only the actor can answer."""
@@ -231,13 +231,15 @@ class Assembly:
         except DefinitionError:
             # Nobody may ever ask; and the value may be better than what is said of it.
             encode = around.options.codec.encode
-        return concluding(self._policy, publishers, (wrapping(encode, around.identify), answers))
+        return concluding(
+            self._policy, publishers, (wrapping(encode, around.out.identify), answers)
+        )
 
     def _producing(self, publisher: Publisher[Any], returns: object) -> Produce:
         home, target = self._around.home(publisher)
-        self._is_alone &= home.sender is self._around.sender
-        codec, identify = home.options.codec, home.identify
-        return producing(publisher.options, target, returns, codec, identify, home.sender)
+        self._is_alone &= home.out is self._around.out
+        codec, identify = home.options.codec, home.out.identify
+        return producing(publisher.options, target, returns, codec, identify, home.out)
 
 
 def _unreported(message: Message, error: Exception, settlement: Settlement | None) -> None:

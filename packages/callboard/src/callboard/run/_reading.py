@@ -34,7 +34,7 @@ class Reading:
         self._to_dead_letters = dead_lettering(
             placed.name,
             resolve(placed.declaration.options, *placed.scopes, around.options).dead_letter,
-            partial(around.letter, placed.source),
+            partial(around.out.letter, placed.source),
             self._send,
             around.events,
         )

@@ -149,8 +149,8 @@ class Runtime:
     ) -> object:
         """Publish *message* to where a publisher leads; return the receipt when the broker has it."""
         around = self.around
-        own = envelope(message, options, around.options.codec.encode, around.identify)
-        output = Output(around.sender, self._target_of(declaration), own, "own")
+        own = envelope(message, options, around.options.codec.encode, around.out.identify)
+        output = Output(around.out, self._target_of(declaration), own, "own")
         sent = await self.send([output], None)
         return await sent.wait()
 
@@ -173,7 +173,7 @@ class Runtime:
     async def _hold(self, child: Child) -> None:
         async with self.adapter.connect() as connection:
             self._connection = connection
-            self._send = self.composed(straight(connection, self.around.unanswered))
+            self._send = self.composed(straight(connection, self.around.out.unanswered))
             try:
                 child.ready()
                 await child.stopping()

@@ -12,12 +12,11 @@ from callboard.declare._broker_kind import BrokerKind
 from callboard.declare._options import BrokerOptions, Middleware
 from callboard.declare._publisher import PlacedPublisher, Publisher
 from callboard.declare._subscriber import PlacedSubscriber
-from callboard.events import AnswerWithheld
-from callboard.handle._outcome import Answering
-from callboard.handle._output import Output, Send
+from callboard.handle._output import Send
+from callboard.handle._way_out import WayOut
 from callboard.watch._bus import Bus
 from callboard_actors import Node, Supervision
-from callboard_brokers import Adapter, Connection, Message
+from callboard_brokers import Adapter, Connection
 from callboard_di import Overrides
 
 
@@ -79,12 +78,8 @@ class Surroundings:
     overrides: Overrides
     logger: logging.Logger
     events: Bus
-    identify: Callable[[], str]
-    """The source of ids for messages."""
-    sender: Answering
-    """By what results, answers and dead letters leave: the broker."""
-    letter: Callable[[Any, str, Message], Output]
-    """Makes a dead letter of what came from a source, to an address."""
+    out: WayOut[Any]
+    """By what results, answers and dead letters leave."""
     supervision: Supervision
     """What supervises workers of which neither a subscriber nor the broker says anything."""
     subscribers: Callable[[], Sequence[PlacedSubscriber]]
@@ -97,7 +92,3 @@ class Surroundings:
     """The brokers of the same application that have been started, this one among them."""
     loss: Callable[[], Mapping[str, object]]
     """Since when its server is away, where that is, and why; empty while it is there."""
-
-    def unanswered(self, address: str, reason: str) -> None:
-        """Tell of an answer that goes nowhere."""
-        self.events(AnswerWithheld(self.name, address, reason))

@@ -17,9 +17,10 @@ from anyio import current_time, move_on_after
 from callboard._broker import Broker
 from callboard._errors import DeclarationError
 from callboard.declare._handler import Handler
-from callboard.declare._publisher import PlacedPublisher, Publisher
+from callboard.declare._publisher import Publisher
 from callboard.run._host import Host
 from callboard.run._runtime import Runtime, hush
+from callboard.run._surroundings import Surroundings
 from callboard_actors import Child, ChildSpec, Supervisor
 from callboard_brokers.memory import Memory
 
@@ -79,13 +80,12 @@ class TestBroker(Generic[Yields]):
         memories: dict[str, Memory] = {}
         quiescence = Quiescence(lambda: sum(memory.outstanding for memory in memories.values()))
         for broker in self._brokers:
-            if broker.kind.name not in memories:
-                memories[broker.kind.name] = Memory(routing=broker.kind.routing())
-        self.memory = memories[self._brokers[0].kind.name]
+            if broker.name not in memories:
+                memories[broker.name] = Memory(routing=broker.slot.around.kind.routing())
+        self.memory = memories[self._brokers[0].name]
         try:
             self._runtimes = [
-                self._enlist(broker, memories[broker.kind.name], quiescence)
-                for broker in self._brokers
+                self._enlist(broker, memories[broker.name], quiescence) for broker in self._brokers
             ]
             children = [
                 ChildSpec(f"{runtime.around.name}-{n}", runtime.scope.run, drain=inf)
@@ -109,7 +109,7 @@ class TestBroker(Generic[Yields]):
     ) -> None:
         try:
             # A test that failed waits for no handler: it may be the reason why none will end.
-            timeout = self._brokers[0].options.graceful_timeout if error is None else 0
+            timeout = self._brokers[0].slot.around.options.graceful_timeout if error is None else 0
             began = current_time()
             with move_on_after(timeout):
                 await hush(self._runtimes, began + timeout)
@@ -127,9 +127,9 @@ class TestBroker(Generic[Yields]):
             if isinstance(target, Handler | Publisher) and target.recorder is None:
                 target.recorder = CallRecorder()
                 self._undo.append(partial(setattr, target, "recorder", None))
-        runtime = _TestRuntime(broker, memory, quiescence, listening=self._listening)
-        broker.install(runtime)
-        self._undo += [broker.detach, broker.events.subscribe(quiescence.note)]
+        runtime = _TestRuntime(broker.slot.around, memory, quiescence, listening=self._listening)
+        broker.slot.install(runtime)
+        self._undo += [broker.slot.detach, broker.events.subscribe(quiescence.note)]
         return runtime
 
     def _restore(self) -> None:
@@ -141,15 +141,15 @@ class _TestRuntime(Runtime):
     """Acts in memory, and tells what keeps the test from being over."""
 
     def __init__(
-        self, broker: Broker[Any], memory: Memory, quiescence: Quiescence, *, listening: bool
+        self, around: Surroundings, memory: Memory, quiescence: Quiescence, *, listening: bool
     ) -> None:
         self._quiescence = quiescence
         self.layers = (quiescence.attending,)
         self.send_layers = (
             awaiting(quiescence),
-            recording(partial(broker.placed, PlacedPublisher), broker.codec),
+            recording(around.publishers, around.options.codec),
         )
-        super().__init__(broker.surroundings(), memory, listening=listening)
+        super().__init__(around, memory, listening=listening)
 
     @property
     def connection(self) -> Any:

@@ -1,0 +1,238 @@
+"""Where a broker's runtime is, while there is one, and who has put it there.
+
+An application fills the slot of each of its brokers, a test broker does so with a runtime of its
+own; else the broker is started by itself, and the slot has a host for the tree.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, Protocol
+
+from anyio import current_time
+
+from callboard._context import ContextRepo
+from callboard._errors import DeclarationError, NotRunning
+from callboard.declare._broker_kind import BrokerKind
+from callboard.declare._declarations import Declarations
+from callboard.declare._options import DEFAULT_SUPERVISION, BrokerOptions
+from callboard.declare._publisher import PlacedPublisher, Publisher
+from callboard.declare._subscriber import PlacedSubscriber
+from callboard.events import Event, ServerFound, ServerLost
+from callboard.handle._way_out import WayOut
+from callboard.run._host import Host
+from callboard.run._runtime import Runtime
+from callboard.run._surroundings import Surroundings
+from callboard.watch._bus import Bus
+from callboard.watch._log import Log
+from callboard.watch._observer import Observer
+from callboard_actors import Child
+from callboard_brokers import Adapter, Connection
+from callboard_brokers.events import Event as AdapterEvent
+from callboard_brokers.events import Notify
+from callboard_di import Overrides
+
+
+class MakesAdapter(Protocol):
+    """Makes the adapter of a broker, given who is told what happens to it."""
+
+    def __call__(self, *, notify: Notify) -> Adapter[Any, Any]:
+        """Return the adapter."""
+        ...
+
+
+class Slot:
+    """The place from which a broker acts.
+
+    Attributes:
+        around: What running needs of the broker. An application says more of it.
+        adapter: What the broker connects by, unless it is under test.
+        runtime: What runs; None: nothing does.
+        out: By what messages leave it.
+        loss: Since when its server is away, where that is, and why; empty while it is there.
+    """
+
+    def __init__(
+        self,
+        make: MakesAdapter,
+        kind: BrokerKind[Any],
+        options: BrokerOptions,
+        declared: Declarations,
+    ) -> None:
+        logger = options.logger or logging.getLogger(f"callboard.{kind.name}")
+        events = Bus(logger)
+        self.loss: Mapping[str, object] = {}
+        self.runtime: Runtime | None = None
+        self.out: WayOut[Any] = WayOut(kind, options, events, lambda: self.live.send)
+        self.around = Surroundings(
+            name=kind.name,
+            kind=kind,
+            options=options,
+            context=options.context if options.context is not None else ContextRepo(),
+            overrides=Overrides(),
+            logger=logger,
+            events=events,
+            out=self.out,
+            supervision=DEFAULT_SUPERVISION,
+            subscribers=partial(declared.placed, PlacedSubscriber),
+            publishers=partial(declared.placed, PlacedPublisher),
+            home=self._home,
+            companions=lambda: running([self]),
+            loss=lambda: self.loss,
+        )
+        self._host: Host | None = None
+        events.subscribe(self._heed)
+        events.subscribe(Log(logger))
+        self.adapter = make(notify=self._hear)
+
+    @property
+    def live(self) -> Runtime:
+        """What runs.
+
+        Raises:
+            NotRunning: The broker was not started, or is stopped.
+        """
+        if self.runtime is None:
+            raise NotRunning(
+                f"{self.around.name} is not running: `await broker.start()`, or run the App, before"
+                " you publish; after a stop nothing is published any more"
+            )
+        return self.runtime
+
+    @property
+    def connection(self) -> Connection[Any, Any]:
+        """The connection of what runs.
+
+        Raises:
+            NotRunning: The broker was not started, or is stopped.
+        """
+        return self.live.connection
+
+    @property
+    def running(self) -> bool:
+        """Whether it is connected and its supervisor has not given up."""
+        return self.runtime is not None and (self._host is None or self._host.running)
+
+    def attach(self, *, graceful_timeout: float | None = None, listening: bool = True) -> Runtime:
+        """Put a runtime into the slot.
+
+        For whoever runs it: an application, which has a *graceful_timeout* for all of its brokers,
+        or the broker itself.
+
+        Raises:
+            DeclarationError: It is running, or a declaration can't work.
+        """
+        return self.install(
+            Runtime(
+                self.around, self.adapter, listening=listening, graceful_timeout=graceful_timeout
+            )
+        )
+
+    def install(self, runtime: Runtime) -> Runtime:
+        """Act through *runtime* from now on.
+
+        Raises:
+            DeclarationError: It is running, or can't read all that is declared together.
+        """
+        if self.runtime is not None:
+            raise DeclarationError(f"{self.around.name} is running already; stop it first")
+        if self.around.kind.together is not None:  # those of its routers too
+            self.around.kind.together([each.source for each in self.around.subscribers()])
+        self.runtime = runtime
+        return runtime
+
+    def detach(self) -> None:
+        """Take the runtime away, once it has ended."""
+        self.runtime = None
+        self.loss = {}
+
+    async def run(self, *, listening: bool) -> None:
+        """Begin to run, or to run whole, unless it does so already.
+
+        Raises:
+            NotRunning: It is being stopped, or was stopped meanwhile.
+        """
+        host = self._host_of_now(listening=listening)
+        if host is None:  # an application or a test runs it
+            if listening:
+                await self.live.subscriptions.start_all()
+            return
+        try:
+            async with host.claim():
+                if self._host is not host or host.over:
+                    raise NotRunning(f"{self.around.name} was stopped before it was up")
+                if listening:
+                    await self.live.subscriptions.start_all()
+        finally:
+            if host.over:
+                self._forget(host)
+
+    async def stop(self) -> None:
+        """Stop what was started here, in good order; what others run is theirs."""
+        host = self._host
+        if host is None:
+            return
+        try:
+            await host.stop(self.around.options.graceful_timeout)
+        finally:
+            self._forget(host)
+        if host.failure is not None:
+            raise host.failure
+
+    def _host_of_now(self, *, listening: bool) -> Host | None:
+        """Return what runs it, made now if nothing does; None: somebody else has attached it."""
+        host = self._host
+        if host is not None and host.over:
+            self._forget(host)
+        elif host is not None and host.stopping:
+            raise NotRunning(
+                f"{self.around.name} is being stopped; start it again when that has returned"
+            )
+        if self.runtime is None:
+            runtime = self.attach(listening=listening)
+            self._host = Host(partial(self._watched, runtime))
+        return self._host
+
+    async def _watched(self, runtime: Runtime, child: Child) -> None:
+        """Run, and see meanwhile who keeps the event loop from turning."""
+        around = self.around
+        observer = Observer(runtime.tree, {around.name: around.events}, logger=around.logger)
+        with observer.watchdog().watching():
+            await runtime.scope.run(child)
+
+    def _forget(self, host: Host) -> None:
+        if self._host is host:
+            self._host = None
+            self.detach()
+
+    def _home(self, publisher: Publisher[Any]) -> tuple[Surroundings, Any]:
+        """Return whose *publisher* is: this broker's, if it is among what is declared here."""
+        slots: list[Slot] = [self]
+        owner = publisher.outlet.root.owner
+        if isinstance(owner, Slot):
+            slots.append(owner)
+        for around in [each.around for each in slots]:
+            for each in around.publishers():
+                if each.declaration is publisher:
+                    return around, each.target
+        raise DeclarationError(
+            f"the router of the publisher to {publisher.target!r} belongs to no broker yet"
+        )
+
+    def _hear(self, event: AdapterEvent, /) -> None:
+        """Tell what the adapter tells."""
+        self.around.events(replace(event, path=self.around.name, at=current_time()))
+
+    def _heed(self, event: Event) -> None:
+        if isinstance(event, ServerLost):
+            self.loss = {"lost_at": event.at, **event.attributes}
+        elif isinstance(event, ServerFound):
+            self.loss = {}
+
+
+def running(slots: Sequence[Slot]) -> Sequence[Runtime]:
+    """Return what runs in *slots*."""
+    return [each.runtime for each in slots if each.runtime is not None]

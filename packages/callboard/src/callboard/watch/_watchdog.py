@@ -56,20 +56,21 @@ class Watchdog:
     From a thread, in real time: nothing runs in the loop but the answers.
 
     Args:
-        tell: Called in the loop when it turns again after more than `LAG` seconds: with the time
+        tell: Called in the loop when it turns again after more than *lag* seconds: with the time
             that has passed, and who is to blame.
         bark: Called likewise, but in the thread, while it does not turn. Neither may raise.
         long: Seconds after which that is called; then after five times as long, and so on.
+        lag: Seconds that pass unsaid.
     """
 
-    def __init__(self, tell: Report, bark: Report, long: float = LONG) -> None:
+    def __init__(self, tell: Report, bark: Report, long: float = LONG, lag: float = LAG) -> None:
         self._thread = threading.get_ident()
         self._loop = current_token()
         native: Any = self._loop.native_token
         self._soon: Callable[[Callable[[], object]], object] = (
             getattr(native, "call_soon_threadsafe", None) or native.run_sync_soon
         )
-        self._tell, self._bark, self._long = tell, bark, long
+        self._tell, self._bark, self._long, self._lag = tell, bark, long, lag
 
     @contextmanager
     def watching(self) -> Generator[None]:
@@ -98,7 +99,7 @@ class Watchdog:
                 if self.rests():
                     continue
                 late, culprit = self._ask(over)
-                if culprit is not None and late > LAG and not over.is_set():
+                if culprit is not None and late > self._lag and not over.is_set():
                     from_thread.run_sync(self._tell, late, culprit, token=self._loop)
         except RuntimeError:  # the loop has ended, and nobody is left to be told
             return

@@ -149,6 +149,27 @@ async def connect():
     assert "the hook 'connect' (service.py:16) was cancelled, but by no cancel" in result.stderr
 
 
+def test_a_hook_that_fails_when_all_stops_is_one_line_and_status_1(service: Path) -> None:
+    add(
+        service,
+        """
+@broker.subscriber("parcels")
+class Packer:
+    async def receive(self, parcel: int): ...
+    async def on_stop(self, reason):
+        raise LookupError("no shelf")
+
+app.graceful_timeout = 15
+app.exit()
+""",
+    )
+
+    result = run(service)
+
+    assert result.exit_code == 1
+    assert result.stderr == "callboard: LookupError: no shelf (service.py:18)\n"
+
+
 def test_a_declaration_that_cannot_work_is_one_line_and_status_1(service: Path) -> None:
     add(
         service,

@@ -11,6 +11,7 @@ from anyio import Event, current_time, sleep, wait_all_tasks_blocked
 
 from callboard import (
     ActorCrash,
+    App,
     Backoff,
     Context,
     DeclarationError,
@@ -101,6 +102,33 @@ async def test_the_hooks_run_before_the_first_message_and_after_the_last(
         await broker.publish(2, "numbers")
 
     assert log == ["on_start", "receive 1", "receive 2", "on_stop: shutdown"]
+
+
+def unstoppable(broker: MemoryBroker) -> None:
+    @broker.subscriber("numbers")
+    class Store:
+        async def receive(self, number: int) -> None: ...
+
+        async def on_stop(self, reason: ExitReason) -> None:
+            raise LookupError("the shelf is gone")
+
+
+async def test_a_hook_that_fails_at_the_stop_fails_the_application(broker: MemoryBroker) -> None:
+    unstoppable(broker)
+    app = App(broker)
+    await app.start()
+    with pytest.raises(LookupError, match="the shelf is gone"):
+        await app.stop()
+
+    assert not app.running
+
+
+async def test_a_hook_that_fails_at_the_end_of_a_test_fails_the_test(broker: MemoryBroker) -> None:
+    unstoppable(broker)
+    test = TestBroker(broker)
+    await test.__aenter__()
+    with pytest.raises(LookupError, match="the shelf is gone"):
+        await test.__aexit__(None, None, None)
 
 
 class Fragile:
@@ -471,9 +499,10 @@ async def test_a_hook_that_fails_at_the_end_keeps_nothing_from_ending(
         async def on_stop(self, reason: ExitReason) -> None:
             raise OSError("the disk is full")
 
-    async with broker:
-        await broker.start()
-        await broker.publish(1, "numbers")
+    await broker.start()
+    await broker.publish(1, "numbers")
+    with pytest.raises(OSError, match="the disk is full"):
+        await broker.stop()
 
     assert log == ["handled", "disconnected"]
     assert broker.unread("numbers") == 0

@@ -107,6 +107,7 @@ class Broker(Router, Generic[T]):
         Raises:
             StopTimedOut: Something outlived `graceful_timeout` and its cancellation.
             GaveUp: It had ended before, by too many crashes.
+            Exception: What an actor's `on_stop` raised.
         """
         await self.slot.stop()
 

@@ -229,7 +229,8 @@ class App:
 
         Raises:
             StopTimedOut: Something outlived its cancellation.
-            Exception: What a shutdown hook raised, or what had ended the tree before.
+            Exception: What a shutdown hook or an actor's `on_stop` raised, or what had ended the
+                tree before.
         """
         host = self._host
         if host is None:

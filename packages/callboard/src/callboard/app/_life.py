@@ -80,7 +80,7 @@ class Life:
 
         Raises:
             BaseException: What kept it from starting, else what ended the tree, else the first
-                failure of a shutdown hook.
+                failure of a shutdown hook, else of an actor's `on_stop`.
         """
         entered = abandoned = False
         # Around the lifespan, not only around its start: a lifespan may open task groups, and a
@@ -188,6 +188,7 @@ class Life:
                     self._failures.insert(0, host.failure)
         finally:
             for broker, runtime in self._attached:
+                self._failures += runtime.failures
                 if broker.slot.runtime is runtime:
                     broker.slot.detach()
 

@@ -145,9 +145,22 @@ class Running:
         await self._serve(number, child, self._assembly.worker)
 
     async def _act(self, number: int, child: Child) -> None:
-        """Make an actor and hand it messages; its state ends with it."""
-        async with self._assembly.actors()() as actor, lifecycle(actor, child):
-            await self._serve(number, child, partial(self._assembly.worker, actor=actor))
+        """Make an actor and hand it messages; its state ends with it.
+
+        What fails in its end when it was asked to stop would have no other consequence.
+        """
+        crash: Exception | None = None
+        try:
+            async with self._assembly.actors()() as actor, lifecycle(actor, child):
+                try:
+                    await self._serve(number, child, partial(self._assembly.worker, actor=actor))
+                except Exception as error:
+                    crash = error
+                    raise
+        except Exception as error:
+            if child.stop_requested and error is not crash:
+                self._started.failures.append(error)
+            raise
 
     async def _serve(self, number: int, child: Child, make: Callable[[Keeper], Worker]) -> None:
         if self._mailbox.closed:

@@ -56,6 +56,8 @@ class Runtime:
         total = around.options.graceful_timeout if graceful_timeout is None else graceful_timeout
         self.drain = HANDLERS * total
         """Seconds that handlers have to finish when they are stopped."""
+        self.failures: list[Exception] = []
+        """What failed in actors that were asked to stop."""
         self._targets: dict[object, Any] = {}
         """Where publishers lead."""
         self.subscriptions = Subscriptions(self)

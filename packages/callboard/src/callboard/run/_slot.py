@@ -202,6 +202,8 @@ class Slot:
         observer = Observer(runtime.tree, {around.name: around.events}, logger=around.logger)
         with observer.watchdog().watching():
             await runtime.scope.run(child)
+        if runtime.failures:
+            raise runtime.failures[0]
 
     def _forget(self, host: Host) -> None:
         if self._host is host:

@@ -58,6 +58,11 @@ class Started(Protocol):
         """The way out; `NotRunning` is raised where there is no connection at the moment."""
         ...
 
+    @property
+    def failures(self) -> list[Exception]:
+        """What failed in actors that were asked to stop: whoever stops the broker is told."""
+        ...
+
     def composed(self, innermost: Send, /) -> Send:
         """Put around *innermost* what is around whatever is sent."""
         ...

@@ -116,8 +116,10 @@ class TestBroker(Generic[Yields]):
             await self._host.stop(began + timeout - current_time())
         finally:
             self._restore()
-        if error is None and self._host.failure is not None:
-            raise self._host.failure
+        failures = [self._host.failure, *(each for one in self._runtimes for each in one.failures)]
+        failure = next((each for each in failures if each is not None), None)
+        if error is None and failure is not None:
+            raise failure
 
     def _enlist(self, broker: Broker[Any], memory: Memory, quiescence: Quiescence) -> Runtime:
         """Let *broker* act in *memory*, with recorders under its handlers and publishers."""

@@ -293,3 +293,25 @@ async def test_the_tombstone_of_another_client_is_none(kafka: KafkaBroker) -> No
         await broker.slot.connection.publish(Message(None, key=b"k"), KafkaTarget("in"))
 
     assert sorted(seen, key=str) == [None, [None]]
+
+
+async def test_a_subscriber_takes_milliseconds_where_the_clients_do(kafka: KafkaBroker) -> None:
+    declared = kafka.subscriber(
+        "orders", group_id="g", batch=True, batch_timeout_ms=200, auto_commit_interval_ms=500
+    )
+
+    assert (declared.options.batch_timeout, declared.source.commit_interval) == (0.2, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "milliseconds"),
+    [
+        ({"batch_timeout": 1}, {"batch_timeout_ms": 1}),
+        ({"commit_interval": 1}, {"auto_commit_interval_ms": 1}),
+    ],
+)
+async def test_a_time_is_said_once(
+    kafka: KafkaBroker, seconds: dict[str, Any], milliseconds: dict[str, Any]
+) -> None:
+    with pytest.raises(DeclarationError, match="in seconds, and in milliseconds too; give one"):
+        kafka.subscriber("orders", group_id="g", batch=True, **seconds, **milliseconds)

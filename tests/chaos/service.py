@@ -46,7 +46,7 @@ class Settings:
     max_workers: int = 8
     mailbox: int = 64
     commit_every: int = 100
-    commit_interval_ms: int = 200
+    commit_interval: float = 0.2
     session_timeout_ms: int = 2000
     heartbeat_interval_ms: int = 200
     request_timeout_ms: int = 40_000
@@ -111,7 +111,7 @@ def make() -> App:
         max_workers=settings.max_workers,
         mailbox=settings.mailbox,
         commit_every=settings.commit_every,
-        commit_interval_ms=settings.commit_interval_ms,
+        commit_interval=settings.commit_interval,
         session_timeout_ms=settings.session_timeout_ms,
         heartbeat_interval_ms=settings.heartbeat_interval_ms,
     )

@@ -487,7 +487,7 @@ async def test_a_kafka_that_hangs_keeps_no_application_beyond_its_deadline(
             topic,
             group_id=topic,
             auto_offset_reset="earliest",
-            commit_interval_ms=60_000,
+            commit_interval=60,
             transactional=transactional,
         )
         async def handle(word: str) -> None:

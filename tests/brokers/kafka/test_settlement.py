@@ -25,7 +25,7 @@ async def publish(connection: KafkaConnection, topic: str, count: int, partition
 async def test_a_commit_does_not_pass_an_unsettled_record(
     connection: KafkaConnection, cluster: Cluster, topic: str
 ) -> None:
-    reading = source(topic, commit_interval_ms=100)
+    reading = source(topic, commit_interval=0.1)
     await publish(connection, topic, 10)
 
     async with connection.subscribe(reading, Capacity(100)) as subscription:
@@ -70,7 +70,7 @@ async def test_many_settlements_are_committed_before_the_interval(
     connection: KafkaConnection, cluster: Cluster, topic: str
 ) -> None:
     await publish(connection, topic, 50)
-    reading = source(topic, commit_interval_ms=60_000, commit_every=20)
+    reading = source(topic, commit_interval=60, commit_every=20)
 
     async with connection.subscribe(reading, Capacity(100)) as subscription:
         for delivery in await take(subscription, 50):
@@ -161,7 +161,7 @@ async def test_gaps_in_the_log_do_not_stop_the_commits(
             await producer.begin_transaction()
             await producer.send_and_wait(topic, b"kept" if keep else b"aborted")
             await (producer.commit_transaction() if keep else producer.abort_transaction())
-    reading = source(topic, isolation_level="read_committed", commit_interval_ms=100)
+    reading = source(topic, isolation_level="read_committed", commit_interval=0.1)
 
     async with connection.subscribe(reading, Capacity(100)) as subscription:
         for delivery in await take(subscription, 2):

@@ -252,7 +252,7 @@ async def test_members_that_come_and_go_write_each_output_once(
     await cluster.create(topic, 2)
     for partition in (0, 1):
         await fill(connection, topic, 150, partition)
-    reading = inputs(topic, commit_interval_ms=20)
+    reading = inputs(topic, commit_interval=0.02)
 
     async def work(seconds: float) -> None:
         with move_on_after(seconds):
@@ -284,7 +284,7 @@ async def test_connections_cut_in_the_midst_leave_each_output_once(
     async with (
         proxy(through, os.environ["CALLBOARD_KAFKA_PROXIED"]) as network,
         Kafka(through, options).connect() as shaky,
-        shaky.subscribe(inputs(topic, commit_interval_ms=10), Capacity(20)) as subscription,
+        shaky.subscribe(inputs(topic, commit_interval=0.01), Capacity(20)) as subscription,
     ):
         while len(done) < 200:
             taken = await subscription.receive(3)
@@ -347,7 +347,7 @@ async def test_a_stop_ends_in_time_though_kafka_hangs(topic: str) -> None:
         try:
             async with Kafka(through).connect() as connection:
                 await fill(connection, topic, 1)
-                reading = inputs(topic, commit_interval_ms=60_000)
+                reading = inputs(topic, commit_interval=60)
                 async with connection.subscribe(reading, Capacity(10)) as subscription:
                     [delivery] = await take(subscription, 1)
                     subscription.enlist(delivery, [(Message(b"out"), KafkaTarget(f"{topic}.out"))])

@@ -51,7 +51,7 @@ async def main(address: str, topic: str) -> None:
         auto_offset_reset="earliest",
         session_timeout_ms=1000,
         heartbeat_interval_ms=200,
-        commit_interval_ms=20,
+        commit_interval=0.02,
     )
     async with (
         Kafka(address).connect() as connection,

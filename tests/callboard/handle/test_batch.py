@@ -98,7 +98,7 @@ async def test_a_handler_gets_what_is_there_as_a_list(broker: MemoryBroker) -> N
 async def test_a_batch_that_has_begun_waits_to_be_filled(broker: MemoryBroker) -> None:
     batches: list[tuple[float, list[int]]] = []
 
-    @broker.subscriber("orders", batch=True, max_records=3, batch_timeout_ms=500)
+    @broker.subscriber("orders", batch=True, max_records=3, batch_timeout=0.5)
     async def handle(numbers: list[int]) -> None:
         batches.append((anyio.current_time() - begin, numbers))
 
@@ -423,7 +423,7 @@ async def test_parts_can_be_settled_by_hand(broker: MemoryBroker) -> None:
 
 
 async def test_a_stop_gives_back_what_has_begun(broker: MemoryBroker) -> None:
-    @broker.subscriber("orders", group="g", batch=True, max_records=9, batch_timeout_ms=60_000)
+    @broker.subscriber("orders", group="g", batch=True, max_records=9, batch_timeout=60)
     async def handle(numbers: list[int]) -> None: ...
 
     async with broker:
@@ -488,7 +488,7 @@ def test_the_document_describes_one_message(broker: MemoryBroker) -> None:
         ({"on_batch_error": "split"}, "give batch=True too"),
         ({"batch": True, "on_batch_error": "halve"}, "on_batch_error='halve' of a subscriber"),
         ({"batch": True, "max_records": 2.5}, "max_records=2.5 of a subscriber"),
-        ({"batch": True, "batch_timeout_ms": -1}, "batch_timeout_ms=-1 of a subscriber"),
+        ({"batch": True, "batch_timeout": -1}, "batch_timeout=-1 of a subscriber"),
         ({"batch": True, "max_records": 0}, "max_records=0 of a subscriber"),
         ({"batch": True, "ordered_by": hash}, "'partition' or 'none'"),
     ],

@@ -98,7 +98,7 @@ async def test_of_one_message_in_a_batch(kafka: KafkaBroker) -> None:
     collected, calls, heard = letters(kafka), list[list[int]](), list[int]()
 
     @kafka.publisher("out", batch=True)
-    @kafka.subscriber("in", group_id="g", batch=True, batch_timeout_ms=100)
+    @kafka.subscriber("in", group_id="g", batch=True, batch_timeout=0.1)
     async def handle(numbers: list[int]) -> list[KafkaResponse]:
         calls.append(numbers)
         return [

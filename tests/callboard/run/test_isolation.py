@@ -168,7 +168,7 @@ async def test_the_halves_of_a_batch_find_nothing_of_the_calls_before(
     calls: list[tuple[int, object]] = []
 
     @broker.subscriber(
-        "words", group="g", batch=True, max_records=2, batch_timeout_ms=1000, on_batch_error="split"
+        "words", group="g", batch=True, max_records=2, batch_timeout=1, on_batch_error="split"
     )
     async def handle(bodies: list[str]) -> None:
         calls.append((len(bodies), span.get()))
@@ -197,7 +197,7 @@ async def test_the_valid_messages_of_a_batch_find_nothing_of_the_call_before() -
 
     broker = MemoryBroker(middlewares=[tracing])
 
-    @broker.subscriber("numbers", group="g", batch=True, max_records=2, batch_timeout_ms=1000)
+    @broker.subscriber("numbers", group="g", batch=True, max_records=2, batch_timeout=1)
     async def handle(bodies: list[int]) -> None: ...
 
     async with broker:

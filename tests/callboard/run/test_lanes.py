@@ -545,7 +545,7 @@ async def test_messages_that_are_there_already_exceed_the_bound_by_one_at_most(
         lengths.append(len(getattr(message, "parts", [message])))
         await gate.wait()
 
-    broker.subscriber("orders", group="g", batch=batch, batch_timeout_ms=1000 * batch)(handle)
+    broker.subscriber("orders", group="g", batch=batch, batch_timeout=1 * batch)(handle)
     await broker.start()
     await broker.stop()  # now the group exists, and keeps what comes
     async with broker:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from callboard_brokers import Flushing, Headers, Message
 from callboard_brokers.kafka import (
@@ -66,6 +66,11 @@ class KafkaBrokerOptions(BrokerOptions, KafkaOptions):
 @dataclass(frozen=True, kw_only=True)
 class KafkaSubscriberOptions(SubscriberOptions, KafkaSource):
     """Topics, a pattern or partitions, and how their records are handled."""
+
+    batch_timeout_ms: int | None = None
+    """The `batch_timeout` in milliseconds, as users of Kafka's clients may know it."""
+    auto_commit_interval_ms: int | None = None
+    """The `commit_interval` in milliseconds, likewise."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +139,24 @@ class KafkaPublishMessage(KafkaResponse):
         )
 
 
+def _in_seconds(options: KafkaSubscriberOptions) -> KafkaSubscriberOptions:
+    """Return *options* with what they say in milliseconds said in seconds."""
+    milliseconds: dict[str, int | None] = {
+        "batch_timeout": options.batch_timeout_ms,
+        "commit_interval": options.auto_commit_interval_ms,
+    }
+    said: dict[str, Any] = {
+        name: each / 1000 for name, each in milliseconds.items() if each is not None
+    }
+    for name in said:
+        if getattr(options, name):
+            raise DeclarationError(
+                f"a subscriber has {name}={getattr(options, name)!r} in seconds, and in"
+                " milliseconds too; give one of them"
+            )
+    return replace(options, **said)
+
+
 def _partition(message: Message[Record]) -> TopicPartition:
     return TopicPartition(message.raw_message.topic, message.raw_message.partition)
 
@@ -176,6 +199,7 @@ class KafkaRouter(Router, kind=KAFKA):
                 "a batch has no single position that a transaction could commit: give a subscriber"
                 " transactional=True or batch=True"
             )
+        options = _in_seconds(options)
         return self.declared.subscriber(part(options, KafkaSource), options)
 
     @takes(KafkaPublisherOptions)

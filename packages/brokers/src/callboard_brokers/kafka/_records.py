@@ -50,7 +50,7 @@ class KafkaSource:
     A *pattern* is a regular expression for the whole name of a topic. `{name}` in it matches one
     segment, without dots, and becomes a parameter of the path.
     Members of a *group_id* share the partitions and the positions in them; without a group, each
-    reader reads everything, and commits nothing. Times that end in `_ms` are milliseconds.
+    reader reads everything, and commits nothing. The client's own times end in `_ms`: milliseconds.
     """
 
     topics: Sequence[str] = ()
@@ -77,8 +77,8 @@ class KafkaSource:
     fetch_max_wait_ms: int = 500
     max_partition_fetch_bytes: int = 2**20
     check_crcs: bool = True
-    commit_interval_ms: int | None = None
-    """None is 100 for a transactional source, whose outputs wait for it, else 1000."""
+    commit_interval: float | None = None
+    """Seconds; None is 0.1 for a transactional source, whose outputs wait for it, else 1."""
     commit_every: int = 1000
     """Commit after so many settlements, if they come before the interval has passed."""
     max_span: int = 10_000
@@ -111,8 +111,7 @@ class KafkaSource:
     @property
     def interval(self) -> float:
         """Seconds between two commits, if there is something to commit."""
-        default = 100 if self.transactional else 1000
-        return (self.commit_interval_ms or default) / 1000
+        return self.commit_interval or (0.1 if self.transactional else 1.0)
 
     def prefixed(self, prefix: str, /) -> KafkaSource:
         """Return it with *prefix* in front of every topic; of a pattern, taken literally."""

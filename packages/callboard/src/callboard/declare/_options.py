@@ -113,8 +113,8 @@ class SubscriberOptions:
     """Handle several messages at once: the handler takes `list[T]`."""
     max_records: int | None = None
     """How many a batch holds at most; None: as many as the mailbox."""
-    batch_timeout_ms: int = 0
-    """How long a batch that has begun waits to be filled; 0 takes what is there."""
+    batch_timeout: float = 0.0
+    """Seconds that a batch that has begun waits to be filled; 0 takes what is there."""
     on_batch_error: OnBatchError = "fail"
     """What a failing call means for its batch: it fails as a whole, or its halves are tried, and
     halves of these ("split"), until the messages are found that fail alone. Those that are not
@@ -229,10 +229,10 @@ class PublishOptions:
 
 
 def _check_batch(options: SubscriberOptions) -> None:
-    said = (options.max_records, options.batch_timeout_ms, options.on_batch_error)
-    if not options.batch and said != (None, 0, "fail"):
+    said = (options.max_records, options.batch_timeout, options.on_batch_error)
+    if not options.batch and said != (None, 0.0, "fail"):
         raise DeclarationError(
-            "max_records, batch_timeout_ms and on_batch_error of a subscriber are about batches;"
+            "max_records, batch_timeout and on_batch_error of a subscriber are about batches;"
             " give batch=True too"
         )
     if options.on_batch_error not in get_args(OnBatchError):
@@ -245,13 +245,13 @@ def _check_batch(options: SubscriberOptions) -> None:
             " batch=True is 'partition' or 'none'"
         )
     size: object = getattr(options, "max_records")  # noqa: B009 - whatever was given for it
-    wait = options.batch_timeout_ms
+    wait = options.batch_timeout
     if size is not None and (not isinstance(size, int) or size < 1):
         raise DeclarationError(
             f"max_records={size!r} of a subscriber must be a whole number, at least 1"
         )
     if wait < 0:
-        raise DeclarationError(f"batch_timeout_ms={wait!r} of a subscriber must be at least 0")
+        raise DeclarationError(f"batch_timeout={wait!r} of a subscriber must be at least 0")
 
 
 def _check_inherited(owner: str, options: Any) -> None:

@@ -60,7 +60,7 @@ class Running:
         mixed = options.max_workers == 1 and options.ordered_by != "partition"
         group: Lane = _alike if self._lane is None or mixed else self._lane
         self._kin = None if options.batch and mixed else self._lane
-        self._batcher = Batcher(options.batch_size, options.batch_timeout_ms / 1000, group)
+        self._batcher = Batcher(options.batch_size, options.batch_timeout, group)
         self._open_mailbox()
         self._tree = self._plant()
 

@@ -24,6 +24,21 @@ async def test_a_signal_wakes_all_who_wait() -> None:
 async def test_a_signal_that_nobody_waited_for_is_forgotten() -> None:
     signal, before = Signal(), current_time()
     signal.set()
-    await signal.wait(2.0)
+    woken = await signal.wait(2.0)
 
+    assert not woken
     assert current_time() - before >= 2.0
+
+
+async def test_who_waits_hears_whether_it_was_the_signal() -> None:
+    signal, heard = Signal(), list[bool]()
+
+    async def wait() -> None:
+        heard.append(await signal.wait(2.0))
+
+    async with create_task_group() as tasks:
+        tasks.start_soon(wait)
+        await idle()
+        signal.set()
+
+    assert heard == [True]

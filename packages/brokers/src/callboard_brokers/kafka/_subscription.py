@@ -230,8 +230,8 @@ class KafkaSubscription:
 
     async def _rest(self) -> None:
         """Stay a member, and fetch nothing."""
-        await self._window.room.wait(POLL_MS / 1000)
-        await self._consumer.getmany(NOWHERE, timeout_ms=0)
+        if not await self._window.room.wait(POLL_MS / 1000):  # else the next turn asks the client
+            await self._consumer.getmany(NOWHERE, timeout_ms=0)
 
     def _follow(self, assigned: Collection[TopicPartition], fetched: Fetched) -> Fetched:
         """Go on where we were: without a group the client forgets that when a topic grows."""

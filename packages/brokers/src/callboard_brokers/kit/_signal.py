@@ -19,10 +19,11 @@ class Signal:
             self._event.set()
             self._event = None
 
-    async def wait(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - one scope, here
-        """Return when it is set, or after *timeout* seconds; None is for ever."""
+    async def wait(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109 - one scope, here
+        """Return when it is set, or after *timeout* seconds, None is for ever; say whether it was."""
         if self._event is None:
             self._event = Event()
         event = self._event
         with move_on_after(timeout):
             await event.wait()
+        return event.is_set()

@@ -30,6 +30,7 @@ from callboard_brokers import (
     Message,
     PublishFailed,
     Settlement,
+    TopologyError,
 )
 from callboard_brokers.events import Notify, SettlementsFailed
 from callboard_brokers.kit import (
@@ -57,6 +58,7 @@ CREATE TABLE IF NOT EXISTS messages (
   deliveries DEFAULT 0, due DEFAULT 0, reader, dead DEFAULT 0
 )
 """
+JOIN = "INSERT OR IGNORE INTO groups VALUES (?, ?)"
 PUBLISH = """
 INSERT INTO messages (queue, grp, body, key, headers)
 SELECT queue, name, ?, ?, ? FROM groups WHERE queue = ? RETURNING id
@@ -176,6 +178,23 @@ class SqliteConnection:
         finally:
             self._subscriptions.discard(subscription)
 
+    async def prepare(
+        self,
+        sources: Sequence[SqliteSource],
+        targets: Sequence[SqliteTarget],
+        /,
+        *,
+        passive: bool = False,
+    ) -> None:
+        groups = [(each.address, each.group) for each in sources if each.group is not None]
+        with CLIENT.translating(f"cannot prepare {groups}"):
+            there = await self._open().do("SELECT queue, name FROM groups", [()])
+            missing = [f"{name} of {queue}" for queue, name in groups if (queue, name) not in there]
+            if not passive:
+                await self._open().do(JOIN, groups)
+            elif missing:
+                raise TopologyError(f"there is no group {', '.join(missing)}", missing)
+
     async def publish(self, message: Message, target: SqliteTarget, /) -> Sequence[int]:
         """Return the numbers that the message has, one for each group."""
         if not target.address:
@@ -224,6 +243,7 @@ class SqliteSubscription:
                 SettlementsFailed(source.address, source.group, brief(error))
             ),
         )
+        self._fetching = CancelScope()
         self._each = Each(self._flush.soon)
         self._held = Held[Row](self._each.write, journal)
         self.receive, self.count_failure = self.inflow.receive, self._held.count_failure
@@ -233,7 +253,7 @@ class SqliteSubscription:
         """Read; on leaving, settle what was written, and give back whatever else was taken."""
         group = (self._source.address, self._group)
         with CLIENT.translating(f"cannot read {self._source.address!r}"):
-            await self._file.do("INSERT OR IGNORE INTO groups VALUES (?, ?)", [group])
+            await self._file.do(JOIN, [group])
         try:
             async with background() as tasks:
                 tasks.start_soon(self._fetch)
@@ -250,7 +270,18 @@ class SqliteSubscription:
                     await self._file.do("DELETE FROM groups WHERE (queue, name) = (?, ?)", [group])
                     await self._file.do("DELETE FROM messages WHERE grp = ?", [(self._name,)])
 
+    async def stop_intake(self) -> None:
+        """Take nothing more; what a cancelled fetch takes nevertheless goes back at the end."""
+        self._fetching.cancel()
+        self.inflow.close()
+        for delivery in self.inflow.drain():
+            delivery.release()
+
     async def _fetch(self) -> None:
+        with self._fetching:
+            await self._take()
+
+    async def _take(self) -> None:
         queue = self._source.address
         try:
             while True:

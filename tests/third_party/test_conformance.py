@@ -53,6 +53,8 @@ def harness(tmp_path: Path) -> Harness[SqliteSource, SqliteTarget]:
         settled_twice=lambda: adapter.journal.counts["settle.double"],
         dead_letters=dead_letters,
         smuggle=smuggle,
+        many=1_000,  # each is a transaction on a disk
+        patience=20.0,
         silence=0.3,
     )
 

@@ -2,18 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
 import pytest
 
 from callboard_brokers.conformance import CHECKS, Check, Harness
-from callboard_brokers.kafka import Kafka, KafkaOptions, KafkaSource, KafkaTarget, TopicPartition
+from callboard_brokers.kafka import (
+    Kafka,
+    KafkaOptions,
+    KafkaSource,
+    KafkaTarget,
+    SASLPlaintext,
+    TopicPartition,
+)
 
+from ...proxy import proxy
 from .cluster import client
 
-pytestmark = [pytest.mark.anyio, pytest.mark.broker("kafka"), pytest.mark.slow]
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.broker("kafka"),
+    pytest.mark.slow,
+    pytest.mark.timeout(120),
+]
+
+# The server takes no batch of over a mebibyte: the suite's largest body has to shrink.
+OPTIONS = KafkaOptions(
+    compression_type="gzip",
+    max_request_size=2**21,
+    request_timeout_ms=1000,
+    metadata_max_age_ms=1000,
+)
 
 
 KINDS: dict[str, Callable[[str, str], KafkaSource]] = {
@@ -28,26 +50,44 @@ KINDS: dict[str, Callable[[str, str], KafkaSource]] = {
 }
 
 
+def refused() -> Kafka | None:
+    """Say a wrong password, where there is a server that asks for one."""
+    address = os.environ.get("CALLBOARD_KAFKA_SASL")
+    security = SASLPlaintext("alice", "wrong")
+    return Kafka(address, replace(OPTIONS, security=security)) if address else None
+
+
 @pytest.fixture(params=KINDS)
-def harness(address: str, request: pytest.FixtureRequest) -> Harness[KafkaSource, KafkaTarget]:
-    # The server takes no batch of over a mebibyte: the suite's largest body has to shrink.
-    kafka = Kafka(address, KafkaOptions(compression_type="gzip", max_request_size=2**21))
-    kind = KINDS[request.param]
+async def harness(
+    address: str, request: pytest.FixtureRequest
+) -> AsyncGenerator[Harness[KafkaSource, KafkaTarget]]:
+    through = os.environ["CALLBOARD_KAFKA_PROXY"]
+    kafka, kind = Kafka(through, OPTIONS), KINDS[request.param]
 
     async def smuggle(topic: str, headers: Sequence[tuple[str, bytes | None]]) -> None:
         async with client.AIOKafkaProducer(bootstrap_servers=address) as producer:
             await producer.send_and_wait(topic, b"", headers=headers, partition=0)
 
-    return Harness(
-        adapter=kafka,
-        source=lambda topic, group: replace(
-            kind(topic, group), auto_offset_reset="earliest", heartbeat_interval_ms=200
-        ),
-        target=partial(KafkaTarget, partition=0),
-        stale=lambda: kafka.counts["settle.stale"],
-        settled_twice=lambda: kafka.counts["settle.double"],
-        smuggle=smuggle,
-    )
+    async with proxy(through, os.environ["CALLBOARD_KAFKA_PROXIED"]) as network:
+
+        def cut() -> None:
+            network.refuse = True
+            network.cut()
+
+        yield Harness(
+            adapter=kafka,
+            source=lambda topic, group: replace(
+                kind(topic, group), auto_offset_reset="earliest", heartbeat_interval_ms=200
+            ),
+            target=partial(KafkaTarget, partition=0),
+            stale=lambda: kafka.counts["settle.stale"],
+            settled_twice=lambda: kafka.counts["settle.double"],
+            smuggle=smuggle,
+            cut=cut,
+            restore=network.restore,
+            refused=refused(),
+            patience=30.0,
+        )
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)

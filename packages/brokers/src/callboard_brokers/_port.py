@@ -138,6 +138,25 @@ class Adapter(Protocol[S_contra, T_contra]):
 
 
 @runtime_checkable
+class Preparing(Protocol[S_contra, T_contra]):
+    """A connection that has to have something there before anything can be read or published."""
+
+    async def prepare(
+        self, sources: Sequence[S_contra], targets: Sequence[T_contra], /, *, passive: bool = False
+    ) -> None:
+        """Have there what these need: queues, groups, topics. It may be called again, with more.
+
+        It is done again after a reconnect. A source that was not prepared is, when it is read.
+        What may not be made, and may come to be, is for whoever reads or publishes there to say.
+        *passive* makes nothing, and only looks.
+
+        Raises:
+            TopologyError: Something is there and different; or, if *passive*, is missing.
+        """
+        ...
+
+
+@runtime_checkable
 class Requesting(Protocol[T_contra]):
     """A connection that can wait for replies."""
 
@@ -219,6 +238,18 @@ class Flushing(Protocol):
 
     async def flush(self) -> None:
         """Return when everything that was published has arrived, or failed."""
+        ...
+
+
+@runtime_checkable
+class StoppingIntake(Protocol):
+    """A subscription that can stop taking before it is left, while what was taken is handled."""
+
+    async def stop_intake(self) -> None:
+        """Take nothing more from the broker, and give back what nobody has received; settle on.
+
+        `receive` raises `ConnectionClosed` from now on.
+        """
         ...
 
 

@@ -17,19 +17,38 @@ anyio's plugin for it; both are no dependencies of this package, since only test
 # ruff: noqa: E402 - pytest explains the assertions of what is imported after asking for it
 
 from collections.abc import Awaitable, Callable
+from inspect import iscoroutinefunction
 from typing import Any, TypeAlias
 
 import pytest
 
 pytest.register_assert_rewrite(
-    *(f"{__name__}.{module}" for module in ("_carrying", "_reading", "_settling"))
+    *(
+        f"{__name__}.{module}"
+        for module in ("_carrying", "_holding", "_losing", "_preparing", "_reading", "_settling")
+    )
 )
 
-from callboard_brokers.conformance import _carrying, _reading, _settling
+from callboard_brokers.conformance import (
+    _carrying,
+    _holding,
+    _losing,
+    _preparing,
+    _reading,
+    _settling,
+)
 from callboard_brokers.conformance._harness import Harness, Incoming, Stage
 
 __all__ = ["CHECKS", "Check", "Harness", "Incoming", "Stage"]
 
 Check: TypeAlias = Callable[[Harness[Any, Any]], Awaitable[None]]
 
-CHECKS: tuple[Check, ...] = (*_reading.CHECKS, *_settling.CHECKS, *_carrying.CHECKS)
+CHECKS: tuple[Check, ...] = tuple(
+    member
+    for module in (_preparing, _reading, _settling, _holding, _carrying, _losing)
+    for member in vars(module).values()
+    if iscoroutinefunction(member)
+    and member.__module__ == module.__name__
+    and not member.__name__.startswith("_")
+)
+"""Every coroutine function of these modules whose name is not private."""

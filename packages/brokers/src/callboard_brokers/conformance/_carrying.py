@@ -148,25 +148,6 @@ async def a_connection_that_was_left_cannot_be_used(harness: Harness) -> None:
         await stage.connection.ping()
 
 
-CHECKS = (
-    an_empty_body_arrives,
-    a_body_of_any_octets_arrives,
-    a_body_of_a_mebibyte_arrives,
-    a_key_travels,
-    headers_of_text_travel,
-    headers_of_bytes_travel,
-    content_type_and_ids_travel,
-    hostile_headers_stop_nobody,
-    every_message_has_a_receipt_of_its_own,
-    what_is_sent_is_confirmed_when_it_is_there,
-    a_request_gets_its_reply,
-    requests_that_overlap_get_their_own_replies,
-    a_request_without_reply_ends_with_its_timeout,
-    the_broker_answers_a_ping,
-    a_connection_that_was_left_cannot_be_used,
-)
-
-
 _OCTETS = (None, b"", b"\xff", b"\x00", b"\r\nx: y", b"\xed\xb2\x80", b"a,\xc3", b"{" * 4096)
 _NAMES = (
     "callboard-binary",

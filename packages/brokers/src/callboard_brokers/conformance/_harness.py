@@ -30,7 +30,10 @@ class Harness(Generic[S, T]):
     of settlements that were dropped. `dead_letters` returns the bodies of the rejected messages
     to an address, and `bound` is a number of messages after which publishing waits: for those who
     have these features. `smuggle` sends an empty message with such headers, names and octets, to an
-    address, past the adapter: as a program that knows nothing of it may. `patience` is how long an answer may take, `silence` how long to listen
+    address, past the adapter: as a program that knows nothing of it may. `cut`
+    ends all links to the broker and lets no new one through, until `restore`; `refused` is an adapter
+    that the broker does not let in: for those of whom that can be said. `many` is a number of
+    messages. `patience` is how long an answer may take, `silence` how long to listen
     before saying that nothing comes.
     """
 
@@ -43,6 +46,10 @@ class Harness(Generic[S, T]):
     dead_letters: Callable[[str], Awaitable[Sequence[bytes]]] | None = None
     bound: int | None = None
     smuggle: Callable[[str, Sequence[tuple[str, bytes | None]]], Awaitable[None]] | None = None
+    cut: Callable[[], object] | None = None
+    restore: Callable[[], object] | None = None
+    refused: Adapter[S, T] | None = None
+    many: int = 10_000
     patience: float = 10.0
     silence: float = 0.5
     address: str = field(default_factory=lambda: f"conformance.{uuid4().hex}")
@@ -73,10 +80,13 @@ class Stage(Generic[S, T]):
         self.connection = connection
 
     @asynccontextmanager
-    async def read(self, group: str = "readers", capacity: int = 100) -> AsyncGenerator[Incoming]:
+    async def read(
+        self, group: str = "readers", capacity: int | Capacity = 100
+    ) -> AsyncGenerator[Incoming]:
         """Subscribe to the address."""
+        bound = Capacity(capacity) if isinstance(capacity, int) else capacity
         source = self.harness.source(self.harness.address, group)
-        async with self.connection.subscribe(source, Capacity(capacity)) as subscription:
+        async with self.connection.subscribe(source, bound) as subscription:
             yield Incoming(subscription, self.harness.patience, self.harness.silence)
 
     async def publish(self, *bodies: bytes) -> None:

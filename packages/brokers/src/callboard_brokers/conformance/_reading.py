@@ -121,19 +121,6 @@ async def publishing_waits_for_a_reader_who_is_behind(harness: Harness) -> None:
         await done.wait()
 
 
-CHECKS = (
-    a_published_message_is_received,
-    receive_returns_no_more_than_its_limit,
-    receive_exceeds_a_bound_in_bytes_by_one_message_at_most,
-    a_cancelled_receive_loses_nothing,
-    the_messages_of_a_key_come_in_order,
-    every_group_gets_every_message,
-    readers_of_one_group_share_its_messages,
-    a_group_keeps_its_messages_while_nobody_reads,
-    publishing_waits_for_a_reader_who_is_behind,
-)
-
-
 async def _receive_into(received: list[Delivery], subscription: Subscription) -> None:
     received += await subscription.receive(1)
 

@@ -83,6 +83,26 @@ class KafkaConnection:
         if subscription.failure is not None:
             raise subscription.failure
 
+    async def prepare(
+        self,
+        sources: Sequence[KafkaSource],
+        targets: Sequence[KafkaTarget],
+        /,
+        *,
+        passive: bool = False,
+    ) -> None:
+        """Have the topics of *sources* and *targets*, as far as they may be created.
+
+        Raises:
+            ConnectionClosed: The connection has been left.
+            TopologyError: *passive*, and topics are missing.
+        """
+        self._check_open()
+        topics = {name: True for each in sources for name in _topics_of(each)}
+        topics |= {each.topic: each.create or each.topic in topics for each in targets}
+        look = partial(self._servers.look_for, self._producer, topics, passive=passive)
+        await self._servers.reach.patiently(look)
+
     async def publish(self, message: Message, target: KafkaTarget, /) -> RecordMetadata | None:
         """Return where *message* is once Kafka has it; wait while it is away.
 
@@ -181,8 +201,7 @@ class KafkaConnection:
             raise ConnectionClosed("this connection to Kafka was left; connect again")
 
     async def _begin(self, source: KafkaSource, consumer: Consumer) -> None:
-        topics = [Topic(name) for name in source.topics]
-        topics += [Topic(each.topic) for each in source.partitions]
+        topics = [Topic(name) for name in _topics_of(source)]
         await self._servers.reach.patiently(partial(self._servers.ensure, self._producer, topics))
         await self._servers.start(consumer)
 
@@ -194,6 +213,11 @@ class KafkaConnection:
         if failure is not None:
             error = brief(failure.__cause__ or failure)
             self._servers.journal.tell(PublicationFailed(topic, error))
+
+
+def _topics_of(source: KafkaSource) -> Sequence[str]:
+    """Return the topics that *source* names."""
+    return () if source.pattern else source.addresses
 
 
 @asynccontextmanager

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 
 from anyio import Lock, sleep
 
@@ -11,6 +12,7 @@ from callboard_brokers._errors import (
     BrokerError,
     ConnectionLost,
     DestinationError,
+    TopologyError,
     Unroutable,
 )
 from callboard_brokers.kafka._client import (
@@ -155,6 +157,26 @@ class Servers:
                     error, "cannot ask Kafka for its topics", ConnectionLost
                 ) from error
             self.known.update(each.name for each in missing)
+
+    async def look_for(
+        self, producer: Producer, topics: Mapping[str, bool], *, passive: bool
+    ) -> None:
+        """Look for *topics*; unless *passive*, create those that are missing and may be.
+
+        Raises:
+            TopologyError: *passive*, and some are missing.
+            ConnectionLost: The servers cannot be asked.
+        """
+        if not passive:
+            with suppress(Unroutable):  # for now: who reads or publishes there tries again
+                await self.ensure(producer, [Topic(name) for name, may in topics.items() if may])
+            return
+        try:
+            missing = sorted({*topics} - await existing(producer, topics))
+        except CLIENT_ERRORS as error:
+            raise translated(error, "cannot ask Kafka for its topics", ConnectionLost) from error
+        if missing:
+            raise TopologyError(f"Kafka has no topic {', '.join(map(repr, missing))}", missing)
 
     async def _create(self, missing: Sequence[Topic], allowed: bool) -> None:
         if not missing:

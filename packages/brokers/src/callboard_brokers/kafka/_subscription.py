@@ -169,6 +169,12 @@ class KafkaSubscription:
             self.failure = ConnectionLost(f"the client has given up {self._source.address!r}")
         scope.cancel()
 
+    async def stop_intake(self) -> None:
+        """Fetch and deliver nothing more; what waits here is for whoever reads on."""
+        self._open = False
+        self._window.suspend()
+        self._window.arrived.set()
+
     def close(self) -> None:
         """Deliver nothing more, and end what waits in `receive`."""
         self._open = False

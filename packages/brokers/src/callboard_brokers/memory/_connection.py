@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final, Generic, TypeVar
 
 from anyio import move_on_after
 from anyio.lowlevel import checkpoint
 
-from callboard_brokers._errors import BrokerError, ConnectionClosed, RequestTimeout, Unroutable
+from callboard_brokers._errors import (
+    BrokerError,
+    ConnectionClosed,
+    RequestTimeout,
+    TopologyError,
+    Unroutable,
+)
 from callboard_brokers._message import Message, asking
 from callboard_brokers._port import Capacity, Confirmation
 from callboard_brokers.kit._inflow import FAIR
@@ -72,6 +78,25 @@ class MemoryConnection(Generic[S, T]):
         finally:
             self._subscriptions.discard(subscription)
             self._exchange.leave(subscription)
+
+    async def prepare(
+        self, sources: Sequence[S], targets: Sequence[T], /, *, passive: bool = False
+    ) -> None:
+        """Have the groups of *sources*, which keep from now on what they would read.
+
+        Raises:
+            TopologyError: *passive*, and there is no such group.
+        """
+        del targets  # whatever somebody reads can be published to
+        self._check_open()
+        await checkpoint()
+        routes = [self._routing.source(each) for each in sources]
+        named = [each for each in routes if each.group is not None]
+        missing = [str(each.group) for each in named if not self._exchange.has(each)]
+        if passive and missing:
+            raise TopologyError(f"there is no group {', '.join(map(repr, missing))}", missing)
+        for route in named:
+            self._exchange.open(route)
 
     async def publish(self, message: Message, target: T, /) -> None:
         """Leave *message* with every group that reads *target*; wait while one of them is full.

@@ -79,7 +79,18 @@ class Exchange:
             inbox.put(record)
 
     def join(self, readership: Readership, capacity: Capacity) -> MemorySubscription:
-        """Start a reader of *readership*'s group, which is made if there is none yet."""
+        """Start a reader of *readership*'s group."""
+        group = self.open(readership)
+        subscription = MemorySubscription(group, capacity, self._number(), self.book)
+        group.readers.add(subscription)
+        return subscription
+
+    def has(self, readership: Readership) -> bool:
+        """Whether there is a group that *readership* shares."""
+        return readership.group is not None and readership.key in self._shared
+
+    def open(self, readership: Readership) -> Group:
+        """Return *readership*'s group, which is made if there is none yet."""
         group = self._shared.get(readership.key) if readership.group is not None else None
         if group is None:
             group = Group(readership, self._capacity)
@@ -87,9 +98,7 @@ class Exchange:
             self._routes.clear()
             if readership.group is not None:
                 self._shared[readership.key] = group
-        subscription = MemorySubscription(group, capacity, self._number(), self.book)
-        group.readers.add(subscription)
-        return subscription
+        return group
 
     def leave(self, subscription: MemorySubscription) -> None:
         """End a reader; a group of its own ends with it, and lets in whoever waited for room."""

@@ -76,6 +76,11 @@ class MemorySubscription:
             self._book.journal.counts["message.redelivered"] += 1
         return wait
 
+    async def stop_intake(self) -> None:
+        """Receive nothing more: nothing waits here that could be given back."""
+        self._open = False
+        self.group.wake_all()
+
     def leave(self) -> None:
         """Give back everything unsettled, and end what waits in `receive`; once."""
         self._open = False

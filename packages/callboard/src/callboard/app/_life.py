@@ -132,7 +132,7 @@ class Life:
         """Open all intakes, now that every broker is connected to which a handler may publish."""
         try:
             for _, runtime in self._attached:
-                await runtime.subscriptions.start_all()
+                await runtime.listen()
             for broker in elsewhere:
                 await broker.start()
             self._risen = True

@@ -26,7 +26,15 @@ from callboard.run._surroundings import Started
 from callboard.watch._printable import text_of
 from callboard.watch._watchdog import culprit_in
 from callboard_actors import Child, ChildSpec, Mailbox, Reader, Supervisor, lifecycle, serve
-from callboard_brokers import Blaming, Capacity, Counting, Delivery, Revocable, Subscription
+from callboard_brokers import (
+    Blaming,
+    Capacity,
+    Counting,
+    Delivery,
+    Revocable,
+    StoppingIntake,
+    Subscription,
+)
 
 MAX_BYTES: Final = 16 * 2**20
 
@@ -66,6 +74,7 @@ class Running:
 
     async def run(self, child: Child) -> None:
         """Be a child of the broker's supervisor."""
+        self._whole = child
         child.details = self._details
         await self._tree.run(child)
 
@@ -134,10 +143,13 @@ class Running:
                 self._give_back()
 
     async def _pump(self, child: Child) -> None:
-        if not self._options.batch:
+        if self._options.batch:
+            await pump_batches(self.subscription, self._mailbox, child, self._meter, self._batcher)
+        else:
             await pump(self.subscription, self._mailbox, child, self._meter)
-            return
-        await pump_batches(self.subscription, self._mailbox, child, self._meter, self._batcher)
+        # Where only the workers are replaced, the next pump goes on with the same intake.
+        if self._whole.stop_requested and isinstance(self.subscription, StoppingIntake):
+            await self.subscription.stop_intake()
 
     async def _work(self, number: int, child: Child) -> None:
         """Call the functions of the subscription."""

@@ -21,7 +21,7 @@ from callboard.run._subscriptions import Subscriptions
 from callboard.run._surroundings import Surroundings
 from callboard.watch._view import View, seen_from
 from callboard_actors import Child, ChildSpec, Decision, GaveUp, Node, Supervisor
-from callboard_brokers import Adapter, Connection, Message, Subscription
+from callboard_brokers import Adapter, Connection, Message, Preparing, Subscription
 
 T = TypeVar("T")
 
@@ -53,6 +53,7 @@ class Runtime:
         self._connection: Connection[Any, Any] | None = None
         self._send: Send | None = None
         self._loop = current_token()
+        self._listening = listening
         total = around.options.graceful_timeout if graceful_timeout is None else graceful_timeout
         self.drain = HANDLERS * total
         """Seconds that handlers have to finish when they are stopped."""
@@ -123,6 +124,12 @@ class Runtime:
         """Whether more of its subscriptions are about to start."""
         return self.subscriptions.awaited
 
+    async def listen(self) -> None:
+        """Start what starts with the broker; return when it is up."""
+        self._listening = True
+        await self._prepare(self.connection)
+        await self.subscriptions.start_all()
+
     async def start(self, declaration: object, /) -> None:
         """Start a subscriber alone; return when it is up."""
         await self.subscriptions.start(declaration)
@@ -156,6 +163,14 @@ class Runtime:
         sent = await self.send([output], None)
         return await sent.wait()
 
+    async def _prepare(self, connection: Connection[Any, Any]) -> None:
+        """Have there what is published to, and what is read from the start on."""
+        if isinstance(connection, Preparing):
+            subscribers = self.around.subscribers() if self._listening else ()
+            sources = [each.source for each in subscribers if each.declaration.options.persistent]
+            targets = [each.target for each in self.around.publishers()]
+            await connection.prepare(sources, targets)  # pyright: ignore[reportUnknownMemberType] - isinstance can't say of what
+
     def _target_of(self, publisher: object) -> Any:
         if publisher not in self._targets:  # it was declared since
             placed = self.around.publishers()
@@ -174,6 +189,7 @@ class Runtime:
 
     async def _hold(self, child: Child) -> None:
         async with self.adapter.connect() as connection:
+            await self._prepare(connection)
             self._connection = connection
             self._send = self.composed(straight(connection, self.around.out.unanswered))
             try:

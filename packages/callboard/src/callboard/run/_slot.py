@@ -158,14 +158,14 @@ class Slot:
         host = self._host_of_now(listening=listening)
         if host is None:  # an application or a test runs it
             if listening:
-                await self.live.subscriptions.start_all()
+                await self.live.listen()
             return
         try:
             async with host.claim():
                 if self._host is not host or host.over:
                     raise NotRunning(f"{self.around.name} was stopped before it was up")
                 if listening:
-                    await self.live.subscriptions.start_all()
+                    await self.live.listen()
         finally:
             if host.over:
                 self._forget(host)

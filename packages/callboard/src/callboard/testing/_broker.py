@@ -94,7 +94,7 @@ class TestBroker(Generic[Yields]):
             self._host = Host(partial(_inside, Supervisor(children, name="test")))
             async with self._host.claim():
                 for runtime in self._runtimes if self._listening else ():
-                    await runtime.subscriptions.start_all()
+                    await runtime.listen()
         except BaseException:
             self._restore()
             raise

@@ -101,6 +101,7 @@ class WatchedConnection:
         self._inner = inner
         self._quiescence = quiescence
         self.publish, self.request, self.ping = inner.publish, inner.request, inner.ping
+        self.prepare = inner.prepare
         self.lost_at: float | None = inner.lost_at
 
     @asynccontextmanager

@@ -13,6 +13,7 @@ from callboard_brokers import (
     DestinationError,
     Message,
     MessageTooLarge,
+    PublishFailed,
     Reaching,
     Requesting,
     Unroutable,
@@ -116,6 +117,21 @@ async def test_a_record_that_was_refused_does_not_stand_in_the_way_of_the_next(
 
     async with connection.subscribe(source(topic), Capacity(10)) as subscription:
         assert bodies(await take(subscription, 5)) == [b"0", b"1", b"2", b"3", b"4"]
+
+
+async def test_a_record_whose_contents_are_refused_is_found_among_others(
+    connection: KafkaConnection, cluster: Cluster, topic: str
+) -> None:
+    """Kafka refuses a whole batch, of which only one record may be to blame."""
+    await cluster.create(topic, 1, {"cleanup.policy": "compact"})
+    hopeless: list[bool] = []
+    for _ in range(3):
+        with pytest.raises(PublishFailed) as caught:
+            await connection.publish(Message(b"no key"), KafkaTarget(topic))
+        hopeless.append(caught.value.hopeless)
+        await connection.publish(Message(b"a key", key=b"key"), KafkaTarget(topic))
+
+    assert hopeless == [False, True, False]
 
 
 async def test_a_flush_waits_for_what_was_sent(connection: KafkaConnection, topic: str) -> None:

@@ -38,6 +38,10 @@ from callboard_brokers.kit import Pair
 
 _client: Any = aiokafka
 errors: Final = _client.errors
+
+# What is not in this table is to the client an error of which nobody knows what it is.
+_invalid = {"errno": 87, "message": "INVALID_RECORD", "description": "The record is refused."}
+errors.kafka_errors.setdefault(87, type("InvalidRecord", (errors.BrokerResponseError,), _invalid))
 # Its fetcher makes one of these of whatever it gets; there is no other place to say so.
 _client.consumer.fetcher.MemoryRecords = partial(
     Records,

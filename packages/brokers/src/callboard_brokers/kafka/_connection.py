@@ -17,7 +17,7 @@ from callboard_brokers.kafka._client import Consumer, Producer, make_consumer, m
 from callboard_brokers.kafka._member import Member
 from callboard_brokers.kafka._mending import stop
 from callboard_brokers.kafka._message import RecordMetadata
-from callboard_brokers.kafka._outgoing import Sent, confirmed, send, send_all
+from callboard_brokers.kafka._outgoing import Sent, confirmed, is_alone, send, send_all
 from callboard_brokers.kafka._parcel import outgoing
 from callboard_brokers.kafka._records import KafkaOptions, KafkaSource, KafkaTarget, Topic
 from callboard_brokers.kafka._servers import Servers
@@ -147,7 +147,9 @@ class KafkaConnection:
         """
         self._check_open()
         record = outgoing(message, target)
-        return Sent(record, await send(self._servers, self._producer, record, create=target.create))
+        alone, picky = is_alone(self._servers, record), self._servers.picky
+        future = await send(self._servers, self._producer, record, create=target.create)
+        return Sent(record, future, picky, alone=alone)
 
     async def reach(self, target: KafkaTarget, /) -> None:
         """Return if *target* can be published to.

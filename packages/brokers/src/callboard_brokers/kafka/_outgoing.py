@@ -12,7 +12,7 @@ from callboard_brokers.kafka._client import Pack, Producer, errors, partitioning
 from callboard_brokers.kafka._message import RecordMetadata
 from callboard_brokers.kafka._parcel import Outgoing, too_large
 from callboard_brokers.kafka._servers import Servers
-from callboard_brokers.kafka._translate import CLIENT_ERRORS, translated
+from callboard_brokers.kafka._translate import CLIENT_ERRORS, CONTENTS, translated
 from callboard_brokers.kit import brief, heard
 
 
@@ -28,8 +28,7 @@ async def send(
         DestinationError: The topic is missing and may not be created, or has no such partition.
         PublishFailed: The client does not take it.
     """
-    if record.key is None and record.value is None:
-        # Kafka takes a record with neither; the client does as well, unless it comes alone.
+    if is_alone(servers, record):
         [future] = await send_all(servers, producer, [record], create=create)
         return future
     partitions = () if record.partition is None else (record.partition,)
@@ -40,6 +39,12 @@ async def send(
         raise await servers.verdict(producer, record.topic) from error
     except CLIENT_ERRORS as error:
         raise _refused(error, record, servers.options.max_request_size) from error
+
+
+def is_alone(servers: Servers, record: Outgoing) -> bool:
+    """Whether *record* goes in a batch of its own, so that a refusal of the batch is its own."""
+    # Kafka takes a record with neither key nor value; the client does as well, in such a batch.
+    return record.topic in servers.picky or (record.key is None and record.value is None)
 
 
 async def send_all(
@@ -119,13 +124,21 @@ def _append(pack: Pack, record: Outgoing) -> object | None:
 
 
 class Sent:
-    """What becomes of a *record* that the client was given: its *future*, with our errors."""
+    """What becomes of a *record* that the client was given: its *future*, with our errors.
 
-    __slots__ = ("_future", "_record")
+    Of a batch that Kafka refuses for its contents, nobody says which record is to blame. So those
+    of it have failed for now, and the next ones to that topic go *alone* until it is found.
+    """
 
-    def __init__(self, record: Outgoing, future: Future[Any]) -> None:
+    __slots__ = ("_alone", "_future", "_picky", "_record")
+
+    def __init__(
+        self, record: Outgoing, future: Future[Any], picky: set[str], *, alone: bool
+    ) -> None:
         self._record = record
         self._future = future
+        self._picky = picky
+        self._alone = alone
         future.add_done_callback(heard)  # who does not ask does not want it logged
 
     async def wait(self) -> RecordMetadata:
@@ -154,9 +167,19 @@ class Sent:
             return error
         if not isinstance(error, Exception):  # whatever ended the client's task
             error = ConnectionLost(brief(error))
-        failure = _refused(error, self._record)
+        failure = self._judged(error)
         failure.__cause__ = error
         return failure
+
+    def _judged(self, error: Exception) -> BrokerError:
+        if not isinstance(error, CONTENTS):
+            return _refused(error, self._record)
+        topic = self._record.topic
+        if self._alone:
+            self._picky.discard(topic)
+            return _refused(error, self._record)
+        self._picky.add(topic)
+        return PublishFailed(f"cannot publish to {topic!r} with what else was sent: {brief(error)}")
 
 
 async def confirmed(

@@ -42,6 +42,8 @@ class Servers:
         self.options = options
         self.journal = journal
         self.known: set[str] = set()
+        self.picky: set[str] = set()
+        """Topics that have refused a batch for its contents; see `Sent`."""
         self.reach = Reach[None](",".join(addresses), journal)
         self.pulse = Pulse(options)
         self._looking = Lock()

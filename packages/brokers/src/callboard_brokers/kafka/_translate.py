@@ -9,6 +9,7 @@ from callboard_brokers._errors import (
     ConnectionClosed,
     ConnectionLost,
     DestinationError,
+    Unpublishable,
     Unroutable,
 )
 from callboard_brokers.kafka._client import errors
@@ -19,6 +20,12 @@ CLIENT_ERRORS: Final[tuple[type[Exception], ...]] = (
     errors.ConsumerStoppedError,
     errors.IllegalOperation,
 )
+CONTENTS: Final[tuple[type[Exception], ...]] = (
+    errors.for_code(87),  # INVALID_RECORD
+    errors.InvalidTimestampError,
+    errors.UnsupportedForMessageFormatError,
+)
+"""What Kafka says of a record, or of one in its batch, that it will never take."""
 
 
 def is_passing(error: Exception) -> bool:
@@ -30,6 +37,11 @@ translated: Final = Translation(
     CLIENT_ERRORS,
     [
         Kind((errors.UnknownTopicOrPartitionError,), Unroutable),
+        Kind(
+            CONTENTS,
+            Unpublishable,
+            "the topic does not take what it holds; a compacted one, none without a key",
+        ),
         Kind((errors.InvalidTopicError, errors.TopicAuthorizationFailedError), DestinationError),
         Kind((errors.GroupAuthorizationFailedError,), AccessRefused),
         Kind((errors.ProducerClosed, errors.ConsumerStoppedError), ConnectionClosed),

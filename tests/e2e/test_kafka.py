@@ -175,6 +175,45 @@ async def test_an_output_that_only_kafka_refuses_fails_a_message_of_a_transactio
     assert "max.message.bytes" in why
 
 
+@pytest.mark.parametrize("transactional", [False, True])
+async def test_an_output_whose_contents_kafka_refuses_fails_its_message_once(
+    kafka: KafkaBroker, topic: str, transactional: bool
+) -> None:
+    collected, out = Heard[tuple[int, str]](1), Heard[str](2)
+
+    @kafka.publisher(f"{topic}.out")
+    @kafka.subscriber(
+        topic,
+        group_id=topic,
+        auto_offset_reset="earliest",
+        transactional=transactional,
+        dead_letter=f"{topic}.dead",
+    )
+    async def handle(number: int) -> KafkaResponse:
+        return KafkaResponse(str(number), key=None if number == 2 else b"key")
+
+    @kafka.subscriber(f"{topic}.dead", group_id=topic, auto_offset_reset="earliest")
+    async def collect(number: int, why: str = Header("x-exception-message")) -> None:
+        collected.hear((number, why))
+
+    @kafka.subscriber(f"{topic}.out", group_id=topic, auto_offset_reset="earliest")
+    async def hear(text: str) -> None:
+        out.hear(text)
+
+    async with cluster_at(os.environ["CALLBOARD_KAFKA"]) as cluster:
+        await cluster.create(f"{topic}.out", 1, {"cleanup.policy": "compact"})
+    async with kafka:
+        await kafka.start()
+        await kafka.publish_batch(1, 2, 3, topic=topic)
+        await out.complete()
+        await collected.complete()
+
+    assert {"1", "3"} <= {*out}
+    [(number, why)] = collected
+    assert number == 2
+    assert "a compacted one, none without a key" in why
+
+
 @pytest.mark.parametrize("batch", [False, True])
 async def test_nothing_that_a_handler_returns_is_a_null_in_kafka_and_nothing_for_its_reader(
     kafka: KafkaBroker, topic: str, batch: bool
@@ -301,6 +340,22 @@ async def test_a_request_is_answered_and_so_is_one_that_fails(
         assert await (await kafka.request(4, topic)).decode() == 0.25
         with pytest.raises(RequestFailed, match="ZeroDivisionError"):
             await kafka.request(0, topic)
+
+
+@pytest.mark.parametrize("transactional", [False, True])
+async def test_whoever_asks_is_told_that_the_answer_can_never_be_sent(
+    kafka: KafkaBroker, topic: str, transactional: bool
+) -> None:
+    @kafka.subscriber(
+        topic, group_id=topic, auto_offset_reset="earliest", transactional=transactional
+    )
+    async def answer(number: int) -> KafkaResponse:
+        return KafkaResponse("x" * 2_000_000)
+
+    async with kafka:
+        await kafka.start()
+        with pytest.raises(RequestFailed, match="MessageTooLarge"):
+            await kafka.request(1, topic, timeout=60)
 
 
 async def test_a_response_chooses_its_partition_key_and_time(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from anyio import wait_all_tasks_blocked
 
-from callboard import DeclarationError, MemoryBroker
+from callboard import DeclarationError, MemoryBroker, RequestFailed
 from callboard.kafka import KafkaBroker, KafkaMessage, KafkaResponse, KafkaRouter, TestKafkaBroker
 from callboard_brokers import MessageTooLarge, Unpublishable
 
@@ -121,7 +121,7 @@ async def test_of_an_answer(kafka: KafkaBroker) -> None:
     collected, calls = letters(kafka), list[int]()
 
     @kafka.subscriber("answers")
-    async def hear(number: int) -> None: ...
+    async def hear(answer: object) -> None: ...
 
     @kafka.subscriber("in", group_id="g")
     async def handle(number: int) -> KafkaResponse:
@@ -131,6 +131,22 @@ async def test_of_an_answer(kafka: KafkaBroker) -> None:
     await fail_once(kafka, reply_to="answers")
 
     assert calls == [1, 2]
+    assert [each.body for each in collected] == [b"1"]
+
+
+async def test_whoever_waits_for_an_answer_that_can_never_be_sent_is_told_so(
+    kafka: KafkaBroker,
+) -> None:
+    collected = letters(kafka)
+
+    @kafka.subscriber("in", group_id="g")
+    async def handle(number: int) -> KafkaResponse:
+        return KafkaResponse(number, headers=HEADER_OF_A_LIST)
+
+    async with TestKafkaBroker(kafka):
+        with pytest.raises(RequestFailed, match=r"Unpublishable: .*the header 'n'"):
+            await kafka.request(1, "in")
+
     assert [each.body for each in collected] == [b"1"]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeAlias
 
 from callboard.events import MessageLeft, Notify, OutputsFailed, OutputsLost, about
-from callboard.handle._outcome import Outcome
+from callboard.handle._outcome import Judge, Outcome
 from callboard.handle._output import Output, Send
 from callboard.handle._parts import parts_of
 from callboard_brokers import BatchDelivery, BrokerError, Delivery, Settlement
@@ -23,15 +23,16 @@ def finishing(
     name: str,
     send: Send,
     to_dead_letters: ToDeadLetters,
-    settles: Callable[[Exception], Settlement | None],
+    judge: Judge,
     tell: Notify,
 ) -> Finish:
     """Compose publish-then-settle, for the subscriber *name*.
 
     Outputs that can't be published now are no fault of the message: it is delivered again (nack),
     never rejected. Those that never can be are a failure of the handler that made them, which
-    *settles* decides upon: for the message of a batch that they came of, and if that can't be told,
-    for all of it. If cancelled, the delivery is left unsettled.
+    *judge* decides upon: for the message of a batch that they came of, and if that can't be told,
+    for all of it. Whoever waits for an answer among them is answered that. If cancelled, the
+    delivery is left unsettled.
     """
     settle = _settling(name, to_dead_letters, tell)
 
@@ -42,15 +43,18 @@ def finishing(
             if error is None:
                 continue
             hopeless = is_hopeless(error)
-            decided = settles(error) if hopeless else Settlement.NACK
-            culprit = _source_of(outputs, delivery) if hopeless else None
-            failed = culprit or delivery
+            failed = (hopeless and _source_of(outputs, delivery)) or delivery
+            verdict = judge(failed.message, error) if hopeless else Outcome(Settlement.NACK)
+            decided = verdict.settlement
             facts = name, *about(failed.message), error
             tell(OutputsLost(*facts) if failed.settled else OutputsFailed(*facts, decided))
-            if culprit is None:
+            if verdict.outputs and any(each.kind == "answer" for each in outputs):
+                # If that can't be sent either, the reason has been told.
+                await _failure_of(send, delivery, verdict.outputs)
+            if failed is delivery:
                 settlement, cause = decided, error
                 break
-            await settle(culprit, decided, error)
+            await settle(failed, decided, error)
         await settle(delivery, settlement, cause, outcome.delay)
 
     return finish

@@ -7,6 +7,7 @@ composed once, when the subscription starts.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final, Protocol, TypeAlias
 
 from callboard._errors import NackMessage, words
@@ -52,6 +53,9 @@ class Outcome:
 Produce: TypeAlias = Callable[[object, Message], Sequence[Output]]
 """Makes the outputs of a result, given the message that it came from."""
 
+Judge: TypeAlias = Callable[[Message, Exception], Outcome]
+"""Says what follows from the failure of a message."""
+
 
 def concluding(
     policy: AckPolicy,
@@ -85,26 +89,37 @@ def deciding(
     by: Answering | None,
     report: Callable[[Message, Exception, Settlement | None], None],
     rules: Sequence[Rule] = (),
-) -> Callable[[Message, Exception], Outcome]:
+) -> Judge:
     """Compose what follows a handler's failure: a report, and an answer if nobody tries again.
 
     It goes by *by*; None: nobody is answered. What concerns the actor by *rules*, or because it was made for it, is raised again.
     """
+    judge = judging(partial(settlement_of, policy), by)
 
     def decide(message: Message, error: Exception) -> Outcome:
         if concerns_actor(error, rules):
             raise error
-        settlement = settlement_of(policy, error)
-        report(message, error, settlement)
+        outcome = judge(message, error)
+        report(message, error, outcome.settlement)
+        return outcome
+
+    return decide
+
+
+def judging(settles: Callable[[Exception], Settlement | None], by: Answering | None) -> Judge:
+    """Compose what *settles* says of a failure, with an answer by *by* if nobody tries again."""
+
+    def judge(message: Message, error: Exception) -> Outcome:
+        settlement, reply_to = settles(error), message.reply_to
         outputs: list[Output] = []
         final = settlement in (Settlement.ACK, Settlement.REJECT)
-        if final and by is not None and (reply_to := message.reply_to) is not None:
+        if final and by is not None and reply_to is not None:
             target = by.answer(reply_to)
             if target is not None:
                 outputs.append(Output(by, target, _failure(error, message), "answer"))
         return Outcome(settlement, outputs, error)
 
-    return decide
+    return judge
 
 
 def _failure(error: Exception, cause: Message) -> Message:

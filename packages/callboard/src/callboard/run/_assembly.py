@@ -33,7 +33,14 @@ from callboard.handle._dead_letter import dead_lettering
 from callboard.handle._envelope import content_type_of, result_encoder, wrapping
 from callboard.handle._finish import Finish, finishing
 from callboard.handle._layers import acknowledged_first, logged, recorded
-from callboard.handle._outcome import Answering, Conclude, Produce, concluding, deciding
+from callboard.handle._outcome import (
+    Answering,
+    Conclude,
+    Produce,
+    concluding,
+    deciding,
+    judging,
+)
 from callboard.handle._output import Output, Send, enlisting, routed, straight
 from callboard.handle._parts import is_batch, parts_of
 from callboard.handle._pipeline import Choice, Scope, inject, plan_of, select, wrapped
@@ -169,8 +176,13 @@ class Assembly:
                 await self._to_dead_letters(part, None)
 
     def _finishing(self) -> Finish:
-        steps = self._send, self._to_dead_letters, self._settles, self._around.events
-        return finishing(self._name, *steps)
+        return finishing(
+            self._name,
+            self._send,
+            self._to_dead_letters,
+            judging(self._settles, self._answers),
+            self._around.events,
+        )
 
     def _report(self, message: Message, error: Exception, settlement: Settlement | None) -> None:
         kind = HandlerDecided if isinstance(error, ControlFlow) else HandlerFailed

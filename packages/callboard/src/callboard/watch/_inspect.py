@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory, gettempdir
+from tempfile import gettempdir
 from typing import Final, Literal, TypeAlias
 
 import anyio
@@ -193,10 +193,7 @@ def _trouble(path: Path, error: OSError) -> str:
 
 
 def _open(path: Path) -> tuple[socket.socket, Inode]:
-    """Listen at *path*, and say which file that is; never open to others, not even for a moment.
-
-    So it is made in a directory that nobody else may enter, and moved from there. A umask would
-    do too, but it is the whole process's, and threads may be making files.
+    """Listen at *path*, and say which file that is.
 
     Raises:
         DeclarationError: It is in use, or can't be made.
@@ -204,37 +201,33 @@ def _open(path: Path) -> tuple[socket.socket, Inode]:
     try:
         if path.parent == place(Path(path.name)).parent:
             _make_private(path.parent)
-        with (
-            _alone_in(path.parent),
-            # Its name is short: that of a socket may have no more than about a hundred bytes.
-            TemporaryDirectory(prefix=".", dir=path.parent) as private,
-        ):
+        with _alone_in(path.parent):
             _make_way(path)
-            return _listen(Path(private) / "s", path)
+            return _listen(path)
     except OSError as error:
         raise DeclarationError(
             f"inspect={str(path)!r} can't be made: {error.strerror or error}; choose another path"
         ) from error
 
 
-def _listen(made: Path, path: Path) -> tuple[socket.socket, Inode]:
+def _listen(path: Path) -> tuple[socket.socket, Inode]:
     listener = socket.socket(socket.AF_UNIX)
     try:
-        listener.bind(str(made))
-        made.chmod(_PRIVATE)
+        listener.bind(str(path))
+        # Nobody can connect until it listens, so it is never open to others. A umask would do too,
+        # but it is the whole process's, and threads may be making files.
+        path.chmod(_PRIVATE)
         listener.listen()
         listener.setblocking(False)
-        inode = _inode(made)
-        made.rename(path)
+        return listener, _inode(path)
     except BaseException:
         listener.close()
         raise
-    return listener, inode
 
 
 @contextmanager
 def _alone_in(directory: Path) -> Generator[None]:
-    """Keep other processes from choosing the same path between the look at it and the move.
+    """Keep other processes from choosing the same path between the look at it and the binding.
 
     Where others may enter, they could keep us waiting for ever: there nothing is locked.
     """
@@ -264,7 +257,7 @@ def _is_ours_alone(found: os.stat_result) -> bool:
 
 
 def _make_way(path: Path) -> None:
-    """Let the socket be replaced that a dead process left; leave alone whatever else is there."""
+    """Remove the socket that a dead process left; leave alone whatever else is there."""
     with socket.socket(socket.AF_UNIX) as client:
         client.setblocking(False)  # whoever lets others wait is alive
         # This raises, too, if the path is longer than that of a socket may be.
@@ -275,6 +268,7 @@ def _make_way(path: Path) -> None:
         raise DeclarationError(f"inspect={str(path)!r} is no socket; choose another path")
     if failure != errno.ECONNREFUSED:
         raise DeclarationError(f"inspect={str(path)!r} is in use by a process; choose another path")
+    path.unlink(missing_ok=True)
 
 
 def _inode(path: Path) -> Inode:

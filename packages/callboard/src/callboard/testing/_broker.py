@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from math import inf
-from types import TracebackType
 from typing import Any, Generic, TypeVar, overload
 
 from anyio import current_time, move_on_after
@@ -101,12 +100,7 @@ class TestBroker(Generic[Yields]):
         yields: Any = self._brokers[0] if len(self._brokers) == 1 else self._brokers
         return yields  # type: ignore[no-any-return] # which of the two, the overloads say
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, _: object, error: BaseException | None, __: object) -> None:
         try:
             # A test that failed waits for no handler: it may be the reason why none will end.
             timeout = self._brokers[0].slot.around.options.graceful_timeout if error is None else 0

@@ -1,9 +1,9 @@
 """Our place in a group: what is assigned to us, what we commit, and how we let go of it.
 
-The order of a revocation matters. What nobody has begun is given back, what is in hand is finished and committed while the generation
-that it came by still holds, and only then does the epoch end; the other way round every rebalance
-would handle a whole window twice. The client calls back in a task of its own, while our poll task
-waits inside the client.
+The order of a revocation matters. What nobody has begun is given back, what is in hand is finished
+and committed while the generation that it came by still holds, and only then does the epoch end;
+the other way round every rebalance would handle a whole window twice. The client calls back in a
+task of its own, while our poll task waits inside the client.
 """
 
 from __future__ import annotations
@@ -98,6 +98,7 @@ class Member:
         if self._source.group_id is None:
             return True
         async with self._one_at_a_time:
+            # First: what completes while this is on its way makes the next commit due.
             self._window.completed = 0
             await self._reach()
             positions = self._positions()
@@ -164,7 +165,7 @@ class Member:
 
     async def on_partitions_revoked(self, revoked: Collection[TopicPartition], /) -> None:
         """Finish what is in flight, commit, and let go; called by the client."""
-        self._revoking = True
+        self._revoking = True  # whoever is about to acquire what is taken away finds out by this
         self._window.suspend()
         self._window.recall()
         self.tell(PartitionsRevoking(*self.whose, sorted(revoked), self._window.in_flight))

@@ -175,6 +175,7 @@ class Partition:
             self._window.done()
         else:
             self._again(delivery, settlement, delay)
+        # Only who is to give the partition up waits for the last of what is in flight.
         if not self._window.delivering:
             self._window.look()
 
@@ -192,6 +193,7 @@ class Partition:
         token, message = delivery.token, delivery.message
         if not isinstance(message, KafkaMessage):
             return
+        # What this try would have published goes with it: the next one makes its own.
         if self._enlisted and isinstance(token, Tracked):
             self._enlisted.pop(token, None)
         if settlement is Settlement.RELEASE:

@@ -181,7 +181,7 @@ class KafkaSubscription:
         self._member.leaving = True
         self._window.suspend()
         self._window.arrived.set()
-        self._window.settled.set()
+        self._window.settled.set()  # a revocation that waits for what is in flight waits in vain
 
     async def leave(self) -> None:
         """Commit what is settled, give back the rest, and close; not to be interrupted."""

@@ -169,7 +169,7 @@ class Window:
     def suspend(self) -> None:
         """Deliver nothing more."""
         self.delivering = False
-        self.room.set()
+        self.room.set()  # who waits for it has to see that nothing is wanted any more
 
     def end_epoch(self) -> int:
         """Let go of all partitions; return how many deliveries are still in flight.

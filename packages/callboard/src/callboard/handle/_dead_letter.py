@@ -37,11 +37,11 @@ def dead_lettering(
 ) -> ToDeadLetters:
     """Compose what a rejection does, given the dead letter *address*, a template.
 
-    *post* makes the output of a letter to an address. A dead letter that can't be published is tried again with back-off, for as long as it takes:
-    the worker waits with it, hence the subscription's intake does too. What comes from the dead
-    letter address itself is left to the broker: it would come back at once, for ever. A letter that
-    the broker will never take, being too large, goes without the reasons; else, and where no letter
-    can ever be sent, only the log keeps it.
+    *post* makes the output of a letter to an address. A dead letter that can't be published is tried
+    again with back-off, for as long as it takes: the worker waits with it, hence the subscription's
+    intake does too. What comes from the dead letter address itself is left to the broker: it would
+    come back at once, for ever. A letter that the broker will never take, being too large, goes
+    without the reasons; else, and where no letter can ever be sent, only the log keeps it.
     """
 
     async def to_dead_letters(delivery: Delivery, error: Exception | None) -> None:

@@ -53,7 +53,7 @@ def finishing(
                 await _failure_of(send, delivery, verdict.outputs)
             if failed is delivery:
                 settlement, cause = decided, error
-                break
+                break  # all of it is decided upon, so nothing more of it is published
             await settle(failed, decided, error)
         await settle(delivery, settlement, cause, outcome.delay)
 

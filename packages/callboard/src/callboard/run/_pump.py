@@ -42,6 +42,7 @@ async def pump(
                 free = await mailbox.room()
                 taken = await subscription.receive(free, mailbox.free_bytes)
                 mailbox.put_many(taken)
+                # Now that they are there: no worker takes one before this task waits again.
                 for each in blamed(taken):
                     mailbox.condemn(each, _BLOCKED)
                 meter.taken += len(taken)

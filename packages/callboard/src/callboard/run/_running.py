@@ -49,6 +49,7 @@ class Running:
     def __init__(self, placed: PlacedSubscriber, started: Started) -> None:
         around, options = started.around, placed.declaration.options
         inherited = resolve(options, *placed.scopes, around.options)
+        # This very record: one that is equal was said by somebody, and holds.
         if inherited.supervision is DEFAULT_SUPERVISION:
             inherited = replace(inherited, supervision=around.supervision)
         self._placed = placed
@@ -126,6 +127,7 @@ class Running:
     async def _hold(self, child: Child) -> None:
         """Hold the subscription open; give back what nobody has handled by the end."""
         options = self._options
+        # What workers have in hand has left the mailbox, and is not settled yet.
         in_hand = options.batch_size if options.batch else 1
         capacity = Capacity(options.mailbox + options.max_workers * in_hand, MAX_BYTES)
         connection = self._started.connection

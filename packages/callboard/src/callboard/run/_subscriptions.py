@@ -195,7 +195,7 @@ class Subscriptions:
                 self._forget(place)
                 raise
             finally:
-                place.begun = place.up
+                place.begun = place.up  # if cancelled, it may be started again
 
     def _spec(self, place: _Place) -> ChildSpec:
         def ends_all(_error: Exception) -> bool:
@@ -245,7 +245,7 @@ class Subscriptions:
             await self._tree.start_child(self._spec(place), keep=True)
             place.up = True
         except SupervisorStopped:
-            if not place.leaving:
+            if not place.leaving:  # whoever stops it alone is told by `start`
                 raise NotRunning(
                     f"{self._around.name} was stopped before {place.name} was up"
                 ) from None
@@ -286,6 +286,7 @@ class Subscriptions:
         for place in places:
             place.leaving = True
             if place.life is not None:
+                # All at once: one after another, each would have as long to end as all may have.
                 place.life.stop(anyio.current_time())
         with anyio.move_on_after(GRACE, shield=True):
             for place in places:

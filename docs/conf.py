@@ -37,6 +37,7 @@ PUBLIC_MODULES = [
     "callboard",
     "callboard.events",
     "callboard.extending",
+    "callboard.instruments",
     "callboard.kafka",
     "callboard.memory",
     "callboard.security",

@@ -39,13 +39,14 @@ from ._errors import (
 from .annotations import Logger
 from .app._app import App
 from .declare._handler import Handler
-from .declare._options import Handle, Middleware
+from .declare._options import Middleware
 from .declare._policy import AckPolicy
 from .declare._publisher import Publisher
 from .declare._router import Router
 from .declare._subscriber import Subscriber
 from .events import Event
 from .handle._envelope import Response
+from .instruments import Handle
 from .memory import MemoryBroker, TestMemoryBroker
 from .testing import TestApp, TestBroker
 

@@ -1,7 +1,8 @@
 """What a broker tells on `Broker.events`: a type for each thing that happens.
 
 Those of its adapter and of the actors that it is made of are told there too, and are here under
-their own names. Nothing is told of a message that goes well.
+their own names. Nothing is told of a message that goes well: that is
+for `callboard.instruments`.
 
 What an event says may come from outside, be long, and hold what a terminal obeys: whoever writes
 it anywhere escapes it, as the log does.
@@ -31,7 +32,7 @@ from callboard_actors.events import (
     SupervisorShutDown,
     SupervisorStarted,
 )
-from callboard_brokers import BatchMessage, Delivery, Message, Settlement
+from callboard_brokers import BatchMessage, Message, Settlement
 from callboard_brokers.events import (
     FetchFailed,
     MessageDeadLettered,
@@ -68,6 +69,7 @@ __all__ = [
     "HandlerDecided",
     "HandlerFailed",
     "HandlerSlow",
+    "InstrumentFailed",
     "IntensityExceeded",
     "LoopLagged",
     "MailboxFilled",
@@ -76,7 +78,6 @@ __all__ = [
     "MessageDropped",
     "MessageEnded",
     "MessageFailed",
-    "MessageLeft",
     "MessageQuarantined",
     "MessageUnordered",
     "MessageUnrouted",
@@ -237,6 +238,12 @@ class DeadLetterImpossible(MessageFailed):
     name = "dead_letter.impossible"
 
 
+class InstrumentFailed(MessageFailed):
+    """What an instrument does when it is told of an outcome has failed; nothing else has."""
+
+    name = "instrument.failed"
+
+
 class NoDeadLetters(actors.Event):
     """What a subscriber rejects is kept nowhere; told when it starts."""
 
@@ -272,14 +279,6 @@ class SubscriptionUp(actors.Event):
     """A subscription that was down is up again."""
 
     name = "subscription.up"
-
-
-@dataclass(frozen=True)
-class MessageLeft(actors.Event):
-    """A message stays unsettled for now: whoever holds it settles it later."""
-
-    name = "message.left"
-    delivery: Delivery
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import KW_ONLY, dataclass, field, fields
 from enum import Enum
 from typing import (
@@ -21,6 +21,7 @@ from typing import (
 from callboard._context import ContextRepo
 from callboard._errors import DeclarationError, declaring
 from callboard.declare._policy import AckPolicy
+from callboard.instruments import Handle, Instrument
 from callboard_actors import Supervision
 from callboard_brokers import Headers, Message
 from callboard_validation import Codec
@@ -37,7 +38,6 @@ class Unset(Enum):
 
 UNSET: Final = Unset.UNSET
 _BRACES: Final = frozenset("{}")
-Handle: TypeAlias = Callable[[Message], Awaitable[object]]
 Middleware: TypeAlias = Callable[[Handle], Handle]
 """Wraps what handles a message; made once for each worker, when it starts."""
 OnBatchError: TypeAlias = Literal["fail", "split"]
@@ -74,6 +74,8 @@ class BrokerOptions(Inherited):
     """Around every handler, the first of them outermost."""
     dependencies: Sequence[Any] = ()
     """`Depends(...)` that run before every handler, for their effect."""
+    instruments: Sequence[Instrument] = ()
+    """What looks on while messages are handled and sent, the first of them outermost."""
     codec: Codec = field(default_factory=Codec)
     """How bodies are encoded and decoded, by content type."""
     context: ContextRepo | None = None
@@ -89,6 +91,16 @@ class BrokerOptions(Inherited):
 
     None: anywhere that exists. No answer ever creates its destination.
     """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        given: Sequence[Any] = self.instruments
+        for each in given:
+            if isinstance(each, type) or not isinstance(each, Instrument):
+                raise DeclarationError(
+                    f"instruments=[{each!r}] of a broker: that is no instrument; give an object of a"
+                    " class that is derived from callboard.instruments.Instrument"
+                )
 
 
 @dataclass(frozen=True, kw_only=True)

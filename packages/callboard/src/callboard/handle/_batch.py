@@ -8,9 +8,9 @@ from collections.abc import Set as AbstractSet
 from typing import Any, TypeGuard
 
 from callboard._errors import BatchError, BatchUnclear, CallboardError, ControlFlow
-from callboard.handle._outcome import Outcome
 from callboard.handle._parts import parts_of, size_of
 from callboard.handle._worker import Worker
+from callboard.instruments import Outcome
 from callboard_actors import isolated
 from callboard_brokers import BatchDelivery, BatchMessage, Delivery, Settlement
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeAlias
 
-from callboard.events import MessageLeft, Notify, OutputsFailed, OutputsLost, about
-from callboard.handle._outcome import Judge, Outcome
-from callboard.handle._output import Output, Send
+from callboard.events import Notify, OutputsFailed, OutputsLost, about
+from callboard.handle._outcome import Judge
 from callboard.handle._parts import parts_of
+from callboard.instruments import Outcome, Output, Send
 from callboard_brokers import BatchDelivery, BrokerError, Delivery, Settlement
 
 Finish: TypeAlias = Callable[[Delivery, Outcome], Awaitable[None]]
@@ -34,7 +34,7 @@ def finishing(
     for all of it. Whoever waits for an answer among them is answered that. If cancelled, the
     delivery is left unsettled.
     """
-    settle = _settling(name, to_dead_letters, tell)
+    settle = _settling(to_dead_letters)
 
     async def finish(delivery: Delivery, outcome: Outcome) -> None:
         settlement, cause = outcome.settlement, outcome.error
@@ -60,7 +60,7 @@ def finishing(
     return finish
 
 
-def _settling(name: str, to_dead_letters: ToDeadLetters, tell: Notify) -> Settle:
+def _settling(to_dead_letters: ToDeadLetters) -> Settle:
     """Compose the settlement that follows; nothing, if the handler has settled by itself."""
 
     async def settle(
@@ -75,8 +75,6 @@ def _settling(name: str, to_dead_letters: ToDeadLetters, tell: Notify) -> Settle
             await _parts_to_dead_letters(to_dead_letters, delivery, cause)
         elif settlement is not None:
             delivery.settle(settlement, delay)
-        else:
-            tell(MessageLeft(name, delivery))
 
     return settle
 

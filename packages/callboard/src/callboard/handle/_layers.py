@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 
 from callboard.declare._handler import Handler
-from callboard.declare._options import Handle
 from callboard.events import about, described
+from callboard.instruments import Handle
 from callboard.watch._say import say
 from callboard_brokers import Message
 from callboard_validation import ValidationError

@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final, Protocol, TypeAlias
 
-from callboard._errors import NackMessage, words
+from callboard._errors import words
 from callboard.declare._policy import AckPolicy, settlement_of
 from callboard.handle._envelope import Wrap, aimed
-from callboard.handle._output import Output, Sender
+from callboard.instruments import Outcome, Output, Sender
 from callboard_actors import Rule, concerns_actor
 from callboard_brokers import Message, Settlement
 
@@ -32,24 +32,6 @@ class Answering(Sender, Protocol):
         ...
 
 
-class Outcome:
-    """Outputs to publish in order, a settlement (None: leave it), and the error that led there."""
-
-    __slots__ = ("delay", "error", "is_plain", "outputs", "settlement")
-
-    def __init__(
-        self,
-        settlement: Settlement | None,
-        outputs: Sequence[Output] = (),
-        error: Exception | None = None,
-    ) -> None:
-        self.settlement = settlement
-        self.outputs = outputs
-        self.error = error
-        self.delay = error.delay if isinstance(error, NackMessage) else None
-        self.is_plain = settlement is Settlement.ACK and not outputs
-
-
 Produce: TypeAlias = Callable[[object, Message], Sequence[Output]]
 """Makes the outputs of a result, given the message that it came from."""
 
@@ -61,13 +43,17 @@ def concluding(
     policy: AckPolicy,
     publishers: Sequence[Produce],
     answer: tuple[Wrap, Answering] | None,
+    *,
+    is_heard: bool = False,
 ) -> Conclude:
     """Compose what follows a handler's return: first the answer, then each of *publishers*.
 
-    *answer* wraps the result, and says by whom it goes; None: nobody is answered.
+    *answer* wraps the result, and says by whom it goes; None: nobody is answered. What *is_heard*
+    takes no short cut.
     """
     settlement = settlement_of(policy, None)
     plain = Outcome(settlement)
+    plain.is_plain &= not is_heard
 
     def conclude(message: Message, result: object) -> Outcome:
         reply_to = message.reply_to if answer is not None else None

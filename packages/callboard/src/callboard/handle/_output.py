@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Any, Final, Literal, Protocol, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from callboard._errors import DeclarationError
+from callboard.instruments import Output, Send, Sender
 from callboard_brokers import (
     BrokerError,
     Confirmation,
@@ -26,54 +27,9 @@ from callboard_brokers import (
     can_send,
 )
 
-Kind: TypeAlias = Literal["result", "answer", "dead letter", "own"]
-"""Why a message leaves: of one's own accord, or for the sake of one that was received."""
-
-Send: TypeAlias = "Callable[[Sequence[Output], Delivery | None], Awaitable[Confirmation]]"
-"""Hands over outputs in their order, which follow from a delivery, or from nothing (None).
-
-What is known at once is raised. The confirmation is of all of them: it fails with the first.
-"""
-Layer: TypeAlias = Callable[[Send], Send]
-"""Puts something around a `Send`."""
 HandOver: TypeAlias = Callable[[Message, Any], Awaitable[Confirmation]]
 Unanswered: TypeAlias = Callable[[str, str], None]
 """Told of an answer that goes nowhere: its address, and why."""
-
-
-class Sender(Protocol):
-    """What outputs leave by: a broker."""
-
-    @property
-    def send(self) -> Send:
-        """The way out while it is connected; else this raises `NotRunning`."""
-        ...
-
-
-class Output:
-    """A message, where it goes, by which broker, and why.
-
-    *cause* is the message of a batch that it came of; None where that goes without saying. With
-    *timeout* an answer is waited for, so many seconds; it is the receipt of the confirmation.
-    """
-
-    __slots__ = ("by", "cause", "kind", "message", "target", "timeout")
-
-    def __init__(  # noqa: PLR0913, PLR0917 - it is made for each message, and by position is faster
-        self,
-        by: Sender,
-        target: Any,
-        message: Message,
-        kind: Kind = "result",
-        cause: Message | None = None,
-        timeout: float | None = None,
-    ) -> None:
-        self.by = by
-        self.target = target
-        self.message = message
-        self.kind: Kind = kind
-        self.cause = cause
-        self.timeout = timeout
 
 
 class Arrived:
@@ -146,13 +102,6 @@ class _Excused:
             call(failure)
 
         self._sent.then(excused)
-
-
-def composed(innermost: Send, layers: Sequence[Layer]) -> Send:
-    """Put *layers* around *innermost*, the first of them outermost."""
-    for layer in reversed(layers):
-        innermost = layer(innermost)
-    return innermost
 
 
 def straight(connection: Connection[Any, Any], unanswered: Unanswered) -> Send:

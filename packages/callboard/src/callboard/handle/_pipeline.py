@@ -12,11 +12,12 @@ from anyio import CapacityLimiter
 from callboard._errors import DeclarationError, RejectMessage
 from callboard.declare._elements import Elements, elements_of
 from callboard.declare._handler import where
-from callboard.declare._options import Handle, Middleware
+from callboard.declare._options import Middleware
 from callboard.declare._subscriber import Filter
 from callboard.handle._batch import InvalidParts
 from callboard.handle._envelope import content_type_of
 from callboard.handle._outcome import Conclude
+from callboard.instruments import Handle
 from callboard_brokers import BatchMessage, Message
 from callboard_di import BodyParameter, Callee, Overrides, Plan, PlanError, Resolver, plan
 from callboard_validation import (

@@ -9,8 +9,8 @@ from callboard.declare._options import PublisherOptions
 from callboard.declare._publisher import result_element
 from callboard.handle._envelope import Wrap, aimed, result_encoder, wrapping
 from callboard.handle._outcome import Produce
-from callboard.handle._output import Output, Sender
 from callboard.handle._parts import is_batch
+from callboard.instruments import Output, Sender
 from callboard_brokers import Message
 from callboard_validation import Codec
 

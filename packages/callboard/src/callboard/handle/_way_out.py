@@ -14,7 +14,7 @@ from callboard.declare._options import BrokerOptions, PublishOptions
 from callboard.events import AnswerWithheld
 from callboard.handle._envelope import content_type_of, envelope, identities
 from callboard.handle._outcome import FAILURE_HEADER
-from callboard.handle._output import Output, Send
+from callboard.instruments import Output, Send
 from callboard.watch._bus import Bus
 from callboard_brokers import Message
 from callboard_validation import Codec

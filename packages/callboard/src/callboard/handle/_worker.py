@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
-from callboard.declare._options import Handle
-from callboard.handle._outcome import Outcome
+from callboard.instruments import Handle, Outcome
 from callboard_brokers import Binding, Delivery, Message, Settlement
 
 _ACK: Final = Settlement.ACK

@@ -16,7 +16,7 @@ from anyio import CapacityLimiter
 
 from callboard._errors import ControlFlow, DeclarationError, Quarantined
 from callboard.declare._handler import where
-from callboard.declare._options import BrokerOptions, Handle, Inherited, RouterOptions
+from callboard.declare._options import BrokerOptions, Inherited, RouterOptions
 from callboard.declare._policy import AckPolicy, settlement_of
 from callboard.declare._publisher import Publisher, publishers_of
 from callboard.declare._resolver import HookResolver, MessageResolver
@@ -32,6 +32,7 @@ from callboard.handle._batch import BatchWorker
 from callboard.handle._dead_letter import dead_lettering
 from callboard.handle._envelope import content_type_of, result_encoder, wrapping
 from callboard.handle._finish import Finish, finishing
+from callboard.handle._instruments import heard
 from callboard.handle._layers import acknowledged_first, logged, recorded
 from callboard.handle._outcome import (
     Answering,
@@ -41,11 +42,12 @@ from callboard.handle._outcome import (
     deciding,
     judging,
 )
-from callboard.handle._output import Output, Send, enlisting, routed, straight
+from callboard.handle._output import enlisting, routed, straight
 from callboard.handle._parts import is_batch, parts_of
 from callboard.handle._pipeline import Choice, Scope, inject, plan_of, select, wrapped
 from callboard.handle._producing import producing
 from callboard.handle._worker import Keeper, Worker
+from callboard.instruments import Handle, Output, Send
 from callboard.run._surroundings import Started
 from callboard.watch._printable import last_words
 from callboard_actors import concerns_actor
@@ -75,7 +77,8 @@ class Assembly:
         self._calls, self._options = placed.declaration.calls, placed.declaration.options
         self._policy = inherited.ack_policy
         self._rules = inherited.supervision.decide
-        self._layers = started.layers
+        self._instruments = started.instruments.at(placed.name, placed.source)
+        self._hear = self._instruments.on_outcome(started.around.events)
         self._around = around = started.around
         outwards: list[RouterOptions | BrokerOptions] = [*placed.scopes, around.options]
         self._middlewares = [*chain.from_iterable(each.middlewares for each in reversed(outwards))]
@@ -121,7 +124,8 @@ class Assembly:
         if isinstance(subscription, Transactional) and subscription.transactional:
             waits = True
             direct = straight(started.connection, told)
-            send = started.composed(enlisting(subscription, started.connection, direct, told))
+            enlist = enlisting(subscription, started.connection, direct, told)
+            send = started.instruments.around_send(enlist)
         self._send = send if self._is_alone else routed(send, self._around.out, waits=waits)
 
     def worker(self, keeper: Keeper, actor: Any = None) -> Worker:
@@ -176,13 +180,9 @@ class Assembly:
                 await self._to_dead_letters(part, None)
 
     def _finishing(self) -> Finish:
-        return finishing(
-            self._name,
-            self._send,
-            self._to_dead_letters,
-            judging(self._settles, self._answers),
-            self._around.events,
-        )
+        judge = judging(self._settles, self._answers)
+        steps = self._send, self._to_dead_letters, judge, self._around.events
+        return heard(finishing(self._name, *steps), self._hear)
 
     def _report(self, message: Message, error: Exception, settlement: Settlement | None) -> None:
         kind = HandlerDecided if isinstance(error, ControlFlow) else HandlerFailed
@@ -223,11 +223,11 @@ class Assembly:
         handle = logged(handle, self._name, self._around.logger, options.log_level)
         if self._policy is AckPolicy.ACK_FIRST:
             handle = acknowledged_first(handle)
-        return wrapped(handle, self._layers)
+        return self._instruments.around_handle(handle)
 
     def _concluding(self, call: Call) -> Conclude:
         """Compose what becomes of results: they are published in the order of the decorators."""
-        answers, around = self._answers, self._around
+        answers, around, is_heard = self._answers, self._around, self._hear is not None
         # A list of results may hold exceptions, of which no encoder can be made.
         returns = Any if self._scope.batch else call.callee.returns
         try:
@@ -237,15 +237,14 @@ class Assembly:
                 f"the result of {where(call.target)} can't be published: {error}"
             ) from error
         if answers is None:
-            return concluding(self._policy, publishers, None)
+            return concluding(self._policy, publishers, None, is_heard=is_heard)
         try:
             encode = result_encoder(returns, around.options.codec)
         except DefinitionError:
             # Nobody may ever ask; and the value may be better than what is said of it.
             encode = around.options.codec.encode
-        return concluding(
-            self._policy, publishers, (wrapping(encode, around.out.identify), answers)
-        )
+        answer = wrapping(encode, around.out.identify), answers
+        return concluding(self._policy, publishers, answer, is_heard=is_heard)
 
     def _producing(self, publisher: Publisher[Any], returns: object) -> Produce:
         home, target = self._around.home(publisher)

@@ -74,7 +74,6 @@ class LaneKeeper:
     mailbox: Mailbox[Delivery]
     reader: Reader[Delivery]
     count: Count
-    report: Callable[[Delivery], None]
     kept: list[Delivery] = field(default_factory=list[Delivery])
     """What was nacked of the delivery that is in hand."""
     delay: float = 0.0
@@ -105,14 +104,12 @@ class LaneKeeper:
 
     def park(self) -> None:
         """Let what was kept wait for its time, now that nobody is busy with it."""
-        kept, delay, current = self.kept, self.delay, self.reader.current
+        delay, current = self.delay, self.reader.current
         self.forget()
         if current is not None and current is self.recalled:
             current.release()
             return
         self.reader.park(delay)
-        for delivery in kept:
-            self.report(delivery)
         if self.mailbox.closed:
             release_parked(self.mailbox)
 

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Final
 
 import anyio
 
 from callboard._errors import NotRunning
 from callboard.declare._options import resolve
 from callboard.declare._subscriber import PlacedSubscriber
-from callboard.events import MessageLeft
 from callboard.handle._dead_letter import dead_lettering
 from callboard.handle._envelope import content_type_of
-from callboard.handle._output import Output
+from callboard.instruments import Outcome, Output
 from callboard.run._pump import size
 from callboard.run._surroundings import Started
 from callboard_actors import Child, Mailbox, MailboxClosed
 from callboard_brokers import Capacity, Confirmation, Delivery, Message, Revocable, Subscription
+
+_LEFT: Final = Outcome(None)
+"""What becomes of a message here: it is for whoever asks to settle it."""
 
 
 class Reading:
@@ -38,6 +41,8 @@ class Reading:
             self._send,
             around.events,
         )
+        instruments = started.instruments.at(placed.name, placed.source)
+        self._hear = instruments.on_outcome(around.events)
         self.subscription: Subscription
         self._failure: Exception | None = None
         self._open_mailbox()
@@ -112,5 +117,6 @@ class Reading:
             free = await self._mailbox.room()
             taken = await subscription.receive(free, self._mailbox.free_bytes)
             self._mailbox.put_many(taken)
-            for delivery in taken:
-                self._started.around.events(MessageLeft(self._placed.name, delivery))
+            if self._hear is not None:
+                for delivery in taken:
+                    self._hear(delivery, _LEFT)

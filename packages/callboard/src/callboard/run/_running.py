@@ -15,7 +15,7 @@ from typing import Final
 
 from callboard.declare._options import DEFAULT_SUPERVISION, resolve
 from callboard.declare._subscriber import PlacedSubscriber
-from callboard.events import MessageLeft, MessageUnordered, about
+from callboard.events import MessageUnordered, about
 from callboard.handle._batch import Batcher
 from callboard.handle._parts import parts_of, size_of
 from callboard.handle._worker import Keeper, Worker
@@ -204,10 +204,7 @@ class Running:
     def _keeper(self, reader: Reader[Delivery]) -> LaneKeeper:
         source = self.subscription
         count = source.count_failure if isinstance(source, Counting) else usual_delay
-        return LaneKeeper(self._assembly, self._lane, self._mailbox, reader, count, self._parked)
-
-    def _parked(self, delivery: Delivery) -> None:
-        self._started.around.events(MessageLeft(self._placed.name, delivery))
+        return LaneKeeper(self._assembly, self._lane, self._mailbox, reader, count)
 
     def _unordered(self, delivery: Delivery, error: Exception) -> None:
         event = MessageUnordered(self._placed.name, *about(delivery.message), error)

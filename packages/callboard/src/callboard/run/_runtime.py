@@ -13,9 +13,11 @@ import anyio
 from anyio.lowlevel import current_token
 
 from callboard._errors import DeclarationError, NotRunning
-from callboard.declare._options import Middleware, PublishOptions
+from callboard.declare._options import PublishOptions
 from callboard.handle._envelope import envelope
-from callboard.handle._output import Layer, Output, Send, composed, straight
+from callboard.handle._instruments import Instruments
+from callboard.handle._output import straight
+from callboard.instruments import Instrument, Output, Place, Send
 from callboard.run._reading import Reading
 from callboard.run._subscriptions import Subscriptions
 from callboard.run._surroundings import Surroundings
@@ -33,12 +35,9 @@ class Runtime:
     """What stands behind a broker between its start and its stop.
 
     Its scope connects; its subscriptions are started then, when all is there that they publish to.
-    A test broker puts one with another adapter in the place of the real one, and *layers* of its
-    own around every handler, *send_layers* around whatever is sent.
+    A test broker puts one with another adapter in the place of the real one, and *instruments* of
+    its own around those of the broker.
     """
-
-    layers: Sequence[Middleware] = ()
-    send_layers: Sequence[Layer] = ()
 
     def __init__(
         self,
@@ -47,8 +46,14 @@ class Runtime:
         *,
         listening: bool,
         graceful_timeout: float | None = None,
+        instruments: Sequence[Instrument] = (),
     ) -> None:
         self.around = around
+        self.instruments = Instruments(
+            [*instruments, *around.options.instruments],
+            Place(broker=around.kind.name, server=around.kind.url),
+        )
+        """What is put around handlers, and around whatever is sent."""
         self.adapter = adapter
         self._connection: Connection[Any, Any] | None = None
         self._send: Send | None = None
@@ -102,10 +107,6 @@ class Runtime:
             NotRunning: There is no connection at the moment.
         """
         return self._here(self._send)
-
-    def composed(self, innermost: Send) -> Send:
-        """Put around *innermost* what is around whatever is sent."""
-        return composed(innermost, self.send_layers)
 
     def view(self) -> View:
         """Return what there is to see of it, called from any thread.
@@ -191,7 +192,8 @@ class Runtime:
         async with self.adapter.connect() as connection:
             await self._prepare(connection)
             self._connection = connection
-            self._send = self.composed(straight(connection, self.around.out.unanswered))
+            direct = straight(connection, self.around.out.unanswered)
+            self._send = self.instruments.around_send(direct)
             try:
                 child.ready()
                 await child.stopping()

@@ -9,11 +9,12 @@ from typing import Any, Protocol
 
 from callboard._context import ContextRepo
 from callboard.declare._broker_kind import BrokerKind
-from callboard.declare._options import BrokerOptions, Middleware
+from callboard.declare._options import BrokerOptions
 from callboard.declare._publisher import PlacedPublisher, Publisher
 from callboard.declare._subscriber import PlacedSubscriber
-from callboard.handle._output import Send
+from callboard.handle._instruments import Instruments
 from callboard.handle._way_out import WayOut
+from callboard.instruments import Send
 from callboard.watch._bus import Bus
 from callboard_actors import Node, Supervision
 from callboard_brokers import Adapter, Connection
@@ -39,8 +40,8 @@ class Started(Protocol):
         ...
 
     @property
-    def layers(self) -> Sequence[Middleware]:
-        """What is put around every handler, outside of everything else."""
+    def instruments(self) -> Instruments:
+        """What is put around handlers, and around whatever is sent."""
         ...
 
     @property
@@ -61,10 +62,6 @@ class Started(Protocol):
     @property
     def failures(self) -> list[Exception]:
         """What failed in actors that were asked to stop: whoever stops the broker is told."""
-        ...
-
-    def composed(self, innermost: Send, /) -> Send:
-        """Put around *innermost* what is around whatever is sent."""
         ...
 
     def tree(self) -> Node:

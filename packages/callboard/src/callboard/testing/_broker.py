@@ -17,6 +17,7 @@ from callboard._broker import Broker
 from callboard._errors import DeclarationError
 from callboard.declare._handler import Handler
 from callboard.declare._publisher import Publisher
+from callboard.instruments import Handle, Instrument, OnOutcome, Place, Send
 from callboard.run._host import Host
 from callboard.run._runtime import Runtime, hush
 from callboard.run._surroundings import Surroundings
@@ -140,17 +141,34 @@ class _TestRuntime(Runtime):
         self, around: Surroundings, memory: Memory, quiescence: Quiescence, *, listening: bool
     ) -> None:
         self._quiescence = quiescence
-        self.layers = (quiescence.attending,)
-        self.send_layers = (
-            awaiting(quiescence),
-            recording(around.publishers, around.options.codec),
-        )
-        super().__init__(around, memory, listening=listening)
+        watching = _Watching(around, quiescence)
+        super().__init__(around, memory, listening=listening, instruments=[watching])
 
     @property
     def connection(self) -> Any:
         """The connection, watched."""
         return WatchedConnection(super().connection, self._quiescence)
+
+
+class _Watching(Instrument):
+    """Looks on, to know when all is over; publishers remember what they send."""
+
+    def __init__(self, around: Surroundings, quiescence: Quiescence) -> None:
+        self._around = around
+        self._quiescence = quiescence
+
+    def around_handle(self, handle: Handle, place: Place, /) -> Handle:
+        del place
+        return self._quiescence.attending(handle)
+
+    def around_send(self, send: Send, place: Place, /) -> Send:
+        del place
+        around = self._around
+        return awaiting(recording(send, around.publishers, around.options.codec), self._quiescence)
+
+    def on_outcome(self, place: Place, /) -> OnOutcome:
+        del place
+        return self._quiescence.leave
 
 
 async def _inside(supervisor: Supervisor, child: Child) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from callboard.declare._publisher import PlacedPublisher
 from callboard.handle._envelope import content_type_of
 from callboard.handle._outcome import FAILURE_HEADER
-from callboard.handle._output import Layer, Output, Send
+from callboard.instruments import Output, Send
 from callboard_brokers import (
     Capacity,
     Confirmation,
@@ -26,22 +26,21 @@ from callboard_validation import Codec, ValidationError
 from ._quiescence import INSIDE, Quiescence
 
 
-def recording(publishers: Callable[[], Sequence[PlacedPublisher]], codec: Codec) -> Layer:
-    """Return the layer in which publishers remember what a reader of their address would decode."""
+def recording(
+    send: Send, publishers: Callable[[], Sequence[PlacedPublisher]], codec: Codec
+) -> Send:
+    """Let publishers remember of what is sent what a reader of their address would decode."""
 
-    def layer(send: Send) -> Send:
-        async def remember(outputs: Sequence[Output], cause: Delivery | None) -> Confirmation:
-            asks = outputs[0].timeout is not None
-            if asks:  # `send` returns when that is answered
-                _record(outputs, publishers(), codec)
-            sent = await send(outputs, cause)
-            if not asks:
-                _record(outputs, publishers(), codec)
-            return sent
+    async def remember(outputs: Sequence[Output], cause: Delivery | None) -> Confirmation:
+        asks = outputs[0].timeout is not None
+        if asks:  # `send` returns when that is answered
+            _record(outputs, publishers(), codec)
+        sent = await send(outputs, cause)
+        if not asks:
+            _record(outputs, publishers(), codec)
+        return sent
 
-        return remember
-
-    return layer
+    return remember
 
 
 def _record(outputs: Sequence[Output], publishers: Sequence[PlacedPublisher], codec: Codec) -> None:
@@ -58,32 +57,29 @@ def _record(outputs: Sequence[Output], publishers: Sequence[PlacedPublisher], co
             recorder.record(body)
 
 
-def awaiting(quiescence: Quiescence) -> Layer:
-    """Return the layer that waits for all that was caused, and raises what failed meanwhile.
+def awaiting(send: Send, quiescence: Quiescence) -> Send:
+    """Wait for all that is caused by what is sent, and raise what has failed meanwhile.
 
     Inside a handler it does not wait, or it would wait for itself.
     """
 
-    def layer(send: Send) -> Send:
-        async def settle(outputs: Sequence[Output], cause: Delivery | None) -> Confirmation:
-            since = quiescence.failed
-            if outputs[0].timeout is None:
-                with quiescence.running():
-                    sent = await send(outputs, cause)
-            else:
-                sent = await _asked(send, outputs, quiescence)
-            if not INSIDE.get():
-                answer = await sent.wait()
-                await quiescence.settled()
-                # That the handler has failed says the answer, as in production.
-                told = isinstance(answer, Message) and FAILURE_HEADER in answer.headers
-                if not told and (failure := quiescence.failure(since)) is not None:
-                    raise failure
-            return sent
+    async def settle(outputs: Sequence[Output], cause: Delivery | None) -> Confirmation:
+        since = quiescence.failed
+        if outputs[0].timeout is None:
+            with quiescence.running():
+                sent = await send(outputs, cause)
+        else:
+            sent = await _asked(send, outputs, quiescence)
+        if not INSIDE.get():
+            answer = await sent.wait()
+            await quiescence.settled()
+            # That the handler has failed says the answer, as in production.
+            told = isinstance(answer, Message) and FAILURE_HEADER in answer.headers
+            if not told and (failure := quiescence.failure(since)) is not None:
+                raise failure
+        return sent
 
-        return settle
-
-    return layer
+    return settle
 
 
 async def _asked(send: Send, outputs: Sequence[Output], quiescence: Quiescence) -> Confirmation:

@@ -9,16 +9,16 @@ from typing import Final
 
 import anyio
 
-from callboard.declare._options import Handle
 from callboard.events import (
     Event,
     HandlerFailed,
-    MessageLeft,
     MessageQuarantined,
     OutputsFailed,
     OutputsLost,
 )
-from callboard_brokers import Delivery, Message
+from callboard.handle._parts import parts_of
+from callboard.instruments import Handle, Outcome
+from callboard_brokers import Delivery, Message, Settlement
 
 INSIDE: Final[ContextVar[bool]] = ContextVar("callboard-inside-a-test-broker", default=False)
 """Whether this runs under a test broker: it must not wait for itself."""
@@ -60,11 +60,20 @@ class Quiescence:
 
     def note(self, event: Event) -> None:
         """Hear an event of a broker."""
-        if isinstance(event, MessageLeft):
-            parts: list[Delivery] = getattr(event.delivery, "parts", [event.delivery])
-            self._left = [each for each in self._left if each not in parts] + [*parts]
-        elif isinstance(event, HandlerFailed | MessageQuarantined | OutputsFailed | OutputsLost):
+        if isinstance(event, HandlerFailed | MessageQuarantined | OutputsFailed | OutputsLost):
             self._failures.append(event.error)
+        self.changed()
+
+    def leave(self, delivery: Delivery, outcome: Outcome) -> None:
+        """Hear what becomes of a delivery: one that is left, or kept for its next try, can wait."""
+        is_left = outcome.settlement is None
+        parts = parts_of(delivery)
+        self._left = [each for each in self._left if each not in parts]
+        self._left += [
+            each
+            for each in parts
+            if each.settlement is Settlement.NACK or (each.settlement is None and is_left)
+        ]
         self.changed()
 
     @contextmanager

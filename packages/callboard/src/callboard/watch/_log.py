@@ -108,7 +108,10 @@ LINES: Final[Mapping[type[object], tuple[int, str]]] = {
             " the subscriber or the broker a dead_letter= address"
         ),
     ),
-    told.MessageLeft: (DEBUG, "%(path)s leaves a message for later"),
+    told.InstrumentFailed: (
+        ERROR,
+        "an instrument of %(path)s has failed on %(message)s: %(error)s",
+    ),
     told.AnswerWithheld: (WARNING, "no answer goes to '%(address)s': %(reason)s"),
     told.SubscriptionDown: (
         ERROR,

@@ -23,7 +23,7 @@ import aiokafka.coordinator.assignors.sticky.sticky_assignor
 import aiokafka.protocol.group
 from anyio import fail_after
 
-from callboard_brokers.kafka._mending import pace, survive_refusals
+from callboard_brokers.kafka._mending import pace, survive_failures, survive_refusals
 from callboard_brokers.kafka._message import Record
 from callboard_brokers.kafka._names import Records
 from callboard_brokers.kafka._records import (
@@ -170,6 +170,7 @@ def make_producer(
         **partitioner,
     )
     pace(made.client)
+    survive_failures(made)
     if transactional_id is None and options.enable_idempotence:
         survive_refusals(made)
     return made

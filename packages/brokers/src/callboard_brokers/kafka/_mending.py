@@ -80,6 +80,22 @@ async def _cut_off(producer: Any) -> None:
             each.exception()
 
 
+class _OnTheirWay(set[object]):
+    """Batches that were sent; one that has failed, or waits to be sent again, may be gone already."""
+
+    def remove(self, element: object) -> None:
+        self.discard(element)
+
+
+def survive_failures(producer: Any) -> None:
+    """Let a batch of *producer* fail while it is about to be sent again, and the other way round.
+
+    Whoever cuts off a producer fails all that it holds, and the client, which takes out of its set
+    what it has taken out before, ends in a `KeyError` of a task or callback that nobody awaits.
+    """
+    producer._message_accumulator._pending_batches = _OnTheirWay()
+
+
 def survive_refusals(producer: Any) -> None:
     """Let *producer* go on under a new id after a batch that Kafka did not take.
 

@@ -128,12 +128,16 @@ async def test_as_many_are_wanted_as_there_is_room_for(inflow: Inflow[object]) -
     assert inflow.wanted == 2
 
 
-async def test_nothing_is_wanted_while_the_bodies_are_too_long() -> None:
+async def test_no_more_are_wanted_than_fit_if_they_are_as_long_as_the_last() -> None:
     inflow = Inflow[object]("orders", 100, max_bytes=10)
+    assert inflow.wanted == 10  # of one byte
     inflow.put(deliveries(b"x" * 50))
     assert inflow.wanted == 0
     await inflow.receive(1)
-    assert inflow.wanted == 100
+    assert inflow.wanted == 1
+    inflow.put(deliveries(b"xx", b"xx"))
+    await inflow.receive(2)
+    assert inflow.wanted == 5
 
 
 async def test_nothing_is_wanted_while_too_many_wait_to_be_due(inflow: Inflow[object]) -> None:

@@ -5,14 +5,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 import pytest
 from anyio import create_task_group
+from anyio.lowlevel import checkpoint
 
 from callboard_brokers._errors import ConnectionClosed, RequestTimeout
 from callboard_brokers._message import Message
 from callboard_brokers._port import Sending, can_request, can_send
 from callboard_brokers.conformance._harness import Harness, Incoming, Stage
+from callboard_brokers.kit import text_of
 
 
 async def an_empty_body_arrives(harness: Harness) -> None:
@@ -68,6 +71,27 @@ async def content_type_and_ids_travel(harness: Harness) -> None:
     assert received.content_type == "application/json"
     assert (received.message_id, received.correlation_id) == ("m-1", "c-1")
     assert received.reply_to == "answers"
+
+
+async def headers_of_any_kind_travel_or_become_text(harness: Harness) -> None:
+    harness.needs("headers")
+    values = {"n": 7, "half": 0.5, "yes": True, "no": None, "at": datetime(2026, 1, 2, tzinfo=UTC)}
+    received = await _carried(harness, Message(b"", headers=values))
+
+    for name, value in values.items():
+        assert received.headers[name] in {value, text_of(value)}
+
+
+async def a_cancelled_publish_leaves_the_connection_usable(harness: Harness) -> None:
+    async with harness.connect() as stage, stage.read() as reader:
+        for _ in range(10):
+            async with create_task_group() as tasks:
+                tasks.start_soon(stage.publish, b"perhaps")
+                await checkpoint()
+                tasks.cancel_scope.cancel()
+        await stage.publish(b"surely")
+        while (await reader.one()).message.body != b"surely":
+            pass
 
 
 async def hostile_headers_stop_nobody(harness: Harness) -> None:

@@ -28,6 +28,23 @@ async def no_more_waits_than_the_capacity_allows(harness: Harness) -> None:
             assert len(batch) <= 10
 
 
+async def no_more_bytes_wait_than_the_capacity_allows_for_bodies_like_the_last(
+    harness: Harness,
+) -> None:
+    async with harness.connect() as stage, stage.read(capacity=Capacity(20, 5_000)) as reader:
+        await stage.publish(*[b"x" * 1_000] * 20)
+        for delivery in await reader.take(20):
+            delivery.ack()
+        await stage.publish(*[b"x" * 1_000] * 20)
+        taken = 0
+        while taken < 20:
+            with fail_after(harness.patience):
+                batch = await reader.subscription.receive(20)
+            taken += len(batch)
+
+            assert len(batch) <= 7, "5 fit, and half of them before the last fetch"
+
+
 async def a_body_beyond_the_capacity_in_bytes_comes_nevertheless(harness: Harness) -> None:
     bodies = [b"%d" % n * 1000 for n in range(3)]
     async with harness.connect() as stage, stage.read(capacity=Capacity(10, 100)) as reader:

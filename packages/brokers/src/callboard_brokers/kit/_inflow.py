@@ -29,9 +29,9 @@ FAIR = 64
 class Inflow(Generic[R]):
     """Holds deliveries in the order in which they came, those that come again before all others.
 
-    Whoever fetches asks for as many as are `wanted`, so that at most *capacity* deliveries wait;
-    their bodies exceed *max_bytes* by no more than one fetch brings. Nothing is wanted either
-    while as many wait until they are due. Beside that, a reader holds what it has received, and
+    Whoever fetches asks for as many as are `wanted`, so that at most *capacity* deliveries wait, and
+    *max_bytes* of bodies, if the next are as long as the last. Nothing is wanted either while as
+    many wait until they are due. Beside that, a reader holds what it has received, and
     bounds it by its limit.
 
     Args:
@@ -51,6 +51,7 @@ class Inflow(Generic[R]):
         self._capacity = capacity
         self._max_bytes = max_bytes
         self._bytes = 0
+        self._mean = 1.0
         self._turn = self._sequence = 0
         self._ready: deque[Delivery[R]] = deque()
         self._later: list[tuple[float, int, Delivery[R]]] = []
@@ -66,7 +67,8 @@ class Inflow(Generic[R]):
         if self._ended or len(self._later) >= self._capacity or 2 * self._bytes > self._max_bytes:
             return 0
         free = self._capacity - len(self._ready)
-        return free if 2 * free >= self._capacity else 0
+        fit = (self._max_bytes - self._bytes) / self._mean
+        return max(1, int(min(free, fit))) if 2 * free >= self._capacity else 0
 
     async def room(self) -> int:
         """Wait until deliveries are wanted, and return how many.
@@ -81,8 +83,10 @@ class Inflow(Generic[R]):
 
     def put(self, deliveries: Collection[Delivery[R]]) -> None:
         """Add *deliveries*, which come after all others; never refused, nor waited for."""
+        size = sum(map(_size, deliveries))
         self._ready.extend(deliveries)
-        self._bytes += sum(map(_size, deliveries))
+        self._bytes += size
+        self._mean = max(1.0, size / max(1, len(deliveries)))
         self._arrived.set()
 
     def later(self, delivery: Delivery[R], delay: float) -> None:

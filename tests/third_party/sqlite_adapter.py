@@ -77,8 +77,8 @@ SETTLE = {
     " WHERE id = ?3 AND reader = ?2 AND ?1 NOT NULL",
 }
 RELEASE_ALL = "UPDATE messages SET reader = NULL, deliveries = deliveries - 1 WHERE reader = ?"
-POLL = 0.02
-"""Seconds between two looks for something new."""
+POLL, BEAT, LOCKED = 0.02, 0.2, 0.5
+"""Seconds between two looks for something new; between two whether the file answers; for it to."""
 
 CLIENT = Translation((sqlite3.Error,), [Kind((sqlite3.OperationalError,), ConnectionLost)])
 
@@ -142,7 +142,8 @@ class Sqlite:
         file = await reach.patiently(partial(File.open, self._path))
         try:
             async with background() as tasks:
-                connection = SqliteConnection(file, self.journal)
+                connection = SqliteConnection(file, reach)
+                tasks.start_soon(connection.watch)
                 connection.replies = Replies(
                     address := f"replies.{uuid4().hex}",
                     partial(connection.subscribe, SqliteSource(address), Capacity(100)),
@@ -159,18 +160,27 @@ class Sqlite:
 
 class SqliteConnection:
     replies: Replies
-    lost_at: float | None = None  # a file is there
 
-    def __init__(self, file: File, journal: Journal) -> None:
+    def __init__(self, file: File, reach: Reach[Any]) -> None:
         self._file: File | None = file
-        self._journal = journal
+        self._reach = reach
         self._subscriptions: set[SqliteSubscription] = set()
+
+    @property
+    def lost_at(self) -> float | None:
+        return self._reach.lost_at
+
+    async def watch(self) -> None:
+        """Look again and again whether the file answers: another may keep it locked."""
+        while True:
+            await sleep(BEAT)
+            await self._reach.patiently(self.ping)
 
     @asynccontextmanager
     async def subscribe(
         self, source: SqliteSource, capacity: Capacity, /
     ) -> AsyncGenerator[SqliteSubscription]:
-        subscription = SqliteSubscription(self._open(), source, capacity, self._journal)
+        subscription = SqliteSubscription(self._open(), source, capacity, self._reach)
         self._subscriptions.add(subscription)
         try:
             async with subscription.reading():
@@ -215,7 +225,7 @@ class SqliteConnection:
 
     async def ping(self) -> None:
         with CLIENT.translating("the file does not answer", ConnectionLost):
-            await self._open().do("SELECT 1", [()])
+            await self._open().do("SELECT 1 FROM groups", [()])
 
     def close(self) -> None:
         self._file = None
@@ -230,8 +240,9 @@ class SqliteConnection:
 
 class SqliteSubscription:
     def __init__(
-        self, file: File, source: SqliteSource, capacity: Capacity, journal: Journal
+        self, file: File, source: SqliteSource, capacity: Capacity, reach: Reach[Any]
     ) -> None:
+        self._reach, journal = reach, reach.journal
         self.inflow = Inflow[Row](source.address, capacity.messages, capacity.bytes)
         self._file = file
         self._source = source
@@ -263,12 +274,19 @@ class SqliteSubscription:
             self.inflow.close()
             await self._flush.leave(5.0)
             self._held.end_epoch()
-            with CancelScope(shield=True), CLIENT.translating(f"cannot leave {group}"):
-                # What a cancelled fetch has taken is among it.
-                await self._file.do(RELEASE_ALL, [(self._name,)])
-                if self._source.group is None:
-                    await self._file.do("DELETE FROM groups WHERE (queue, name) = (?, ?)", [group])
-                    await self._file.do("DELETE FROM messages WHERE grp = ?", [(self._name,)])
+            with CancelScope(shield=True):
+                try:
+                    await self._give_back(group)
+                except BrokerError as error:  # a server would find out; a file needs a broom
+                    self._flush.failed(error)
+
+    async def _give_back(self, group: tuple[str, str]) -> None:
+        """Give back whatever is taken, what a cancelled fetch has taken among it."""
+        with CLIENT.translating(f"cannot leave {group}"):
+            await self._file.do(RELEASE_ALL, [(self._name,)])
+            if self._source.group is None:
+                await self._file.do("DELETE FROM groups WHERE (queue, name) = (?, ?)", [group])
+                await self._file.do("DELETE FROM messages WHERE grp = ?", [(self._name,)])
 
     async def stop_intake(self) -> None:
         """Take nothing more; what a cancelled fetch takes nevertheless goes back at the end."""
@@ -282,20 +300,21 @@ class SqliteSubscription:
             await self._take()
 
     async def _take(self) -> None:
-        queue = self._source.address
         try:
             while True:
                 most = await self.inflow.room()
-                with CLIENT.translating(f"cannot read {queue!r}"):
-                    rows = await self._file.do(
-                        TAKE, [(self._name, queue, self._group, time.time(), most)]
-                    )
+                rows = await self._reach.patiently(partial(self._some, most))
                 if rows:
                     self.inflow.put([self._deliver(Row(*row)) for row in sorted(rows)])
                 else:
                     await sleep(POLL)
         except BrokerError as error:
             self.inflow.fail(error)  # whoever receives raises it; once the source is left, nobody
+
+    async def _some(self, most: int) -> Sequence[tuple[Any, ...]]:
+        queue = self._source.address
+        with CLIENT.translating(f"cannot read {queue!r}"):
+            return await self._file.do(TAKE, [(self._name, queue, self._group, time.time(), most)])
 
     def _deliver(self, row: Row) -> Delivery[Row]:
         message = Message[Row].received(row, row.body, self._source.address, row.key, _metadata)
@@ -341,6 +360,6 @@ class File:
 
 
 def _opened(path: str) -> sqlite3.Connection:
-    database = sqlite3.connect(path, check_same_thread=False)
+    database = sqlite3.connect(path, LOCKED, check_same_thread=False)
     database.executescript(SCHEMA)
     return database

@@ -17,6 +17,25 @@ from .sqlite_adapter import PUBLISH, Sqlite, SqliteSource, SqliteTarget
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 
+class Lock:
+    """Keeps a file from everybody else."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._taken: list[sqlite3.Connection] = []
+
+    async def take(self) -> None:
+        await to_thread.run_sync(self._take)
+
+    async def give(self) -> None:
+        while self._taken:
+            await to_thread.run_sync(self._taken.pop().close)
+
+    def _take(self) -> None:
+        self._taken.append(sqlite3.connect(self._path, check_same_thread=False))
+        self._taken[-1].execute("BEGIN EXCLUSIVE")
+
+
 @pytest.fixture
 def harness(tmp_path: Path) -> Harness[SqliteSource, SqliteTarget]:
     path = str(tmp_path / "queues.db")
@@ -45,6 +64,8 @@ def harness(tmp_path: Path) -> Harness[SqliteSource, SqliteTarget]:
     async def smuggle(address: str, headers: Sequence[tuple[str, bytes | None]]) -> None:
         await to_thread.run_sync(insert, address, headers)
 
+    lock = Lock(path)
+
     return Harness(
         adapter=adapter,
         source=lambda address, group: SqliteSource(address, group=group),
@@ -53,6 +74,8 @@ def harness(tmp_path: Path) -> Harness[SqliteSource, SqliteTarget]:
         settled_twice=lambda: adapter.journal.counts["settle.double"],
         dead_letters=dead_letters,
         smuggle=smuggle,
+        cut=lock.take,
+        restore=lock.give,
         many=1_000,  # each is a transaction on a disk
         patience=20.0,
         silence=0.3,

@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 
 import pytest
+from anyio.lowlevel import checkpoint
 
 from callboard_brokers.conformance import CHECKS, Check, Harness
 from callboard_brokers.kafka import (
@@ -70,9 +71,14 @@ async def harness(
 
     async with proxy(through, os.environ["CALLBOARD_KAFKA_PROXIED"]) as network:
 
-        def cut() -> None:
+        async def cut() -> None:
             network.refuse = True
             network.cut()
+            await checkpoint()
+
+        async def restore() -> None:
+            network.restore()
+            await checkpoint()
 
         yield Harness(
             adapter=kafka,
@@ -84,7 +90,7 @@ async def harness(
             settled_twice=lambda: kafka.counts["settle.double"],
             smuggle=smuggle,
             cut=cut,
-            restore=network.restore,
+            restore=restore,
             refused=refused(),
             patience=30.0,
         )

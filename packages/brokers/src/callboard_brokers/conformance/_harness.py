@@ -46,8 +46,8 @@ class Harness(Generic[S, T]):
     dead_letters: Callable[[str], Awaitable[Sequence[bytes]]] | None = None
     bound: int | None = None
     smuggle: Callable[[str, Sequence[tuple[str, bytes | None]]], Awaitable[None]] | None = None
-    cut: Callable[[], object] | None = None
-    restore: Callable[[], object] | None = None
+    cut: Callable[[], Awaitable[object]] | None = None
+    restore: Callable[[], Awaitable[object]] | None = None
     refused: Adapter[S, T] | None = None
     many: int = 10_000
     patience: float = 10.0

@@ -4,17 +4,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import TypeAlias
 
 import pytest
-from anyio import create_task_group, current_time, fail_after, sleep
+from anyio import CancelScope, create_task_group, current_time, fail_after, sleep
 
 from callboard_brokers._errors import AccessRefused, BrokerError
 from callboard_brokers._message import Message
 from callboard_brokers.conformance._harness import Harness, Stage
 
 CUTS = 2
+Way: TypeAlias = Callable[[], Awaitable[object]]
 
 
 async def a_loss_is_a_state_that_ends_by_itself(harness: Harness) -> None:
@@ -66,7 +68,7 @@ async def leaving_has_an_end_while_the_broker_is_away(harness: Harness) -> None:
             async with stage.read() as reader:
                 await stage.publish(b"in hand")
                 (await reader.one()).ack()
-                _of(harness.cut, harness)()
+                await _of(harness.cut, harness)()
 
 
 async def whoever_is_not_let_in_hears_it_at_once(harness: Harness) -> None:
@@ -85,16 +87,17 @@ async def _breakable(harness: Harness) -> AsyncGenerator[Stage]:
         async with harness.connect() as stage:
             yield stage
     finally:
-        restore()
+        with CancelScope(shield=True):
+            await restore()
 
 
 @asynccontextmanager
 async def _away(stage: Stage) -> AsyncGenerator[None]:
     """Be cut off in the body, and know it; go on when that is over."""
-    _of(stage.harness.cut, stage.harness)()
+    await _of(stage.harness.cut, stage.harness)()
     await _until(stage, lambda: stage.connection.lost_at is not None)
     yield
-    _of(stage.harness.restore, stage.harness)()
+    await _of(stage.harness.restore, stage.harness)()
     await _until(stage, lambda: stage.connection.lost_at is None)
 
 
@@ -115,7 +118,7 @@ async def _until_it_is_there(stage: Stage, body: bytes) -> None:
                 return
 
 
-def _of(way: Callable[[], object] | None, harness: Harness) -> Callable[[], object]:
+def _of(way: Way | None, harness: Harness) -> Way:
     if way is None:
         harness.lacks("cutting")
     return way

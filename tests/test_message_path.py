@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import CodeType, FrameType
 
@@ -11,6 +12,7 @@ import pytest
 from pydantic import BaseModel
 
 from callboard import Handle, MemoryBroker, Message
+from callboard.instruments import Instrument
 
 pytestmark = pytest.mark.anyio
 
@@ -91,12 +93,11 @@ def doubling(handle: Handle) -> Handle:
     return middleware
 
 
-@pytest.fixture
-async def trace() -> Trace:
+async def traced(instruments: Sequence[Instrument] = ()) -> Trace:
     """Publish one message before the trace begins, so that waiting and waking are not in it."""
     trace = Trace()
     handled = anyio.Event()
-    broker = MemoryBroker(middlewares=[doubling])
+    broker = MemoryBroker(middlewares=[doubling], instruments=instruments)
 
     @broker.subscriber("orders", group="workers")
     async def handle_order(order: Order) -> None:
@@ -116,6 +117,11 @@ async def trace() -> Trace:
     return trace
 
 
+@pytest.fixture
+async def trace() -> Trace:
+    return await traced()
+
+
 async def test_a_message_takes_at_most_eight_hops_in_their_order(trace: Trace) -> None:
     at = [trace.files.index(file) for _, file in HOPS[:-1]]
     print("\n".join(["", *trace.functions]))  # noqa: T201 - pytest -s shows the path to read
@@ -131,6 +137,15 @@ async def test_a_message_passes_at_most_twenty_functions_in_ten_files(trace: Tra
 
     assert len(ours) <= 20, ours
     assert len(files) <= 10, files
+
+
+async def test_an_instrument_with_no_use_for_messages_is_not_in_their_path(trace: Trace) -> None:
+    class Idle(Instrument):
+        """Leaves everything as it is."""
+
+    instrumented = await traced([Idle()])
+
+    assert instrumented.functions == trace.functions
 
 
 def test_the_worker_is_short_enough_to_be_read_first() -> None:

@@ -21,6 +21,7 @@ from callboard.kafka import (
 from callboard_brokers import BatchMessage
 
 from ..brokers.kafka.cluster import client, cluster_at
+from ..callboard.spans import SPAN, Spans
 from ..proxy import proxy
 
 pytestmark = [pytest.mark.anyio, pytest.mark.broker("kafka"), pytest.mark.slow]
@@ -592,6 +593,40 @@ async def test_outputs_and_positions_are_committed_together(kafka: KafkaBroker, 
 
     assert heard == [2 * number for number in range(100) if number != 50]
     assert collected == [50]
+
+
+@pytest.mark.parametrize("transactional", [False, True])
+async def test_what_follows_from_a_record_carries_its_span(topic: str, transactional: bool) -> None:
+    spans, ours, heard = Spans(), dict[int, int](), Heard[tuple[int, list[object]]](2)
+    broker = KafkaBroker(
+        os.environ["CALLBOARD_KAFKA"], instruments=[spans], dead_letter=f"{topic}.out"
+    )
+
+    @broker.publisher(f"{topic}.out")
+    @broker.subscriber(
+        topic, group_id=topic, transactional=transactional, auto_offset_reset="earliest"
+    )
+    async def forward(number: int) -> int:
+        ours[number] = SPAN.get()
+        if number == 2:
+            raise LookupError("no twos")
+        return number
+
+    @broker.subscriber(
+        f"{topic}.out", isolation_level="read_committed", auto_offset_reset="earliest"
+    )
+    async def hear(number: int, message: KafkaMessage) -> None:
+        carried = [value for name, value in message.raw_message.headers if name == "span"]
+        heard.hear((number, [*carried]))
+
+    async with broker:
+        await broker.start()
+        await broker.publish_batch(1, 2, topic=topic, key="k")
+        await heard.complete()
+
+    # Also the dead letter, which else has every header as it came.
+    assert sorted(heard) == [(n, [str(ours[n]).encode()]) for n in (1, 2)]
+    assert [cause for cause, span in spans.links if span in ours.values()] == ["0", "0"]
 
 
 async def test_a_rebalance_waits_for_what_is_in_hand_and_not_for_what_waits_in_the_mailbox(

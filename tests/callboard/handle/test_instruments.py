@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from contextvars import ContextVar
-from itertools import count
 
 import pytest
 from anyio import Event, get_cancelled_exc_class, sleep, wait_all_tasks_blocked
@@ -40,6 +38,7 @@ from callboard_brokers import (
 )
 
 from ..faulty import FaultyBroker
+from ..spans import SPAN, Spans
 
 pytestmark = pytest.mark.anyio
 
@@ -342,34 +341,6 @@ async def test_an_instrument_knows_where_it_is_put(broker: MemoryBroker, seen: S
     places = [(each.broker, each.subscriber) for each in seen.places]
     assert places == [("memory", None), *[("memory", "handle(orders)")] * 2]
     assert seen.places[1].source.address == "orders"
-
-
-SPAN: ContextVar[int] = ContextVar("span", default=0)
-
-
-class Spans(Instrument):
-    """A tracer: a span for each message, which what follows from that carries as a header."""
-
-    def __init__(self) -> None:
-        self._numbers = count(1)
-        self.links: list[tuple[str | None, int]] = []
-
-    def around_handle(self, handle: Handle, place: Place, /) -> Handle:
-        async def traced(message: Message) -> object:
-            SPAN.set(next(self._numbers))
-            self.links.append((str(message.headers.get("span")), SPAN.get()))
-            return await handle(message)
-
-        return traced
-
-    def around_send(self, send: Send, place: Place, /) -> Send:
-        async def carried(outputs: Sequence[Output], cause: Delivery | None) -> Confirmation:
-            for each in outputs:
-                if each.kind == "dead letter" or "span" not in each.message.headers:
-                    each.carry({"span": str(SPAN.get())})
-            return await send(outputs, cause)
-
-        return carried
 
 
 async def test_a_handler_and_all_that_follows_from_its_message_see_its_span() -> None:

@@ -20,7 +20,7 @@ from callboard._errors import NotRunning
 from callboard.app._hooks import Hooks
 from callboard.events import Notify
 from callboard.run._host import GRACE, Host
-from callboard.run._runtime import Runtime, hush, is_lost
+from callboard.run._runtime import Runtime, is_lost, stop_subscriptions
 from callboard_actors import Child, ChildSpec, Decision, Node, Supervisor
 from callboard_di import Callee
 
@@ -63,7 +63,7 @@ class Life:
         self._attached: list[tuple[Broker[Any], Runtime]] = []
         self._failures: list[BaseException] = []
         self._connected = False
-        self._risen = False
+        self._begun = False
         self._tree: Supervisor | None = None
         self._host: Host | None = None
 
@@ -99,28 +99,28 @@ class Life:
             async with self._hooks.around(self._phases.lifespan):
                 entered = True
                 try:
-                    await self._rise(child)
+                    await self._begin(child)
                 finally:
-                    await self._fall(child)
+                    await self._end(child)
         if whole.cancelled_caught and not abandoned:
             self._failures.append(TimeoutError("the application did not end in time"))
         if self._failures:
             raise self._failures[0]
 
-    async def _rise(self, child: Child) -> None:
+    async def _begin(self, child: Child) -> None:
         """Start, and return when the end begins."""
         with _unless_stopped(child):
             await self._hooks.call(self._phases.on_startup)
         if child.stop_requested:
             return
         elsewhere = [broker for broker in self._brokers if broker.slot.runtime is not None]
-        host = self._plant(child)
+        host = self._make_tree(child)
         await host.start()
         self._connected = host.running
         with _unless_stopped(child):
             await self._listen(elsewhere)
         with _unless_stopped(child):
-            if self._risen:
+            if self._begun:
                 await self._hooks.call(self._phases.after_startup)
             self._hooks.check([*self._phases.on_shutdown, *self._phases.after_shutdown])
         if not child.stop_requested:
@@ -135,14 +135,14 @@ class Life:
                 await runtime.listen()
             for broker in elsewhere:
                 await broker.start()
-            self._risen = True
+            self._begun = True
         except NotRunning:
             tree = self.tree()
             if tree is None or tree.state == "running":
                 raise
             # All ends meanwhile, and what has ended it says more.
 
-    def _plant(self, child: Child) -> Host:
+    def _make_tree(self, child: Child) -> Host:
         """Make the tree of all brokers, each with its runtime."""
         children: list[ChildSpec] = []
         names: list[str] = []
@@ -166,20 +166,20 @@ class Life:
         child.on_stop(lambda: None if self._connected else host.ask(_left(child)))
         return host
 
-    async def _fall(self, child: Child) -> None:
+    async def _end(self, child: Child) -> None:
         """Undo the start; the shutdown hooks run only if the brokers were up."""
         child.stop(anyio.current_time() + self._graceful_timeout)
         try:
             with child.until_deadline():
-                if self._risen:
+                if self._begun:
                     await self._hooks.call_all(self._phases.on_shutdown, self._failures)
-                await hush([runtime for _, runtime in self._attached], child.deadline)
+                await stop_subscriptions([runtime for _, runtime in self._attached], child.deadline)
         finally:
-            await self._uproot(child)
-        if self._risen:
+            await self._stop_tree(child)
+        if self._begun:
             await self._hooks.call_all(self._phases.after_shutdown, self._failures)
 
-    async def _uproot(self, child: Child) -> None:
+    async def _stop_tree(self, child: Child) -> None:
         try:
             if (host := self._host) is not None:
                 child.on_stop(lambda: host.ask(_left(child)))

@@ -71,7 +71,7 @@ class Running:
         self._kin = None if options.batch and mixed else self._lane
         self._batcher = Batcher(options.batch_size, options.batch_timeout, group)
         self._open_mailbox()
-        self._tree = self._plant()
+        self._tree = self._make_tree()
 
     async def run(self, child: Child) -> None:
         """Be a child of the broker's supervisor."""
@@ -79,7 +79,7 @@ class Running:
         child.details = self._details
         await self._tree.run(child)
 
-    def _plant(self) -> Supervisor:
+    def _make_tree(self) -> Supervisor:
         """Make the part of the supervision tree that the broker's supervisor runs.
 
         A worker that stops for good stops the whole: what it would not handle, the source gives

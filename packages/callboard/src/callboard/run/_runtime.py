@@ -72,7 +72,7 @@ class Runtime:
         self.scope = Supervisor(
             [
                 ChildSpec("connection", self._connect, start_timeout=inf),
-                # It ends alone when it is hushed, and then stays ended; or when a subscription
+                # It ends alone when all are stopped, and then stays ended; or when a subscription
                 # has said that all is to end: nothing would help.
                 ChildSpec(
                     "subscriptions",
@@ -201,14 +201,14 @@ class Runtime:
                 self._connection = self._send = None
 
 
-async def hush(runtimes: Sequence[Runtime], deadline: float) -> None:
+async def stop_subscriptions(runtimes: Sequence[Runtime], deadline: float) -> None:
     """Stop all intakes, and finish what is in hand by *deadline*, before any connection closes.
 
     So no handler meets a broker that is not there any more.
     """
     async with anyio.create_task_group() as group:
         for runtime in runtimes:
-            group.start_soon(runtime.subscriptions.hush, deadline)
+            group.start_soon(runtime.subscriptions.stop_all, deadline)
 
 
 def is_lost(error: Exception) -> bool:

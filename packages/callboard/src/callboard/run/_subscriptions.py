@@ -57,8 +57,8 @@ class Subscriptions:
         self._claims = Claims()
         self._tree: Supervisor | None = None
         self._child: Child | None = None
-        self._silent = anyio.Event()
-        self._hushed = False
+        self._ended = anyio.Event()
+        self._over = False
         self._expected = False
         self._down = set[str]()
         self._why = ""
@@ -66,13 +66,13 @@ class Subscriptions:
     async def run(self, child: Child) -> None:
         """Run what is up: nothing at first; after the loss of a connection, all of it again."""
         up = [place for place in self._places.values() if place.up and not place.leaving]
-        specs = [self._spec(place) for place in up if not self._hushed]
+        specs = [self._spec(place) for place in up if not self._over]
         self._tree = Supervisor(specs, intensity=inf, notify=self._hear)
-        self._child, self._silent = child, anyio.Event()
+        self._child, self._ended = child, anyio.Event()
         try:
             await self._tree.run(child)
         finally:
-            self._silent.set()
+            self._ended.set()
 
     def assemble(self) -> None:
         """Make ready what starts with the broker.
@@ -132,15 +132,15 @@ class Subscriptions:
         if place is not None and place.begun:
             await self._stop(place)
 
-    async def hush(self, deadline: float) -> None:
+    async def stop_all(self, deadline: float) -> None:
         """Stop all by *deadline*, for good; return when nothing is in hand any more.
 
         The connection stays, for the outputs of other brokers' handlers.
         """
-        self._hushed = True
+        self._over = True
         if self._child is not None:
             self._child.stop(deadline)
-            await self._silent.wait()
+            await self._ended.wait()
 
     def active(self, declaration: object) -> Running | Reading:
         """Return what *declaration* runs as.
@@ -189,7 +189,7 @@ class Subscriptions:
                 return
             place.begun = True
             try:
-                await self._plant(place)
+                await self._start_child(place)
             except Exception as error:
                 place.failure = error
                 self._forget(place)
@@ -238,7 +238,7 @@ class Subscriptions:
             tell(SubscriptionUp(path))
         tell(event)
 
-    async def _plant(self, place: _Place) -> None:
+    async def _start_child(self, place: _Place) -> None:
         if self._tree is None:
             raise NotRunning(f"{self._around.name} is not connected yet")
         try:

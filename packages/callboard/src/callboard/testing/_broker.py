@@ -19,7 +19,7 @@ from callboard.declare._handler import Handler
 from callboard.declare._publisher import Publisher
 from callboard.instruments import Handle, Instrument, OnOutcome, Place, Send
 from callboard.run._host import Host
-from callboard.run._runtime import Runtime, hush
+from callboard.run._runtime import Runtime, stop_subscriptions
 from callboard.run._surroundings import Surroundings
 from callboard_actors import Child, ChildSpec, Supervisor
 from callboard_brokers.memory import Memory
@@ -107,7 +107,7 @@ class TestBroker(Generic[Yields]):
             timeout = self._brokers[0].slot.around.options.graceful_timeout if error is None else 0
             began = current_time()
             with move_on_after(timeout):
-                await hush(self._runtimes, began + timeout)
+                await stop_subscriptions(self._runtimes, began + timeout)
             await self._host.stop(began + timeout - current_time())
         finally:
             self._restore()

@@ -147,7 +147,7 @@ class Observer:
 
     def watchdog(self) -> Watchdog:
         """Return what sees who keeps the event loop from turning."""
-        return Watchdog(self.lag, self._bark)
+        return Watchdog(self.lag, self._warn)
 
     def look(self) -> None:
         """Look at every subscription and worker once."""
@@ -167,7 +167,7 @@ class Observer:
         path = culprit.path or self.tree().id
         self._tell(LoopLagged(path, seconds, culprit.where))
 
-    def _bark(self, seconds: float, culprit: Culprit) -> None:
+    def _warn(self, seconds: float, culprit: Culprit) -> None:
         line = "%s has blocked the event loop for %.0f s, at %s: nothing else runs meanwhile"
         path = culprit.path or "something outside of the tree"
         say(self._logger, logging.ERROR, line, path, seconds, culprit.where)

@@ -58,19 +58,19 @@ class Watchdog:
     Args:
         tell: Called in the loop when it turns again after more than *lag* seconds: with the time
             that has passed, and who is to blame.
-        bark: Called likewise, but in the thread, while it does not turn. Neither may raise.
+        warn: Called likewise, but in the thread, while it does not turn. Neither may raise.
         long: Seconds after which that is called; then after five times as long, and so on.
         lag: Seconds that pass unsaid.
     """
 
-    def __init__(self, tell: Report, bark: Report, long: float = LONG, lag: float = LAG) -> None:
+    def __init__(self, tell: Report, warn: Report, long: float = LONG, lag: float = LAG) -> None:
         self._thread = threading.get_ident()
         self._loop = current_token()
         native: Any = self._loop.native_token
         self._soon: Callable[[Callable[[], object]], object] = (
             getattr(native, "call_soon_threadsafe", None) or native.run_sync_soon
         )
-        self._tell, self._bark, self._long, self._lag = tell, bark, long, lag
+        self._tell, self._warn, self._long, self._lag = tell, warn, long, lag
 
     @contextmanager
     def watching(self) -> Generator[None]:
@@ -116,7 +116,7 @@ class Watchdog:
             seen[culprit] += 1
             if late > limit:
                 limit *= 5
-                self._bark(late, culprit)
+                self._warn(late, culprit)
         return perf_counter() - asked, seen.most_common(1)[0][0] if seen else None
 
 

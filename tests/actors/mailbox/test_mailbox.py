@@ -327,6 +327,18 @@ async def test_the_oldest_age_is_that_of_the_bulk_with_which_an_item_came(lanes:
     assert mailbox.stats().oldest_age == 2
 
 
+async def test_an_item_that_comes_back_to_a_mailbox_that_was_emptied_has_an_age() -> None:
+    mailbox = Mailbox[int]()
+    mailbox.put_many([1])
+    reader = mailbox.reader()
+    reader.take_nowait()
+    mailbox.drain()
+    await anyio.sleep(2)
+    reader.put_back()
+
+    assert mailbox.stats().oldest_age == 2
+
+
 @pytest.mark.parametrize(
     ("problem", "make"),
     [

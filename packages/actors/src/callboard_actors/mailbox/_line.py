@@ -204,7 +204,9 @@ class Line(Generic[T]):
     def _age(self, oldest: float | None) -> None:
         """Let all that is ready age like the oldest: who came with which bulk is not known now."""
         self._total = len(self.ready)
-        self._stamps, self._stamp_from = deque([] if oldest is None else [(0, oldest)]), -inf
+        # Nothing is ready, perhaps: a reader may still return what it holds.
+        known = [time for _, time in self._stamps][-1:] if oldest is None else [oldest]
+        self._stamps, self._stamp_from = deque((0, time) for time in known), -inf
 
     def _stamp(self, at: float) -> None:
         if self.ready:

@@ -65,6 +65,16 @@ class Laning(RuleBasedStateMachine):
         if delay is not None:
             self.parked[entry.item] = self.now + delay
 
+    @rule(key=st.sampled_from([None, "a", "b", "c"]), count=st.integers(1, 3))
+    def put_first(self, key: str | None, count: int) -> None:
+        items = [(key, self.count + n) for n in range(count)]
+        for number in self.expected[key][:1] if key else ():
+            if (key, number) in self.parked:
+                self.parked[items[0]] = self.parked.pop((key, number))
+        self.lanes.put_first(items, key, [1] * count, float(self.count), self.held)
+        self.count += count
+        self.expected[key][:0] = [number for _, number in items]
+
     @rule(seconds=st.integers(1, 5))
     def pass_time(self, seconds: int) -> None:
         self.now += seconds

@@ -25,6 +25,8 @@ class Lining(RuleBasedStateMachine):
         self.line = Line[Item](lambda item: item[0], weighed=True)
         self.expected: list[Item] = []
         self.waits: dict[Item, float] = {}
+        self.deferred: list[Item] = []
+        self.has_returned = False
         self.count = 0
         self.now = 0.0
 
@@ -51,6 +53,26 @@ class Lining(RuleBasedStateMachine):
     def put_back(self) -> None:
         item, size = self.line.ready.popleft(), self.line.sizes.popleft()
         self.line.put_back(item, size)
+
+    @precondition(lambda self: self.line.ready)
+    @rule()
+    def defer(self) -> None:
+        item = self.line.ready.popleft()
+        assert self.line.sizes.popleft() == item[1]
+        self.expected.remove(item)
+        self.deferred.append(item)
+
+    @precondition(lambda self: self.deferred)
+    @rule()
+    def put_first(self) -> None:
+        key = self.deferred[0][0]
+        back = [item for item in self.deferred if item[0] == key][: 1 if key is None else None]
+        self.line.put_first(back, [number for _, number in back])
+        for first in [first for first in self.waits if key is not None and first[0] == key]:
+            self.waits[back[0]] = self.waits.pop(first)
+        self.expected[:0] = back
+        self.has_returned = True
+        self.deferred = [item for item in self.deferred if item not in back]
 
     @rule(seconds=st.integers(1, 5))
     def pass_time(self, seconds: int) -> None:
@@ -106,7 +128,9 @@ class Lining(RuleBasedStateMachine):
     def the_oldest_is_not_told_too_young(self) -> None:
         oldest = self.line.oldest()
         assert (oldest is None) == (not self.expected)
-        assert oldest is None or oldest <= min(number for _, number in self.expected)
+        # What was taken and comes back has lost its age.
+        if oldest is not None and not self.has_returned:
+            assert oldest <= min(number for _, number in self.expected)
 
 
 def test_a_line_lets_only_those_wait_that_have_to() -> None:

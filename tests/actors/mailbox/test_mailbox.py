@@ -392,6 +392,7 @@ class Diary:
 
 
 A1, A2, B1, B2, FREE1, FREE2 = (Item(key, n) for key in ("a", "b", None) for n in (1, 2))
+A3 = Item("a", 3)
 
 
 def keyed(*items: Item) -> Mailbox[Item]:
@@ -469,6 +470,151 @@ async def test_two_readers_of_a_plain_queue_park_items_that_are_kin() -> None:
     await diary.keep(one)
 
     assert diary.entries == [(0, B1), (5, A1), (5, A2)]
+
+
+def take_all_of(reader: Reader[Item]) -> list[Item]:
+    """Take and finish everything that is ready, by lanes."""
+    taken: list[Item] = []
+    while (item := next(reader.items())) is not None:
+        taken.append(item)
+        reader.done()
+    return taken
+
+
+KINDS = pytest.mark.parametrize("kind", ["lanes", "plain", "shards"])
+
+
+def deferring(kind: str, *items: Item, capacity: int = 256) -> Mailbox[Item]:
+    """Make a mailbox that keeps the order of a key."""
+
+    def key(item: Item) -> str | None:
+        return item.key
+
+    lane = {"lanes": key, "plain": None, "shards": lambda _: 0}[kind]
+    kin, shards = None if kind == "lanes" else key, 1 + (kind == "shards")
+    mailbox = Mailbox[Item](capacity, lane=lane, kin=kin, shards=shards, size=lambda _: 1)
+    mailbox.put_many(items)
+    return mailbox
+
+
+@KINDS
+async def test_a_lane_goes_on_while_an_item_is_deferred_which_keeps_its_room(kind: str) -> None:
+    mailbox = deferring(kind, A1, A2, capacity=2)
+    reader = mailbox.reader()
+    for item in (A1, A2):
+        assert reader.take_nowait() == item
+        reader.defer()
+    stats = mailbox.stats()
+    assert (stats.queued, stats.held, stats.bytes, mailbox.free) == (0, 2, 2, 0)
+    mailbox.done(A2)
+    mailbox.done(A1)
+    stats = mailbox.stats()
+
+    assert (stats.queued, stats.held, stats.bytes, mailbox.free) == (0, 0, 0, 2)
+
+
+@KINDS
+async def test_deferred_items_that_are_put_back_come_before_the_others_of_their_lane(
+    kind: str,
+) -> None:
+    mailbox = deferring(kind, A1, A2, A3, B1)
+    reader, diary = mailbox.reader(), Diary()
+    for item in (A1, A2):
+        if reader.take_nowait() == B1:
+            reader.done()
+            reader.take_nowait()
+        assert reader.current == item
+        reader.defer()
+    mailbox.close()
+    mailbox.put_back([A1, A2])
+    await diary.keep(reader)
+
+    assert [item for _, item in diary.entries if item.key == "a"] == [A1, A2, A3]
+    assert mailbox.stats().bytes == 0
+
+
+@KINDS
+async def test_deferred_items_wait_for_the_time_of_a_parked_one_that_they_go_before(
+    kind: str,
+) -> None:
+    mailbox = deferring(kind, A1, A2)
+    reader, diary = mailbox.reader(), Diary()
+    reader.take_nowait()
+    reader.defer()
+    park(reader, 5)
+    mailbox.put_back([A1])
+    mailbox.close()
+    await diary.keep(reader)
+
+    assert diary.entries == [(5, A1), (5, A2)]
+
+
+async def test_a_deferred_item_does_not_pass_what_a_reader_of_its_lane_holds() -> None:
+    mailbox = deferring("lanes", A1, A2, A3)
+    reader, other = mailbox.reader(), mailbox.reader()
+    reader.take_nowait()
+    reader.defer()
+    assert reader.take_nowait() == A2
+    mailbox.put_back([A1])
+    with pytest.raises(anyio.WouldBlock):
+        other.take_nowait()
+    reader.done()
+
+    assert take_all_of(reader) == [A1, A3]
+
+
+@KINDS
+async def test_a_closed_mailbox_is_not_empty_while_something_is_deferred(kind: str) -> None:
+    mailbox, diary = deferring(kind, A1), Diary()
+    reader = mailbox.reader()
+    reader.take_nowait()
+    reader.defer()
+    mailbox.close()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(diary.keep, reader)
+        await anyio.sleep(1)
+        mailbox.put_back([A1])
+
+    assert diary.entries == [(1, A1)]
+
+
+@KINDS
+async def test_readers_of_a_closed_mailbox_end_with_the_last_deferred_item(kind: str) -> None:
+    mailbox, diary = deferring(kind, A1), Diary()
+    reader = mailbox.reader()
+    reader.take_nowait()
+    reader.defer()
+    mailbox.close()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(diary.keep, reader)
+        tasks.start_soon(diary.keep, mailbox.reader())
+        await anyio.sleep(1)
+        mailbox.done(A1)
+
+    assert anyio.current_time() - diary.began == 1
+
+
+async def test_who_waits_for_room_gets_it_when_deferred_items_are_done() -> None:
+    mailbox = deferring("plain", A1, A2, capacity=2)
+    reader = mailbox.reader()
+    for _ in range(2):
+        reader.take_nowait()
+        reader.defer()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(mailbox.room)
+        await anyio.wait_all_tasks_blocked()
+        mailbox.done(A1)
+
+    assert mailbox.free == 1
+
+
+async def test_a_closed_mailbox_is_opened_again_with_what_is_in_it() -> None:
+    mailbox = deferring("plain", A1)
+    mailbox.close()
+    mailbox.reopen()
+    mailbox.put_many([A2])
+
+    assert [*mailbox.drain()] == [A1, A2]
 
 
 async def test_an_item_without_kin_is_parked_alone_in_a_plain_queue() -> None:

@@ -35,8 +35,9 @@ class Gauge(Generic[T]):
     size: Callable[[T], int] | None
     notify: Notify
     name: str
-    queued: int = 0
+    queued: int = 0  # what is deferred keeps its room: it is counted here, and in `bytes`
     bytes: int = 0
+    deferred: int = 0
     dropped: int = 0
     closed: bool = False
     now: Callable[[], float] = anyio.current_time  # until a reader brings a faster one

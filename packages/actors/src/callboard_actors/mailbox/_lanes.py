@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
+from itertools import repeat
 from operator import attrgetter
 from typing import Any, Final, Generic, TypeVar
 
@@ -99,6 +100,27 @@ class Lanes(Generic[T]):
         self._parkings += 1  # breaks ties, for entries have no order
         heappush(self.parked, (due, self._parkings, entry))
         self.due = self.parked[0][0]
+
+    def put_first(
+        self,
+        items: Collection[T],
+        key: Hashable | None,
+        sizes: Collection[int],
+        at: float,
+        held: Sequence[Entry[T]],
+    ) -> None:
+        """Return *items* to before all others of the lane of *key* that nobody has taken. O(queued).
+
+        If the first of these is parked, all wait for its time.
+        """
+        first = None if key is None else next((e for e in self._first(held) if e.key == key), None)
+        moved = [(entry.item, entry.size, entry.at) for entry in _chain(first)]
+        self.extend(items, repeat(key), sizes, at)
+        # The lane is longer now: what is in it moves back, and so the entries keep their places.
+        oldest = at if first is None else first.at
+        filled = [*zip(items, sizes, repeat(oldest)), *moved]
+        for entry, (item, size, since) in zip(_chain(first), filled, strict=False):
+            entry.item, entry.size, entry.at = item, size, since
 
     def unpark(self, now: float) -> None:
         """Let the parked entries go on that are due."""

@@ -101,6 +101,16 @@ class Line(Generic[T]):
         if due is not None:
             self._park(due)
 
+    def put_first(self, items: Sequence[T], sizes: Sequence[int]) -> None:
+        """Return *items*, which are kin, to before all others; if such are aside, they join them."""
+        aside = self._aside.get(self._kin_of(items[0])) if self._aside else None
+        if aside is not None:
+            aside.pairs[:0] = zip(items, sizes, strict=True)
+            return
+        for item, size in zip(reversed(items), reversed(sizes), strict=True):
+            self.put_back(item, size)
+        rouse(self.sleepers, len(items))
+
     def unpark(self, now: float) -> None:
         """Let go on what is due; who is due first comes first."""
         ripe: list[Aside[T]] = []

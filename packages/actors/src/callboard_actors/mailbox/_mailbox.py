@@ -26,8 +26,8 @@ class MailboxStats:
 
     Attributes:
         queued: Items that no reader has taken; without the system lane.
-        held: Items that readers have taken and are not done with.
-        bytes: Of the queued items, by the mailbox's `size`.
+        held: Items that readers have taken and are not done with, the deferred ones included.
+        bytes: Of the queued and the deferred items, by the mailbox's `size`.
         oldest_age: Seconds since the oldest queued item was put; 0 if there is none.
         dropped: Items that readers have given up so far.
         capacity: How many items may be queued.
@@ -57,7 +57,7 @@ class Mailbox(Generic[T]):
     items have to wait while one is parked.
 
     Args:
-        capacity: How many items may be queued; what readers hold does not count.
+        capacity: How many items may be queued, or deferred; what readers hold does not count.
         max_bytes: How many bytes may be queued, by `size`. One item may exceed it, and what comes
             by `put_many`, whose sender asks for `free_bytes`.
         size: The bytes of an item; must not change while the item is queued. None: nothing is
@@ -109,7 +109,7 @@ class Mailbox(Generic[T]):
         self._readers: list[Reader[T]] = []
 
     def __len__(self) -> int:
-        return self._gauge.queued
+        return self._gauge.queued - self._gauge.deferred
 
     @property
     def free(self) -> int:
@@ -212,6 +212,30 @@ class Mailbox(Generic[T]):
         for queue in self._queues:
             rouse(queue.sleepers, 1)
 
+    def done(self, item: T) -> None:
+        """Say that *item*, which was deferred, is handled."""
+        gauge = self._gauge
+        gauge.deferred -= 1
+        gauge.forget([(item, 0 if gauge.size is None else gauge.size(item))])
+        if gauge.closed and not gauge.deferred:
+            self._rouse_all()
+
+    def put_back(self, items: Sequence[T]) -> None:
+        """Return *items*, which were deferred, to before all others of their lane, or kin.
+
+        They are in their order, and of one lane, or kin of each other. They do not pass what a
+        reader of that lane holds.
+        """
+        gauge = self._gauge
+        sizes = [0 if gauge.size is None else gauge.size(item) for item in items]
+        key = None if self._lane is None else self._lane(items[0])
+        gauge.deferred -= len(items)
+        if self._lanes is not None:
+            self._lanes.put_first(items, key, sizes, gauge.now(), self._held())
+        else:
+            shards: dict[Hashable, Line[T]] = dict(enumerate(self._lines))
+            (self._line or shards[key]).put_first(items, sizes)
+
     def reader(self, shard: int = 0) -> Reader[T]:
         """Return a new reader, of this *shard* if there are several."""
         reader = Reader(self._gauge, self._queues[shard])
@@ -253,6 +277,10 @@ class Mailbox(Generic[T]):
         self._gauge.relieve()
         self._rouse_all()
 
+    def reopen(self) -> None:
+        """Let more in again, for new readers of what is there."""
+        self._gauge.closed = False
+
     def stats(self) -> MailboxStats:
         """Return the figures of this moment."""
         gauge, lanes, lines = self._gauge, self._lanes, self._lines
@@ -261,8 +289,8 @@ class Mailbox(Generic[T]):
         )
         ages = [at for at in oldest if at is not None]
         return MailboxStats(
-            queued=gauge.queued,
-            held=sum(reader.current is not None for reader in self._readers),
+            queued=len(self),
+            held=sum(reader.current is not None for reader in self._readers) + gauge.deferred,
             bytes=gauge.bytes,
             oldest_age=anyio.current_time() - min(ages) if ages else 0.0,
             dropped=gauge.dropped,

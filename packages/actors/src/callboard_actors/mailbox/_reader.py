@@ -90,7 +90,8 @@ class Reader(Generic[T]):
         if gauge.system or queue.ready:
             return checkpoint()
         # The entries of lanes are all in one queue; of several lines, each reader has its own.
-        if gauge.closed and not (queue.parked if isinstance(queue, Line) else gauge.queued):
+        is_line = isinstance(queue, Line)
+        if gauge.closed and not (queue.parked or gauge.deferred if is_line else gauge.queued):
             rouse(queue.sleepers, len(queue.sleepers))  # so that they find the same
             raise MailboxClosed(f"mailbox {gauge.name!r} is closed and empty")
         gauge.feed()
@@ -126,6 +127,20 @@ class Reader(Generic[T]):
         if self.crashes:
             self._gauge.crashes.pop(id(self.current), None)
         self._is_system = False
+        self.current = None
+
+    def defer(self) -> None:
+        """Go on without the item, of which it is known later whether it is handled.
+
+        Its lane goes on. It keeps its room until `Mailbox.done` or `Mailbox.put_back` says what has
+        become of it, and a closed mailbox is not empty before.
+        """
+        gauge, entry = self._gauge, self.entry
+        gauge.deferred += 1
+        gauge.queued += 1
+        gauge.bytes += self._size if entry is None else entry.size
+        if entry is not None and isinstance(self._queue, Lanes):
+            self._finish(self._queue, entry)
         self.current = None
 
     def put_back(self, crash: str | None = None) -> None:

@@ -8,12 +8,14 @@ from contextlib import asynccontextmanager
 from math import inf
 from typing import Any
 
-from anyio import sleep_forever
+from anyio import Event, create_task_group, sleep, sleep_forever
+from anyio.abc import TaskGroup
 
 from callboard import MemoryBroker, Message
 from callboard.memory import MemorySource, MemoryTarget
 from callboard_brokers import (
     Adapter,
+    BrokerError,
     Capacity,
     Connection,
     ConnectionLost,
@@ -41,6 +43,8 @@ class Faulty:
         """For what it waits for ever: "connect" or "subscribe"."""
         self.limit: float = inf
         """How many bytes a message may have, its headers included."""
+        self.late: dict[str, float] = {}
+        """Seconds from sending to an address to the confirmation, or its failure; if there are any."""
 
     def attempt(self, name: str) -> bool:
         """Count an attempt; return whether it is to fail."""
@@ -59,8 +63,12 @@ class Faulty:
             await sleep_forever()
         if self.attempt("connect"):
             raise ConnectionLost("nobody answers")
-        async with self.inner.connect() as connection:
-            yield FaultyConnection(connection, self)
+        async with self.inner.connect() as connection, create_task_group() as tasks:
+            if self.late:
+                yield LateConnection(connection, self, tasks)
+            else:
+                yield FaultyConnection(connection, self)
+            tasks.cancel_scope.cancel()
 
 
 class FaultyConnection:
@@ -91,6 +99,55 @@ class FaultyConnection:
 
     async def ping(self) -> None:
         await self._inner.ping()
+
+
+class LateConnection(FaultyConnection):
+    """One that takes more messages while the last ones are not confirmed."""
+
+    def __init__(
+        self, inner: Connection[Any, MemoryTarget], adapter: Faulty, tasks: TaskGroup
+    ) -> None:
+        super().__init__(inner, adapter)
+        self._tasks = tasks
+
+    async def send(self, message: Message, target: MemoryTarget) -> Late:
+        sent = Late()
+        try:
+            await super().publish(message, target)
+        except PublishFailed as error:
+            sent.failure = error
+        lag = self._adapter.late.get(target.address, 0.0)
+        self._tasks.start_soon(sent.come, lag)
+        return sent
+
+    async def publish(self, message: Message, target: MemoryTarget) -> None:
+        await (await self.send(message, target)).wait()
+
+
+class Late:
+    """A confirmation that takes its time."""
+
+    def __init__(self) -> None:
+        self.failure: BrokerError | None = None
+        self._is_there = Event()
+        self._calls: list[Callable[[BrokerError | None], None]] = []
+
+    async def come(self, lag: float) -> None:
+        await sleep(lag)
+        self._is_there.set()
+        for call in self._calls:
+            call(self.failure)
+
+    async def wait(self) -> None:
+        await self._is_there.wait()
+        if self.failure is not None:
+            raise self.failure
+
+    def then(self, call: Callable[[BrokerError | None], None]) -> None:
+        if self._is_there.is_set():
+            call(self.failure)
+        else:
+            self._calls.append(call)
 
 
 class FaultySubscription:

@@ -329,6 +329,50 @@ async def test_a_graceful_stop_duplicates_nothing(kafka: KafkaBroker, topic: str
     assert sorted(second) == [*range(50, 100)]
 
 
+@pytest.mark.parametrize("batch", [False, True])
+async def test_one_worker_forwards_more_than_its_mailbox_holds_in_order_and_once(
+    kafka: KafkaBroker, topic: str, batch: bool
+) -> None:
+    """It does not wait for confirmations, but a stop does."""
+    handled, heard = Heard[int](300), Heard[tuple[bytes | None, int]](300)
+
+    async def forward(number: int) -> int:
+        handled.hear(number)
+        return number
+
+    async def forward_all(numbers: list[int]) -> list[int]:
+        return [await forward(number) for number in numbers]
+
+    reading = kafka.subscriber(
+        topic, group_id=topic, mailbox=50, batch=batch, auto_offset_reset="earliest"
+    )
+    kafka.publisher(f"{topic}.out", batch=batch)(reading(forward_all if batch else forward))
+    async with kafka:
+        await kafka.publish_batch(
+            *(KafkaPublishMessage(n, key=str(n % 3)) for n in range(300)), topic=topic
+        )
+        await kafka.start()
+        await handled.complete()
+        await kafka.stop()
+        await kafka.start()
+        await sleep(1)
+
+    listening = KafkaBroker(os.environ["CALLBOARD_KAFKA"])
+
+    @listening.subscriber(f"{topic}.out", group_id=f"{topic}.out", auto_offset_reset="earliest")
+    async def hear(number: int, message: KafkaMessage) -> None:
+        heard.hear((message.key, number))
+
+    async with listening:
+        await listening.start()
+        await heard.complete()
+
+    assert len(handled) == 300
+    for key in range(3):
+        mine = [number for name, number in heard if name == str(key).encode()]
+        assert mine == [*range(key, 300, 3)]
+
+
 async def test_a_request_is_answered_and_so_is_one_that_fails(
     kafka: KafkaBroker, topic: str
 ) -> None:

@@ -197,7 +197,10 @@ class Confirmation(Protocol):
         ...
 
     def then(self, call: Callable[[BrokerError | None], None], /) -> None:
-        """Call once with the failure, or None; at once if it is known. *call* may not raise."""
+        """Call once with the failure, or None; at once if it is known. *call* may not raise.
+
+        It may be called outside of any task.
+        """
         ...
 
 

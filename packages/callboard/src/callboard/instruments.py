@@ -158,9 +158,10 @@ class Outcome:
         outputs: What is published before, in order.
         error: What has led to this, if anything has failed.
         delay: Seconds until it comes again; None: the usual time.
+        failures: Those of the outputs that are not out, and why; None while that is not known.
     """
 
-    __slots__ = ("delay", "error", "is_plain", "outputs", "settlement")
+    __slots__ = ("delay", "error", "failures", "is_plain", "outputs", "settlement")
 
     def __init__(
         self,
@@ -171,5 +172,6 @@ class Outcome:
         self.settlement = settlement
         self.outputs = outputs
         self.error = error
+        self.failures: Sequence[tuple[Sequence[Output], Exception]] | None = None
         self.delay = error.delay if isinstance(error, NackMessage) else None
         self.is_plain = settlement is Settlement.ACK and not outputs

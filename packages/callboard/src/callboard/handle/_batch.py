@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, TypeVar
 
 from callboard._errors import BatchError, BatchUnclear, CallboardError, ControlFlow
 from callboard.handle._parts import parts_of, size_of
@@ -13,6 +13,8 @@ from callboard.handle._worker import Worker
 from callboard.instruments import Outcome
 from callboard_actors import isolated
 from callboard_brokers import BatchDelivery, BatchMessage, Delivery, Settlement
+
+D = TypeVar("D", bound=Delivery)
 
 
 class Batcher:
@@ -96,18 +98,22 @@ class BatchWorker(Worker):
 
     async def receive(self, delivery: Delivery) -> None:
         """Handle, then finish: see `Worker`."""
+        if self._failed and (outcome := self._failed.pop(delivery, None)):
+            await self._finish(self._bind(delivery), outcome)
         # A crash may come after a half of it was settled.
-        left = [part for part in parts_of(delivery) if not part.settled]
-        if left:
+        elif left := [part for part in parts_of(delivery) if not part.settled]:
             await self._try(left)
-        if self._keeper.kept:
-            self._keeper.park()
+        self._keeper.end()
 
     async def fail(self, delivery: Delivery, error: Exception) -> None:
         """Finish a delivery that has failed with *error*, which the actor has survived."""
         await self._fail(parts_of(delivery), error)
-        if self._keeper.kept:
-            self._keeper.park()
+        self._keeper.end()
+
+    def _bind(self, batch: D) -> D:
+        for each in (batch.message, *(part.message for part in parts_of(batch))):
+            each.binding = self._keeper
+        return batch
 
     async def _try(self, parts: Sequence[Delivery]) -> None:
         """Handle *parts*, and what of them is to be tried again: that finds nothing of this call."""
@@ -118,9 +124,7 @@ class BatchWorker(Worker):
 
     async def _attempt(self, parts: Sequence[Delivery]) -> Sequence[Sequence[Delivery]]:
         """Handle *parts* once; return those that are to be tried again, by calls."""
-        message = BatchDelivery(parts).message
-        for each in (message, *message.parts):
-            each.binding = self._keeper
+        message = self._bind(BatchDelivery(parts)).message
         try:
             outcome, failures = await self._call(message)
         except InvalidParts as error:

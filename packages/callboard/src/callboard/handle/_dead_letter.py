@@ -19,7 +19,8 @@ import anyio
 
 from callboard._errors import words
 from callboard.events import DeadLetterImpossible, DeadLetterLate, Notify, about
-from callboard.handle._finish import ToDeadLetters, is_hopeless
+from callboard.handle._finish import ToDeadLetters
+from callboard.handle._output import is_hopeless
 from callboard.instruments import Output, Send
 from callboard.watch._printable import TRACE, printable
 from callboard_actors import Backoff

@@ -7,60 +7,78 @@ from typing import TypeAlias
 
 from callboard.events import Notify, OutputsFailed, OutputsLost, about
 from callboard.handle._outcome import Judge
+from callboard.handle._output import is_hopeless
 from callboard.handle._parts import parts_of
+from callboard.handle._unconfirmed import Keeper, Sent
 from callboard.instruments import Outcome, Output, Send
-from callboard_brokers import BatchDelivery, BrokerError, Delivery, Settlement
+from callboard_brokers import BatchDelivery, Delivery, Settlement
 
-Finish: TypeAlias = Callable[[Delivery, Outcome], Awaitable[None]]
+Finish: TypeAlias = Callable[[Delivery, Outcome], Awaitable[bool]]
+"""Ends a delivery; returns whether that is done now, and not when its outputs are confirmed."""
 ToDeadLetters: TypeAlias = Callable[[Delivery, Exception | None], Awaitable[None]]
 """Brings a rejected delivery to where the subscription's dead letters go, and settles it."""
 
+Unpublished: TypeAlias = Callable[[Delivery, Exception], Outcome]
+"""Tells that outputs are not out, and says what follows for what they came of."""
+Failed: TypeAlias = tuple[Sequence[Output], Exception]
 Settle: TypeAlias = Callable[..., Awaitable[None]]
 """Settles a delivery, given the settlement, why, and after which delay."""
 
 
-def finishing(
-    name: str,
-    send: Send,
-    to_dead_letters: ToDeadLetters,
-    judge: Judge,
-    tell: Notify,
-) -> Finish:
-    """Compose publish-then-settle, for the subscriber *name*.
+def finishing(send: Send, settle: Settle, unpublished: Unpublished, keeper: Keeper) -> Finish:
+    """Compose publish-then-settle.
+
+    What was handled well is settled when its outputs are confirmed, and the worker goes on
+    meanwhile, if *keeper* can defer it; everything else is waited for.
 
     Outputs that can't be published now are no fault of the message: it is delivered again (nack),
     never rejected. Those that never can be are a failure of the handler that made them, which
-    *judge* decides upon: for the message of a batch that they came of, and if that can't be told,
-    for all of it. Whoever waits for an answer among them is answered that. If cancelled, the
+    *unpublished* decides upon: for the message of a batch that they came of, and if that can't be
+    told, for all of it. Whoever waits for an answer among them is answered that. If cancelled, the
     delivery is left unsettled.
     """
-    settle = _settling(to_dead_letters)
 
-    async def finish(delivery: Delivery, outcome: Outcome) -> None:
+    async def finish(delivery: Delivery, outcome: Outcome) -> bool:
+        failures = outcome.failures
+        if failures is None:
+            sent, failures = await _handed_over(send, delivery, outcome.outputs)
+            is_good = outcome.settlement is Settlement.ACK or delivery.settled
+            if is_good and not failures and keeper.defer(delivery, outcome, sent):
+                return False
+            failures = [*await _failed_of(sent), *failures]
         settlement, cause = outcome.settlement, outcome.error
-        for outputs in _portions(delivery, outcome.outputs):
-            error = await _failure_of(send, delivery, outputs)
-            if error is None:
-                continue
-            hopeless = is_hopeless(error)
-            failed = (hopeless and _source_of(outputs, delivery)) or delivery
-            verdict = judge(failed.message, error) if hopeless else Outcome(Settlement.NACK)
-            decided = verdict.settlement
-            facts = name, *about(failed.message), error
-            tell(OutputsLost(*facts) if failed.settled else OutputsFailed(*facts, decided))
+        for outputs, error in failures:
+            failed = (is_hopeless(error) and _source_of(outputs, delivery)) or delivery
+            verdict = unpublished(failed, error)
             if verdict.outputs and any(each.kind == "answer" for each in outputs):
                 # If that can't be sent either, the reason has been told.
-                await _failure_of(send, delivery, verdict.outputs)
+                await _failed_of((await _handed_over(send, delivery, verdict.outputs))[0])
             if failed is delivery:
-                settlement, cause = decided, error
-                break  # all of it is decided upon, so nothing more of it is published
-            await settle(failed, decided, error)
+                settlement, cause = verdict.settlement, error
+                break  # all of it is decided upon
+            await settle(failed, verdict.settlement, error)
+        if settlement is Settlement.ACK and not await keeper.in_turn():
+            return False  # what goes before it comes again, hence so does this
         await settle(delivery, settlement, cause, outcome.delay)
+        return True
 
     return finish
 
 
-def _settling(to_dead_letters: ToDeadLetters) -> Settle:
+def telling(name: str, judge: Judge, tell: Notify) -> Unpublished:
+    """Compose what is said of outputs of *name* that are not out, and what follows from it."""
+
+    def unpublished(delivery: Delivery, error: Exception) -> Outcome:
+        hopeless = is_hopeless(error)
+        verdict = judge(delivery.message, error) if hopeless else Outcome(Settlement.NACK)
+        facts = name, *about(delivery.message), error
+        tell(OutputsLost(*facts) if delivery.settled else OutputsFailed(*facts, verdict.settlement))
+        return verdict
+
+    return unpublished
+
+
+def settling(to_dead_letters: ToDeadLetters) -> Settle:
     """Compose the settlement that follows; nothing, if the handler has settled by itself."""
 
     async def settle(
@@ -93,28 +111,31 @@ def _source_of(outputs: Sequence[Output], delivery: Delivery) -> Delivery | None
     return next((part for part in delivery.parts if part.message is outputs[0].cause), None)
 
 
-async def _failure_of(
+async def _handed_over(
     send: Send, delivery: Delivery, outputs: Sequence[Output]
-) -> Exception | None:
-    try:
-        sent = await send(outputs, delivery)
-        await sent.wait()
-    except Exception as error:  # noqa: BLE001 - whatever the broker says, the outputs are not out
-        return error
-    return None
+) -> tuple[Sequence[Sent], Sequence[Failed]]:
+    """Send *outputs* until it is known of one that it fails all; return what is sent, and what not."""
+    sent: list[Sent] = []
+    failures: list[Failed] = []
+    for portion in _portions(delivery, outputs):
+        try:
+            sent.append((portion, await send(portion, delivery)))
+        except Exception as error:  # noqa: BLE001 - whatever the broker says, the outputs are not out
+            failures.append((portion, error))
+            if not is_hopeless(error) or _source_of(portion, delivery) is None:
+                break
+    return sent, failures
 
 
-def is_hopeless(error: Exception) -> bool:
-    """Whether what could not be published never can be, wherever it came from.
-
-    An adapter says so of its errors. What it has not foreseen, a value that can't be written or of
-    a type that it can't take, will be there the next time too.
-    """
-    return (
-        error.hopeless
-        if isinstance(error, BrokerError)
-        else isinstance(error, TypeError | ValueError)
-    )
+async def _failed_of(sent: Sequence[Sent]) -> Sequence[Failed]:
+    """Wait until all is known of what was sent; return what has failed."""
+    failures: list[Failed] = []
+    for outputs, confirmation in sent:
+        try:
+            await confirmation.wait()
+        except Exception as error:  # noqa: BLE001 - likewise
+            failures.append((outputs, error))
+    return failures
 
 
 async def _parts_to_dead_letters(

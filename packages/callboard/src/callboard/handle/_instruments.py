@@ -61,8 +61,10 @@ def heard(finish: Finish, hear: OnOutcome | None) -> Finish:
     if hear is None:
         return finish
 
-    async def finish_and_tell(delivery: Delivery, outcome: Outcome) -> None:
-        await finish(delivery, outcome)
-        hear(delivery, outcome)
+    async def finish_and_tell(delivery: Delivery, outcome: Outcome) -> bool:
+        is_done = await finish(delivery, outcome)
+        if is_done:  # else it is told when it is
+            hear(delivery, outcome)
+        return is_done
 
     return finish_and_tell

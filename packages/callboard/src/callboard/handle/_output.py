@@ -191,6 +191,19 @@ def routed(send: Send, by: Sender, *, waits: bool) -> Send:
     return route
 
 
+def is_hopeless(error: Exception) -> bool:
+    """Whether what could not be published never can be, wherever it came from.
+
+    An adapter says so of its errors. What it has not foreseen, a value that can't be written or of
+    a type that it can't take, will be there the next time too.
+    """
+    return (
+        error.hopeless
+        if isinstance(error, BrokerError)
+        else isinstance(error, TypeError | ValueError)
+    )
+
+
 def _handing_over(connection: Connection[Any, Any]) -> HandOver:
     """Return what gives *connection* a message; if it can't go on before, that waits for each."""
     if can_send(connection):

@@ -13,6 +13,11 @@ def size_of(delivery: Delivery) -> int:
     return sum(len(part.message.body) for part in parts_of(delivery))
 
 
+def is_settled(delivery: Delivery) -> bool:
+    """Whether there is nothing left to do about any part of *delivery*."""
+    return all(part.settled for part in parts_of(delivery))
+
+
 def is_batch(message: Message) -> TypeGuard[BatchMessage[Any]]:
     """Whether *message* stands for several; `isinstance` would forget of which kind."""
     return isinstance(message, BatchMessage)

@@ -8,35 +8,26 @@ finishes it; the steps are composed when the subscription starts (`_pipeline.py`
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Final, Protocol
+from typing import Final
 
+from callboard.handle._unconfirmed import Keeper
 from callboard.instruments import Handle, Outcome
-from callboard_brokers import Binding, Delivery, Message, Settlement
+from callboard_brokers import Delivery, Message, Settlement
 
 _ACK: Final = Settlement.ACK
-
-
-class Keeper(Binding, Protocol):
-    """Keeps what is nacked in its lane, so that no later message of that passes it."""
-
-    kept: list[Delivery]
-
-    def park(self) -> None:
-        """Let what was kept wait for its time, now that nobody is busy with it."""
-        ...
 
 
 class Worker:
     """Takes deliveries one after another."""
 
-    __slots__ = ("_conclude", "_decide", "_finish", "_handle", "_keeper")
+    __slots__ = ("_conclude", "_decide", "_failed", "_finish", "_handle", "_keeper", "_unconfirmed")
 
     def __init__(
         self,
         handle: Handle,
         conclude: Callable[[Message, object], Outcome],
         decide: Callable[[Message, Exception], Outcome],
-        finish: Callable[[Delivery, Outcome], Awaitable[None]],
+        finish: Callable[[Delivery, Outcome], Awaitable[bool]],
         keeper: Keeper,
     ) -> None:
         self._handle = handle
@@ -44,6 +35,7 @@ class Worker:
         self._decide = decide
         self._finish = finish
         self._keeper = keeper
+        self._unconfirmed, self._failed = keeper.unconfirmed.lanes, keeper.unconfirmed.failed
 
     async def receive(self, delivery: Delivery) -> None:
         """Handle, then finish: outputs before the settlement, so nothing is acknowledged too early.
@@ -53,20 +45,21 @@ class Worker:
         """
         message = delivery.message
         message.binding = self._keeper
+        failed = (
+            self._failed.pop(delivery, None) if self._failed else None
+        )  # its outputs, once sent
         try:
             # middlewares → decode → inject → handler; then what it returned becomes outputs
-            outcome = self._conclude(message, await self._handle(message))
+            outcome = failed or self._conclude(message, await self._handle(message))
         except Exception as error:  # noqa: BLE001 - whatever a handler raises is decided upon here
             outcome = self._decide(message, error)
-        if outcome.is_plain and delivery.settlement is None:
+        if outcome.is_plain and delivery.settlement is None and not self._unconfirmed:
             delivery.settle(_ACK)  # as `finish` would, without a coroutine
         else:
             await self._finish(delivery, outcome)
-            if self._keeper.kept:  # a nack: later messages of its lane wait
-                self._keeper.park()
+            self._keeper.end()
 
     async def fail(self, delivery: Delivery, error: Exception) -> None:
         """Finish a delivery that has failed with *error*, which the actor has survived."""
         await self._finish(delivery, self._decide(delivery.message, error))
-        if self._keeper.kept:
-            self._keeper.park()
+        self._keeper.end()

@@ -31,7 +31,7 @@ from callboard.events import (
 from callboard.handle._batch import BatchWorker
 from callboard.handle._dead_letter import dead_lettering
 from callboard.handle._envelope import content_type_of, result_encoder, wrapping
-from callboard.handle._finish import Finish, finishing
+from callboard.handle._finish import Finish, finishing, settling, telling
 from callboard.handle._instruments import heard
 from callboard.handle._layers import acknowledged_first, logged, recorded
 from callboard.handle._outcome import (
@@ -46,7 +46,8 @@ from callboard.handle._output import enlisting, routed, straight
 from callboard.handle._parts import is_batch, parts_of
 from callboard.handle._pipeline import Choice, Scope, inject, plan_of, select, wrapped
 from callboard.handle._producing import producing
-from callboard.handle._worker import Keeper, Worker
+from callboard.handle._unconfirmed import Keeper
+from callboard.handle._worker import Worker
 from callboard.instruments import Handle, Output, Send
 from callboard.run._surroundings import Started
 from callboard.watch._printable import last_words
@@ -78,7 +79,7 @@ class Assembly:
         self._policy = inherited.ack_policy
         self._rules = inherited.supervision.decide
         self._instruments = started.instruments.at(placed.name, placed.source)
-        self._hear = self._instruments.on_outcome(started.around.events)
+        self.hear = self._instruments.on_outcome(started.around.events)
         self._around = around = started.around
         outwards: list[RouterOptions | BrokerOptions] = [*placed.scopes, around.options]
         self._middlewares = [*chain.from_iterable(each.middlewares for each in reversed(outwards))]
@@ -102,6 +103,9 @@ class Assembly:
             self._leave,
             around.events,
         )
+        self._settle = settling(self._to_dead_letters)
+        judge = judging(self.settles, self._answers)
+        self._unpublished = telling(self._name, judge, around.events)
         if (
             inherited.dead_letter is None
             and not started.adapter.features(placed.source).keeps_rejected
@@ -135,12 +139,12 @@ class Assembly:
             handles = [inject(replace(self._first.callee, call=actor.receive), self._scope)]
         handle, conclude = self._chosen_of(handles)
         splits = self._options.on_batch_error == "split"
-        make = partial(BatchWorker, self._settles, splits=splits) if self._options.batch else Worker
+        make = partial(BatchWorker, self.settles, splits=splits) if self._options.batch else Worker
         return make(
             handle=self._enclosed(handle),
             conclude=conclude,
             decide=deciding(self._policy, self._answers, self._report, self._rules),
-            finish=self._finishing(),
+            finish=self._finishing(keeper),
             keeper=keeper,
         )
 
@@ -153,15 +157,17 @@ class Assembly:
         planned = plan_of(constructor, replace(self._scope, resolver=resolver, dependencies=()))
         return partial(planned.bind_scope(limiter=self._scope.limiter), None)
 
-    async def quarantine(self, delivery: Delivery, reason: str) -> None:
+    async def quarantine(self, keeper: Keeper, delivery: Delivery, reason: str) -> None:
         """Bring to the dead letters what has crashed its actor twice."""
         error = Quarantined(f"it has taken its actor down twice: {last_words(reason)}")
         error.add_note(reason)
         # Whatever the policy says of failures, this one is final; who waits for an answer is told.
         decide = deciding(AckPolicy.REJECT_ON_ERROR, self._answers, _unreported)
-        finish = self._finishing()
+        finish = self._finishing(keeper)
         for part in parts_of(delivery):
+            part.message.binding = keeper
             await finish(part, decide(part.message, error))
+        keeper.end()
         # Last: whatever is wrong with the message, it is out of the way before it is described.
         told = MessageQuarantined(self._name, *about(delivery.message), error)
         self._around.events(told)
@@ -179,10 +185,9 @@ class Assembly:
             for part in parts_of(delivery):  # pyright: ignore[reportUnknownArgumentType] - isinstance can't say of what
                 await self._to_dead_letters(part, None)
 
-    def _finishing(self) -> Finish:
-        judge = judging(self._settles, self._answers)
-        steps = self._send, self._to_dead_letters, judge, self._around.events
-        return heard(finishing(self._name, *steps), self._hear)
+    def _finishing(self, keeper: Keeper) -> Finish:
+        finish = finishing(self._send, self._settle, self._unpublished, keeper)
+        return heard(finish, self.hear)
 
     def _report(self, message: Message, error: Exception, settlement: Settlement | None) -> None:
         kind = HandlerDecided if isinstance(error, ControlFlow) else HandlerFailed
@@ -197,7 +202,7 @@ class Assembly:
         options = self._options
         return None if options.no_reply or options.batch else self._around.out
 
-    def _settles(self, error: Exception | None) -> Settlement | None:
+    def settles(self, error: Exception | None, /) -> Settlement | None:
         """Say what the policy does for *error*; None also for what only the actor can answer."""
         if error is not None and concerns_actor(error, self._rules):
             return None
@@ -227,7 +232,7 @@ class Assembly:
 
     def _concluding(self, call: Call) -> Conclude:
         """Compose what becomes of results: they are published in the order of the decorators."""
-        answers, around, is_heard = self._answers, self._around, self._hear is not None
+        answers, around, is_heard = self._answers, self._around, self.hear is not None
         # A list of results may hold exceptions, of which no encoder can be made.
         returns = Any if self._scope.batch else call.callee.returns
         try:

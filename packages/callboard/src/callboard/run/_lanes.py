@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from itertools import cycle
 from typing import TypeAlias
@@ -11,6 +11,8 @@ from zlib import crc32
 from callboard._errors import DeclarationError
 from callboard.declare._options import SubscriberOptions
 from callboard.handle._parts import parts_of
+from callboard.handle._unconfirmed import Handled, Sent, Unconfirmed
+from callboard.instruments import Outcome
 from callboard_actors import Mailbox, Reader
 from callboard_brokers import Binding, Delivery, Message, Settles
 
@@ -74,9 +76,11 @@ class LaneKeeper:
     mailbox: Mailbox[Delivery]
     reader: Reader[Delivery]
     count: Count
+    unconfirmed: Unconfirmed
     kept: list[Delivery] = field(default_factory=list[Delivery])
     """What was nacked of the delivery that is in hand."""
     delay: float = 0.0
+    goes_back: bool = False
     recalled: Delivery | None = None
 
     def decode(self, message: Message, /) -> object:
@@ -102,8 +106,36 @@ class LaneKeeper:
         self.delay = max(self.delay, wait)
         return True
 
-    def park(self) -> None:
-        """Let what was kept wait for its time, now that nobody is busy with it."""
+    def defer(self, delivery: Delivery, outcome: Outcome, sent: Sequence[Sent]) -> bool:
+        """Have *delivery* settled when *sent* is confirmed, if it is all of what is in hand.
+
+        What comes again holds its lane until it is confirmed: else it might fail once more, and
+        what comes after it be handled with each try.
+        """
+        current = self.reader.current
+        if current is None or self.kept or len(parts_of(delivery)) != len(parts_of(current)):
+            return False
+        if any(map(_comes_again, parts_of(current))) and not self.unconfirmed.has(current):
+            return False
+        handled = Handled(current, outcome, is_recalled=current is self.recalled)
+        self.unconfirmed.add(self.reader, handled, sent)
+        return True
+
+    async def in_turn(self) -> bool:
+        """Wait for what goes before the delivery in hand; return False if that goes back with it."""
+        current = self.reader.current
+        self.goes_back = current is not None and not await self.unconfirmed.in_turn(current)
+        return not self.goes_back
+
+    def end(self) -> None:
+        """Let what was kept wait for its time, now that nobody is busy with it, or has it behind."""
+        if self.kept or self.goes_back:
+            self._park()
+        else:
+            self.reader.done()
+        self.unconfirmed.go_on()
+
+    def _park(self) -> None:
         delay, current = self.delay, self.reader.current
         self.forget()
         if current is not None and current is self.recalled:
@@ -117,7 +149,7 @@ class LaneKeeper:
         """Leave what was kept to whoever takes it next: its handling was cut off."""
         for delivery in self.kept:
             delivery.reopen()
-        self.kept, self.delay = [], 0.0
+        self.kept, self.delay, self.goes_back = [], 0.0, False
 
     def recall(self) -> None:
         """Keep what is in hand no longer: the broker wants it back."""
@@ -128,6 +160,10 @@ def release_parked(mailbox: Mailbox[Delivery]) -> None:
     """Give back what waits for its time, and what waits behind that."""
     for delivery in mailbox.take_parked():
         delivery.release()
+
+
+def _comes_again(delivery: Delivery) -> bool:
+    return delivery.deliveries is not None and delivery.deliveries > 1
 
 
 def usual_delay(delivery: Delivery, delay: float | None) -> float:

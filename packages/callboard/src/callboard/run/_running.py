@@ -6,19 +6,22 @@ taken can still be handled and settled.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from functools import partial
 from math import inf
 from threading import get_ident
 from typing import Final
 
+from anyio import create_task_group
+
 from callboard.declare._options import DEFAULT_SUPERVISION, resolve
 from callboard.declare._subscriber import PlacedSubscriber
 from callboard.events import MessageUnordered, about
 from callboard.handle._batch import Batcher
-from callboard.handle._parts import parts_of, size_of
-from callboard.handle._worker import Keeper, Worker
+from callboard.handle._parts import is_settled, parts_of, size_of
+from callboard.handle._unconfirmed import Keeper, Unconfirmed
+from callboard.handle._worker import Worker
 from callboard.run._assembly import Assembly
 from callboard.run._lanes import Lane, LaneKeeper, lane_of, release_parked, shard_of, usual_delay
 from callboard.run._pump import Meter, pump, pump_batches, size
@@ -70,7 +73,13 @@ class Running:
         group: Lane = _alike if self._lane is None or mixed else self._lane
         self._kin = None if options.batch and mixed else self._lane
         self._batcher = Batcher(options.batch_size, options.batch_timeout, group)
-        self._open_mailbox()
+        self._mailbox = self._make_mailbox()
+        sharded = self._is_sharded
+        self._readers = [
+            self._mailbox.reader(n if sharded else 0) for n in range(options.max_workers)
+        ]
+        order = _as_one if options.batch and mixed and self._lane is not None else self._lane
+        self._unconfirmed = Unconfirmed(self._mailbox, self._readers, order, self._assembly)
         self._tree = self._make_tree()
 
     async def run(self, child: Child) -> None:
@@ -138,11 +147,15 @@ class Running:
             if isinstance(subscription, Blaming):
                 subscription.on_standstill(partial(self._standing, get_ident()))
             self._assembly.open(subscription)
-            child.ready()
-            try:
-                await child.stopping()
-            finally:
-                self._give_back()
+            async with create_task_group() as tasks:
+                tasks.start_soon(self._unconfirmed.run)
+                child.ready()
+                try:
+                    await child.stopping()
+                finally:
+                    tasks.cancel_scope.cancel()
+                    self._unconfirmed.abandon()
+                    self._give_back()
 
     async def _pump(self, child: Child) -> None:
         if self._options.batch:
@@ -178,7 +191,7 @@ class Running:
 
     async def _serve(self, number: int, child: Child, make: Callable[[Keeper], Worker]) -> None:
         if self._mailbox.closed:
-            self._open_mailbox()
+            self._mailbox.reopen()
         self._workers[number] = child.path
         child.details = partial(self._in_hand, number)
         child.on_stop(self._drain)
@@ -188,23 +201,26 @@ class Running:
             await serve(
                 worker.receive,
                 self._readers[number],
-                quarantine=self._assembly.quarantine,
+                quarantine=partial(self._assembly.quarantine, keeper),
                 decide=self._supervision.decide,
                 failed=worker.fail,
             )
         finally:
             keeper.forget()
             self._drop_settled(self._readers[number].returned)
+            self._unconfirmed.go_on()
 
     def _drop_settled(self, delivery: Delivery | None) -> None:
         """Take out what was put back by a crash, if there is nothing left to do about it."""
-        if delivery is not None and all(part.settled for part in parts_of(delivery)):
+        if delivery is not None and is_settled(delivery):
             self._mailbox.purge(lambda each: each is delivery)
 
     def _keeper(self, reader: Reader[Delivery]) -> LaneKeeper:
         source = self.subscription
         count = source.count_failure if isinstance(source, Counting) else usual_delay
-        return LaneKeeper(self._assembly, self._lane, self._mailbox, reader, count)
+        return LaneKeeper(
+            self._assembly, self._lane, self._mailbox, reader, count, self._unconfirmed
+        )
 
     def _unordered(self, delivery: Delivery, error: Exception) -> None:
         event = MessageUnordered(self._placed.name, *about(delivery.message), error)
@@ -218,6 +234,7 @@ class Running:
     def _recall(self) -> None:
         """Release what no worker has begun, and what is in hand unless it is done with now."""
         self._give_back()
+        self._unconfirmed.recall()
         for keeper in self._keepers.values():
             keeper.recall()
 
@@ -259,15 +276,17 @@ class Running:
         address, id_ = (text_of(each) for each in (seen.message.address, seen.message.message_id))
         return {"idle": reader.idle, "address": address, "id": id_, "token": token}
 
-    def _open_mailbox(self) -> None:
-        """Make the mailbox; again, with what waits in it, when workers that gave up closed it."""
-        waiting = self._mailbox.drain() if hasattr(self, "_mailbox") else []
-        options, workers = self._options, self._options.max_workers
-        sharded = self._assembly.stateful and workers > 1
+    @property
+    def _is_sharded(self) -> bool:
+        """Whether each worker has messages of its own: actors, whose state they are for."""
+        return self._assembly.stateful and self._options.max_workers > 1
+
+    def _make_mailbox(self) -> Mailbox[Delivery]:
+        options, workers, sharded = self._options, self._options.max_workers, self._is_sharded
         capacity = (
             max(1, options.mailbox // options.batch_size) if options.batch else options.mailbox
         )
-        self._mailbox: Mailbox[Delivery] = Mailbox(
+        return Mailbox(
             capacity,
             max_bytes=MAX_BYTES,
             size=size_of if options.batch else size,
@@ -277,9 +296,12 @@ class Running:
             notify=self._started.around.events,
             name=self._placed.name,
         )
-        self._readers = [self._mailbox.reader(n if sharded else 0) for n in range(workers)]
-        self._mailbox.put_many(waiting)
 
 
 def _alike(_delivery: Delivery) -> None:
     """Put deliveries of all lanes together."""
+
+
+def _as_one(_batch: Delivery) -> Hashable:
+    """Keep the order of batches that hold messages of any lane."""
+    return _as_one

@@ -83,14 +83,14 @@ async def headers_of_any_kind_travel_or_become_text(harness: Harness) -> None:
 
 
 async def a_cancelled_publish_leaves_the_connection_usable(harness: Harness) -> None:
-    async with harness.connect() as stage, stage.read() as reader:
+    async with harness.connect() as stage, stage.read() as incoming:
         for _ in range(10):
             async with create_task_group() as tasks:
                 tasks.start_soon(stage.publish, b"perhaps")
                 await checkpoint()
                 tasks.cancel_scope.cancel()
         await stage.publish(b"surely")
-        while (await reader.one()).message.body != b"surely":
+        while (await incoming.one()).message.body != b"surely":
             pass
 
 
@@ -110,11 +110,11 @@ async def hostile_headers_stop_nobody(harness: Harness) -> None:
 
 
 async def every_message_has_a_receipt_of_its_own(harness: Harness) -> None:
-    async with harness.connect() as stage, stage.read() as reader:
+    async with harness.connect() as stage, stage.read() as incoming:
         receipts = [await stage.send(Message(b"%d" % n)) for n in range(3)]
         if None in receipts:
             harness.lacks("receipts")
-        await reader.take(3)
+        await incoming.take(3)
 
     assert len(set(map(repr, receipts))) == 3
 

@@ -24,23 +24,23 @@ async def a_loss_is_a_state_that_ends_by_itself(harness: Harness) -> None:
         before = current_time()
         async with _away(stage):
             assert before <= (stage.connection.lost_at or 0.0) <= current_time()
-        async with stage.read() as reader:
+        async with stage.read() as incoming:
             await stage.publish(b"again")
 
-            assert (await reader.one()).message.body == b"again"
+            assert (await incoming.one()).message.body == b"again"
 
 
 async def nothing_is_lost_by_losses(harness: Harness) -> None:
     harness.needs("redelivers")
     came: set[bytes] = set()
-    async with _breakable(harness) as stage, stage.read() as reader:
+    async with _breakable(harness) as stage, stage.read() as incoming:
         for n in range(CUTS):
             async with create_task_group() as tasks:
                 tasks.start_soon(_until_it_is_there, stage, b"%d" % n)
                 async with _away(stage):
                     pass
         while len(came) < CUTS:
-            delivery = await reader.one()
+            delivery = await incoming.one()
             came.add(delivery.message.body)
             delivery.ack()
 
@@ -48,14 +48,14 @@ async def nothing_is_lost_by_losses(harness: Harness) -> None:
 async def what_was_in_hand_at_a_loss_is_settled_or_comes_again(harness: Harness) -> None:
     harness.needs("redelivers")
     bodies: list[bytes] = []
-    async with _breakable(harness) as stage, stage.read() as reader:
+    async with _breakable(harness) as stage, stage.read() as incoming:
         await stage.publish(b"in hand")
-        delivery = await reader.one()
+        delivery = await incoming.one()
         async with _away(stage):
             delivery.ack()
         await _until_it_is_there(stage, b"later")
         while b"later" not in bodies:
-            delivery = await reader.one()
+            delivery = await incoming.one()
             bodies.append(delivery.message.body)
             delivery.ack()
 
@@ -65,9 +65,9 @@ async def what_was_in_hand_at_a_loss_is_settled_or_comes_again(harness: Harness)
 async def leaving_has_an_end_while_the_broker_is_away(harness: Harness) -> None:
     async with _breakable(harness) as stage:
         with fail_after(harness.patience):
-            async with stage.read() as reader:
+            async with stage.read() as incoming:
                 await stage.publish(b"in hand")
-                (await reader.one()).ack()
+                (await incoming.one()).ack()
                 await _of(harness.cut, harness)()
 
 

@@ -17,8 +17,8 @@ async def what_is_prepared_keeps_what_is_published_before_it_is_read(harness: Ha
         await _prepare(stage)
         await stage.publish(b"early")
         await _prepare(stage)
-        async with stage.read() as reader:
-            assert (await reader.one()).message.body == b"early"
+        async with stage.read() as incoming:
+            assert (await incoming.one()).message.body == b"early"
 
 
 async def a_passive_preparation_names_what_is_missing_and_makes_nothing(harness: Harness) -> None:

@@ -163,7 +163,8 @@ class Partition:
     def settle(self, delivery: Delivery, settlement: Settlement, delay: float | None, /) -> None:
         """Take *delivery* off what is in flight; without an ack or reject it comes again."""
         if not self.live:
-            self._window.dropped(SettledLate, self)
+            if settlement is not Settlement.RELEASE:  # nothing was done, so nothing is done twice
+                self._window.dropped(SettledLate, self)
             return
         self.in_flight -= 1
         if settlement in _DONE:

@@ -119,6 +119,22 @@ async def test_messages_without_a_key_run_freely() -> None:
     assert log.ended == ["None2", "None1", "None0"]
 
 
+async def test_a_header_stands_for_the_key_of_messages_that_have_none() -> None:
+    broker, log = MemoryBroker(), Log()
+
+    @broker.subscriber("jobs", max_workers=4, key_header="x-customer")
+    async def work(number: int, message: MemoryMessage) -> None:
+        await log.run(f"{message.headers['x-customer']!s}{number}", 3.0 - number)
+
+    async with broker:
+        await broker.start()
+        for number, customer in enumerate(["ann", "ann", "bob"]):
+            await broker.publish(number, "jobs", headers={"x-customer": customer})
+        await sleep(10)
+
+    assert log.ended == ["bob2", "ann0", "ann1"]
+
+
 async def test_ordered_by_none_lets_messages_of_a_key_run_freely() -> None:
     log = await run([("a", 3.0), ("a", 2.0), ("a", 1.0)], ordered_by="none")
 

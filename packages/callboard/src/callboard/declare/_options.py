@@ -115,6 +115,8 @@ class SubscriberOptions:
     key, of a partition, none, or those for which a function of the message gives the same (None: it
     waits for nobody). With one worker, all are handled in order of arrival, and the same ones wait;
     batches are ordered by partition at best."""
+    key_header: str | None = None
+    """The header that stands for the key of a message that has none, as where brokers carry none."""
     mailbox: int = 256
     """How many messages may wait here; with them 16 MiB. The broker keeps the rest."""
     dead_letter: str | Unset | None = UNSET

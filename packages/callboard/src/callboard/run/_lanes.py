@@ -40,7 +40,7 @@ def lane_of(options: SubscriberOptions, partition: Partition | None, report: Rep
     if ordered_by == "partition" and partition is not None:
         return lambda delivery: partition(parts_of(delivery)[0].message)
     if ordered_by == "key" or options.max_workers == 1:
-        return _key
+        return _key if options.key_header is None else _key_in(options.key_header)
     raise DeclarationError(
         f"max_workers={options.max_workers} of a subscriber can keep no order of "
         + ("batches" if options.batch else "partitions")
@@ -189,3 +189,11 @@ def _asking(order: Callable[[Message], Hashable], report: Report) -> Lane:
 
 def _key(delivery: Delivery) -> Hashable | None:
     return delivery.message.key
+
+
+def _key_in(header: str) -> Lane:
+    def key(delivery: Delivery) -> Hashable | None:
+        message = delivery.message
+        return message.headers.get(header) if message.key is None else message.key
+
+    return key

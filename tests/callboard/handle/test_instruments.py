@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 
 import pytest
-from anyio import Event, get_cancelled_exc_class, sleep, wait_all_tasks_blocked
+from anyio import Event, current_time, get_cancelled_exc_class, sleep, wait_all_tasks_blocked
 
 from callboard import (
     AckPolicy,
@@ -31,6 +31,7 @@ from callboard.instruments import (
 )
 from callboard_brokers import (
     BatchDelivery,
+    BrokerError,
     Confirmation,
     Delivery,
     PublishFailed,
@@ -491,3 +492,47 @@ def test_an_instrument_without_a_use_for_a_part_is_not_there() -> None:
 def test_what_is_no_instrument_is_refused_where_it_is_given(wrong: object) -> None:
     with pytest.raises(DeclarationError, match="instruments="):
         MemoryBroker(instruments=[wrong])  # type: ignore[list-item] # pyright: ignore[reportArgumentType] - that is the point
+
+
+async def test_an_outcome_is_told_when_the_outputs_are_confirmed() -> None:
+    told: list[tuple[float, Settlement | None]] = []
+    confirmed: list[tuple[float, str]] = []
+
+    class Latencies(Instrument):
+        """Notes when a confirmation is in, without waiting for it."""
+
+        def around_send(self, send: Send, place: Place, /) -> Send:
+            def note(failure: BrokerError | None) -> None:
+                confirmed.append((current_time(), type(failure).__name__))
+
+            async def measured(outputs: Sequence[Output], cause: Delivery | None) -> Confirmation:
+                sent = await send(outputs, cause)
+                if cause is not None:
+                    sent.then(note)
+                return sent
+
+            return measured
+
+        def on_outcome(self, place: Place, /) -> OnOutcome:
+            return lambda delivery, _: told.append((current_time(), delivery.settlement))
+
+    broker = FaultyBroker(instruments=[Latencies()])
+    broker.faulty.late["out"] = 1.0
+    broker.faulty.faults["out"] = 1
+
+    @broker.publisher("out")
+    @broker.subscriber("orders", group="g")
+    async def handle(order: int) -> int:
+        return order
+
+    async with broker:
+        await broker.start()
+        began = current_time()
+        await broker.publish(1, "orders")
+        await sleep(10)
+
+    assert [how for _, how in confirmed] == ["PublishFailed", "NoneType"]
+    assert [settlement for _, settlement in told] == [Settlement.NACK, Settlement.ACK]
+    times = [at - began for at, _ in told]
+    assert times == [at - began for at, _ in confirmed]
+    assert times == pytest.approx([1.0, 2.1], abs=0.2)

@@ -175,6 +175,22 @@ async def test_a_record_beyond_the_limit_is_refused(
         await connection.publish(Message(b"x" * 2_000_000), KafkaTarget(topic))
 
 
+@pytest.mark.parametrize("size", [2_000_000, 9_950])
+async def test_a_record_beyond_the_limit_refuses_its_batch_before_any_of_it_is_sent(
+    address: str, topic: str, size: int
+) -> None:
+    limit = 1_000_000 if size > 1_000_000 else 10_000
+    kafka = Kafka(address, KafkaOptions(max_request_size=limit))
+    messages = [Message(b"x"), Message(b"y" * size), Message(b"z")]
+    async with kafka.connect() as connection:
+        with pytest.raises(MessageTooLarge, match=f"max_request_size is {limit}"):
+            await connection.publish_batch(messages, KafkaTarget(topic))
+        await connection.publish(Message(b"first"), KafkaTarget(topic))
+
+        async with connection.subscribe(source(topic), Capacity(10)) as subscription:
+            assert bodies(await take(subscription, 1)) == [b"first"]
+
+
 async def test_a_record_beyond_the_servers_limit_is_refused(address: str, topic: str) -> None:
     """Also where nobody waits for the answer: then it is told."""
     kafka = Kafka(address, KafkaOptions(max_request_size=10_000_000))

@@ -113,6 +113,10 @@ class Pack(Protocol):
         """Add a record; None if it does not fit. The first one always does."""
         ...
 
+    def size(self) -> int:
+        """Return how many bytes it has."""
+        ...
+
 
 class Producer(Protocol):
     """What publishes."""

@@ -129,8 +129,7 @@ class KafkaConnection:
         self._check_open()
         if not messages:
             return
-        limit = self._servers.options.max_request_size
-        records = [outgoing(message, target, limit) for message in messages]
+        records = [outgoing(message, target) for message in messages]
         sent = await send_all(self._servers, self._producer, records, create=target.create)
         failures = await confirmed(sent, records)
         if failures:

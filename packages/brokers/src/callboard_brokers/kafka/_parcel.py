@@ -15,7 +15,7 @@ from callboard_brokers.kafka._records import KafkaTarget
 from callboard_brokers.kit import Pair, to_pairs
 
 # Of a batch with one record, as the client counts: 61 bytes before it, and at most 21 around it.
-_AROUND: Final = 61 + 21
+AROUND: Final = 61 + 21
 _LAST_TIME: Final = 2**63 - 1
 
 
@@ -35,7 +35,7 @@ class Outgoing(NamedTuple):
         parts = [self.key, self.value]
         for name, value in self.headers:
             parts += [name.encode(), value]
-        return _AROUND + _number(len(self.headers)) + sum(map(_part, parts))
+        return AROUND + _number(len(self.headers)) + sum(map(_part, parts))
 
 
 def outgoing(message: Message, target: KafkaTarget, limit: int | None = None) -> Outgoing:
@@ -59,8 +59,13 @@ def outgoing(message: Message, target: KafkaTarget, limit: int | None = None) ->
         to_pairs(message.metadata, topic),
     )
     if limit is not None and record.size > limit:
-        raise too_large(record, f"max_request_size is {limit}: raise it in KafkaOptions")
+        raise beyond(record, limit)
     return record
+
+
+def beyond(record: Outgoing, limit: int) -> MessageTooLarge:
+    """Return the error for a *record* that the client would not take: it is longer than *limit*."""
+    return too_large(record, f"max_request_size is {limit}: raise it in KafkaOptions")
 
 
 def too_large(record: Outgoing, advice: str) -> MessageTooLarge:

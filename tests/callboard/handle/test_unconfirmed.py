@@ -8,8 +8,10 @@ import pytest
 from anyio import Event, current_time, sleep, wait_all_tasks_blocked
 
 from callboard import AckPolicy, ActorCrash, App, Message, NackMessage, Supervision
+from callboard.instruments import Instrument, OnOutcome, Outcome, Place
 from callboard.memory import MemoryMessage
 from callboard.watch._observer import walk
+from callboard_brokers import Delivery, Settlement
 
 from ..faulty import FaultyBroker
 
@@ -659,3 +661,41 @@ def fumbling(broker: FaultyBroker, chance: Random, workers: int | str) -> None:
         ack_policy=AckPolicy.NACK_ON_ERROR,
     )
     broker.publisher("out", batch=True)(taking_all(forward_all))
+
+
+class Settled(Instrument):
+    """Notes when messages were settled, and how."""
+
+    def __init__(self) -> None:
+        self.notes: list[tuple[float, Settlement | None]] = []
+
+    def on_outcome(self, place: Place, /) -> OnOutcome | None:
+        if place.subscriber is None or not place.subscriber.startswith("forward"):
+            return None
+
+        def note(delivery: Delivery, _: Outcome) -> None:
+            self.notes.append((current_time(), delivery.settlement))
+
+        return note
+
+
+async def test_an_instrument_hears_of_a_message_when_it_is_settled() -> None:
+    settled = Settled()
+    broker = FaultyBroker(instruments=[settled])
+    broker.faulty.late["out"] = LAG
+    broker.faulty.faults["out"] = 1
+    forwarding(broker)
+
+    async with broker:
+        await broker.start()
+        began = current_time()
+        await publish(broker, "a", "a", "b")
+        await sleep(20)
+
+    # Of key "a", the first fails, and comes again 0.1 s later; the second is handled again after it.
+    assert [(round(at - began, 1), how) for at, how in settled.notes] == [
+        (LAG, Settlement.ACK),
+        (LAG, Settlement.NACK),
+        (2 * LAG + 0.1, Settlement.ACK),
+        (3 * LAG + 0.1, Settlement.ACK),
+    ]

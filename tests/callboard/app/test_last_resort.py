@@ -29,3 +29,25 @@ def test_a_loop_that_has_ended_after_a_second_signal_is_not_taken_for_a_blocked_
     )
 
     assert (done.returncode, done.stdout) == (0, "all is well\n"), done.stderr
+
+
+ENDLESS = """
+import asyncio, logging, os, signal
+from callboard.app._last_resort import obeying
+
+async def main():
+    with obeying(asyncio.get_running_loop(), logging.getLogger(), lambda: 0.0, lambda _: None):
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.slow
+def test_a_loop_that_turns_and_does_not_end_is_said_to_do_so() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", ENDLESS], capture_output=True, text=True, check=False
+    )
+
+    assert (done.returncode, done.stderr) == (70, "something does not end; the process does\n")

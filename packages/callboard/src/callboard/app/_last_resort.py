@@ -34,10 +34,12 @@ from callboard.run._host import GRACE, soon
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 UNKILLABLE: Final = 70
 """The exit status of a process that had to end while something still ran (EX_SOFTWARE)."""
-AFTER: Final = GRACE + 1.0
-"""Seconds after a deadline for the loop, which by then has ended or said itself what lives on."""
+AFTER: Final = GRACE
+"""Seconds after a deadline for the loop to end."""
 SIGN_OF_LIFE: Final = 1.0
 """Seconds in which a loop that is not blocked answers."""
+MORE: Final = 3.0
+"""Seconds more for a loop that answers: it says better what lives on, and ends by itself."""
 BREATH: Final = 2.0
 """Seconds for the last words, should even the log hang."""
 FRAMES: Final = 8
@@ -61,6 +63,7 @@ class LastResort:
         self._heard = [0, 0]
         """How many signals there were, by the descriptor and by the handler."""
         self._known = 0
+        self._waited = False
         self._answer = threading.Event()
         self._over = False
 
@@ -77,18 +80,26 @@ class LastResort:
     def watch(self) -> None:
         """Listen until the mouth is closed."""
         with closing(self._ear):
-            while (left := self._end - monotonic()) > 0:
-                heard, _, _ = select.select([self._ear], [], [], None if left == inf else left)
-                if heard and not self._heed(self._ear.recv(64)):
-                    return
-            if not self._over:
-                self._give_up()
+            while self._listen():
+                if not self._lives():
+                    self._give_up()
+                if self._waited and not self._over:
+                    abandon(self._logger, "something does not end; the process does")
+                self._waited, self._end = True, monotonic() + MORE
 
     def rest(self) -> None:
         """Take notice that all has ended: a loop that is gone answers no question."""
         self._over = True
         self._answer.set()
         self.mouth.close()
+
+    def _listen(self) -> bool:
+        """Heed what is told until the time is up; say whether it is, or else all has ended."""
+        while (left := self._end - monotonic()) > 0:
+            heard, _, _ = select.select([self._ear], [], [], None if left == inf else left)
+            if heard and not self._heed(self._ear.recv(64)):
+                return False
+        return not self._over
 
     def _heed(self, numbers: bytes) -> bool:
         for number in numbers:

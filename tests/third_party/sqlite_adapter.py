@@ -332,7 +332,7 @@ class SqliteSubscription:
 
 
 def _metadata(row: Row) -> Any:
-    return from_pairs((name, bytes.fromhex(value)) for name, value in json.loads(row.headers))
+    return from_pairs([(name, bytes.fromhex(value)) for name, value in json.loads(row.headers)])
 
 
 class File:

@@ -7,9 +7,9 @@ their own. Reading never raises, whatever somebody has sent.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeGuard
 from urllib.parse import unquote
 
 from callboard_brokers._errors import Unpublishable
@@ -59,19 +59,18 @@ def to_pairs(metadata: Metadata, address: str = "") -> list[Pair]:
 
 
 def from_pairs(
-    pairs: Iterable[tuple[str | bytes, bytes | None]], path: Mapping[str, str] | None = None
+    pairs: Sequence[tuple[str | bytes, bytes | None]], path: Mapping[str, str] | None = None
 ) -> Metadata:
     """Return what `to_pairs` was given, and *path*; of a repeated name the last counts.
 
     A list of binary headers that is no text was not written by us: it is a header like any other.
     """
-    named = [
-        (name if isinstance(name, str) else name.decode(errors="replace"), value)
-        for name, value in pairs
-    ]
-    raw = {name: value or b"" for name, value in named}
-    listed = _listed(named, raw) if _BINARY in raw else ()
-    headers = {name: value if name in listed else _read(value) for name, value in raw.items()}
+    named = pairs if _are_named(pairs) else [(_name(name), value) for name, value in pairs]
+    headers: dict[str, str | bytes] = {}
+    for name, value in named:
+        headers[name] = _read(value) if value else ""
+    if _BINARY in headers:
+        _restore(headers, named)
     return Metadata(
         headers,
         _id(headers.pop(_TYPE, None)),
@@ -112,17 +111,30 @@ def _written(value: object) -> bytes:
     return value if isinstance(value, bytes) else text_of(value).encode()
 
 
-def _listed(named: Sequence[Pair], raw: dict[str, bytes]) -> Collection[str]:
-    """Return the names of binary headers, and take the lists out of *raw*.
+def _are_named(pairs: Sequence[tuple[str | bytes, bytes | None]]) -> TypeGuard[Sequence[Pair]]:
+    for name, _ in pairs:  # noqa: SIM110 - a generator takes longer than the rest
+        if not isinstance(name, str):
+            return False
+    return True
+
+
+def _name(name: str | bytes) -> str:
+    return name if isinstance(name, str) else name.decode(errors="replace")
+
+
+def _restore(headers: dict[str, str | bytes], named: Sequence[Pair]) -> None:
+    """Make bytes again of the *headers* that are listed as such, and take out the lists.
 
     There is one list for each time that the message was sent.
     """
-    names: set[str] = set()
+    lists = [_read(value or b"") for name, value in named if name == _BINARY]
+    texts = [each for each in lists if isinstance(each, str)]
+    listed = {unquote(name) for text in texts for name in text.split(",")}
     for name, value in named:
-        if name == _BINARY and isinstance(listed := _read(value or b""), str):
-            names.update(map(unquote, listed.split(",")))
-            raw.pop(_BINARY, None)
-    return names
+        if name in listed:
+            headers[name] = value or b""
+    if texts:
+        headers.pop(_BINARY)
 
 
 def _unpublishable(name: object, value: object, error: Exception, address: str) -> Unpublishable:

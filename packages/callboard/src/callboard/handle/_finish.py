@@ -99,8 +99,6 @@ def settling(to_dead_letters: ToDeadLetters) -> Settle:
 
 def _portions(delivery: Delivery, outputs: Sequence[Output]) -> Sequence[Sequence[Output]]:
     """Return *outputs* as they are published: those of a batch one by one, to tell whose has failed."""
-    if not outputs:
-        return ()
     return [[each] for each in outputs] if isinstance(delivery, BatchDelivery) else [outputs]
 
 
@@ -115,6 +113,8 @@ async def _handed_over(
     send: Send, delivery: Delivery, outputs: Sequence[Output]
 ) -> tuple[Sequence[Sent], Sequence[Failed]]:
     """Send *outputs* until it is known of one that it fails all; return what is sent, and what not."""
+    if not outputs:
+        return (), ()
     sent: list[Sent] = []
     failures: list[Failed] = []
     for portion in _portions(delivery, outputs):

@@ -96,6 +96,7 @@ class Unconfirmed:
         lanes: What is here of each lane, oldest first. While there is any, what has no outputs
             comes here as well: it has to wait for those before it.
         failed: What has gone back because of its outputs, and how to finish it.
+        stuck: Lanes that go back when nobody is busy with them.
     """
 
     def __init__(
@@ -112,8 +113,7 @@ class Unconfirmed:
         self._lane = lane
         self._settles = policy.settles
         self._hear = policy.hear
-        self._stuck = set[Hashable]()
-        """Lanes that go back when nobody is busy with them."""
+        self.stuck = set[Hashable]()
         self._moved: anyio.Event | None = None
         self._known: deque[Hashable] = deque()
         self._news = anyio.Event()
@@ -143,7 +143,7 @@ class Unconfirmed:
 
     def go_on(self) -> None:
         """Let those lanes go back that had to wait for a worker, who is ready now."""
-        for key in [*self._stuck]:
+        for key in [*self.stuck]:
             self._advance(key)
 
     def has(self, delivery: Delivery) -> bool:
@@ -153,7 +153,7 @@ class Unconfirmed:
     async def in_turn(self, delivery: Delivery) -> bool:
         """Wait until nothing of the lane of *delivery* is here; return False if that goes back."""
         key = self._key(delivery)
-        while key in self.lanes and key not in self._stuck:
+        while key in self.lanes and key not in self.stuck:
             self._moved = self._moved or anyio.Event()
             await self._moved.wait()
         return key not in self.lanes
@@ -169,7 +169,7 @@ class Unconfirmed:
             self._mailbox.done(handled.delivery)
         self.lanes.clear()
         self.failed.clear()
-        self._stuck.clear()
+        self.stuck.clear()
 
     def _note(self, key: Hashable) -> None:
         # A client may call this outside of any task, where there is not even a clock.
@@ -181,14 +181,14 @@ class Unconfirmed:
         if self._moved is not None:
             self._moved.set()
             self._moved = None
-        self._stuck.discard(key)
+        self.stuck.discard(key)
         lane = self.lanes.get(key, [])
         while lane and not lane[0].left:
             if not lane[0].failures:
                 self._mailbox.done((handled := lane.pop(0)).delivery)
                 self._acknowledge(handled)
             elif self._is_busy(key):
-                self._stuck.add(key)
+                self.stuck.add(key)
                 return
             else:
                 self._go_back(lane)

@@ -14,7 +14,7 @@ from callboard.handle._parts import parts_of
 from callboard.handle._unconfirmed import Handled, Sent, Unconfirmed
 from callboard.instruments import Outcome
 from callboard_actors import Mailbox, Reader
-from callboard_brokers import Binding, Delivery, Message, Settles
+from callboard_brokers import BatchDelivery, Binding, Delivery, Message, Settles
 
 Lane: TypeAlias = Callable[[Delivery], Hashable | None]
 Partition: TypeAlias = Callable[[Message], Hashable]
@@ -113,9 +113,11 @@ class LaneKeeper:
         what comes after it be handled with each try.
         """
         current = self.reader.current
-        if current is None or self.kept or len(parts_of(delivery)) != len(parts_of(current)):
+        if current is None or self.kept:
             return False
-        if any(map(_comes_again, parts_of(current))) and not self.unconfirmed.has(current):
+        if delivery is not current and len(parts_of(delivery)) != len(parts_of(current)):
+            return False
+        if _comes_again(delivery) and not self.unconfirmed.has(current):
             return False
         handled = Handled(current, outcome, is_recalled=current is self.recalled)
         self.unconfirmed.add(self.reader, handled, sent)
@@ -131,9 +133,9 @@ class LaneKeeper:
         """Let what was kept wait for its time, now that nobody is busy with it, or has it behind."""
         if self.kept or self.goes_back:
             self._park()
-        else:
+        if self.unconfirmed.stuck:
             self.reader.done()
-        self.unconfirmed.go_on()
+            self.unconfirmed.go_on()
 
     def _park(self) -> None:
         delay, current = self.delay, self.reader.current
@@ -163,6 +165,8 @@ def release_parked(mailbox: Mailbox[Delivery]) -> None:
 
 
 def _comes_again(delivery: Delivery) -> bool:
+    if isinstance(delivery, BatchDelivery):
+        return any(map(_comes_again, delivery.parts))
     return delivery.deliveries is not None and delivery.deliveries > 1
 
 

@@ -111,7 +111,7 @@ class _Packer:
     def suspects(self, limit: int) -> Sequence[int]:
         """Return the numbers of records that may be longer than *limit*; as a rule, of none.
 
-        To count each record exactly would cost a third of what it costs to publish it.
+        To count each record exactly would cost a fifth of what it costs to publish it.
         """
         packs = chain(*self._packs.values())
         return [*chain(*(numbers for pack, numbers in packs if pack.size() + AROUND > limit))]

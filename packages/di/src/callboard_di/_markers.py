@@ -10,10 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
-
-if TYPE_CHECKING:
-    from ._signature import Callee
+from typing import Any, Final
 
 EMPTY: Final[Any] = inspect.Parameter.empty
 """No value was given; `None` is a value."""
@@ -33,8 +30,8 @@ class Dependency:
     use_cache: bool = True
     cast: bool = True
     sync_to_thread: bool = False
-    # Read at declaration, while the names that its annotations use can still be found.
-    callee: Callee | None = field(default=None, init=False, repr=False)
+    # A `Callee`, read at declaration, while the names that its annotations use can still be found.
+    callee: object = field(default=None, init=False, repr=False)
 
 
 @dataclass(eq=False, frozen=True, slots=True)

@@ -87,7 +87,7 @@ class Planner(Generic[S]):
     def _callee(self, marker: Dependency) -> Callee:
         if replacement := self._sources.overrides.replacement(marker.call):
             return replacement
-        if marker.callee is None:
+        if not isinstance(marker.callee, Callee):
             marker.callee = read(marker.call)
         return marker.callee
 

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from operator import attrgetter
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from callboard_brokers._delivery import Delivery
 from callboard_brokers._errors import BrokerError
@@ -16,11 +16,8 @@ from callboard_brokers._tracker import Tracked, Tracker
 from callboard_brokers.events import SettledLate, SettledTwice
 from callboard_brokers.kafka._ahead import decode, encode
 from callboard_brokers.kafka._message import KafkaMessage, Record, metadata_of
+from callboard_brokers.kafka._parcel import Outgoing
 from callboard_brokers.kafka._records import TopicPartition
-
-if TYPE_CHECKING:
-    from callboard_brokers.kafka._parcel import Outgoing
-    from callboard_brokers.kafka._window import Window
 
 Progress: TypeAlias = tuple[int, str]
 """A position, and what Kafka keeps beside it: what is done beyond it."""
@@ -31,6 +28,17 @@ Waiting: TypeAlias = tuple[Record, object]
 _offset: Final[Callable[[Record | Tracked], int]] = attrgetter("offset")
 _DONE: Final = (Settlement.ACK, Settlement.REJECT)
 """Looked up once: a member of an enumeration costs more than the rest of what an ack decides."""
+
+
+class Owner(Protocol):
+    """What a partition tells of what is settled: the window that it is part of."""
+
+    @property
+    def delivering(self) -> bool: ...
+    def done(self) -> None: ...
+    def look(self) -> None: ...
+    def again(self, partition: Partition, waiting: Waiting, delay: float, /) -> None: ...
+    def dropped(self, kind: type[SettledLate | SettledTwice], partition: Partition, /) -> None: ...
 
 
 class Partition:
@@ -45,7 +53,7 @@ class Partition:
         name: TopicPartition,
         epoch: int,
         serial: int,
-        window: Window,
+        window: Owner,
         path: Mapping[str, str],
     ) -> None:
         self.name = name

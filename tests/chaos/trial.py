@@ -144,13 +144,17 @@ class Trial:
         return self.random.choice(self.fleet.members)
 
     async def resumes(self, since: float, *, within: float) -> None:
-        """Wait until something is handled that has begun after *since*, or nothing is left."""
+        """Wait until of each partition something is handled that has begun after *since*.
+
+        Or until nothing is left.
+        """
         known = len(self.fleet.runs)
 
         def resumed() -> bool:
             self.fleet.look()
             finished = self.author.done.is_set() and self.author.acknowledged <= self.fleet.handled
-            return finished or any(run.began > since for run in self.fleet.runs[known:])
+            moving = {run.partition for run in self.fleet.runs[known:] if run.began > since}
+            return finished or len(moving) == self.plan.partitions
 
         await until(resumed, "the service to go on", within)
 

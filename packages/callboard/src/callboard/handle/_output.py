@@ -110,19 +110,14 @@ def straight(connection: Connection[Any, Any], unanswered: Unanswered) -> Send:
     Several of one's own accord have one target: they are one batch.
     """
     hand_over = _handing_over(connection)
-    answer = _answering(hand_over, unanswered)
+    answer, ask = _answering(hand_over, unanswered), _asking(connection)
 
-    async def one(output: Output) -> Confirmation:
+    def one(output: Output) -> Awaitable[Confirmation]:
         if output.kind == "answer":
-            return await answer(output)
+            return answer(output)
         if output.timeout is not None:
-            if not can_request(connection):
-                raise DeclarationError(
-                    f"the broker of {output.target.address!r} has no way to wait for an answer"
-                )
-            reply = await connection.request(output.message, output.target, output.timeout)
-            return Arrived(reply)
-        return await hand_over(output.message, output.target)
+            return ask(output, output.timeout)
+        return hand_over(output.message, output.target)
 
     async def send(outputs: Sequence[Output], _cause: Delivery | None) -> Confirmation:
         if len(outputs) == 1:
@@ -213,6 +208,21 @@ def _handing_over(connection: Connection[Any, Any]) -> HandOver:
         return Arrived(await connection.publish(message, target))
 
     return publish
+
+
+def _asking(
+    connection: Connection[Any, Any],
+) -> Callable[[Output, float], Awaitable[Confirmation]]:
+    """Return what sends requests; the receipt is the answer."""
+
+    async def ask(output: Output, timeout: float) -> Confirmation:  # noqa: ASYNC109 - travels with it
+        if not can_request(connection):
+            raise DeclarationError(
+                f"the broker of {output.target.address!r} has no way to wait for an answer"
+            )
+        return Arrived(await connection.request(output.message, output.target, timeout))
+
+    return ask
 
 
 def _answering(

@@ -59,7 +59,10 @@ class WayOut(Generic[T]):
 
     async def publish(self, message: object, target: T, options: PublishOptions) -> Any:
         """Encode *message* and publish it to *target*; return the receipt when the broker has it."""
-        return await self._leave([Output(self, target, self.envelope(message, options), "own")])
+        # As `_leave` would, without a coroutine: this is the path of whatever is published by hand.
+        made = envelope(message, options, self._codec.encode, self.identify)
+        sent = await self._current()([Output(self, target, made, "own")], None)
+        return await sent.wait()
 
     async def publish_all(self, messages: Sequence[tuple[Message, T]]) -> None:
         """Publish encoded *messages*, each to its target; return when the broker has them all.

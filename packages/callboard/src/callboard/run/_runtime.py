@@ -56,7 +56,8 @@ class Runtime:
         """What is put around handlers, and around whatever is sent."""
         self.adapter = adapter
         self._connection: Connection[Any, Any] | None = None
-        self._send: Send | None = None
+        self.way: Send | None = None
+        """`send`, where there is a connection."""
         self._loop = current_token()
         self._listening = listening
         total = around.options.graceful_timeout if graceful_timeout is None else graceful_timeout
@@ -106,7 +107,7 @@ class Runtime:
         Raises:
             NotRunning: There is no connection at the moment.
         """
-        return self._here(self._send)
+        return self._here(self.way)
 
     def view(self) -> View:
         """Return what there is to see of it, called from any thread.
@@ -193,12 +194,12 @@ class Runtime:
             await self._prepare(connection)
             self._connection = connection
             direct = straight(connection, self.around.out.unanswered)
-            self._send = self.instruments.around_send(direct)
+            self.way = self.instruments.around_send(direct)
             try:
                 child.ready()
                 await child.stopping()
             finally:
-                self._connection = self._send = None
+                self._connection = self.way = None
 
 
 async def stop_subscriptions(runtimes: Sequence[Runtime], deadline: float) -> None:

@@ -23,6 +23,7 @@ from callboard.declare._publisher import PlacedPublisher, Publisher
 from callboard.declare._subscriber import PlacedSubscriber
 from callboard.events import Event, ServerFound, ServerLost
 from callboard.handle._way_out import WayOut
+from callboard.instruments import Send
 from callboard.run._host import Host
 from callboard.run._runtime import Runtime
 from callboard.run._surroundings import Surroundings
@@ -66,7 +67,7 @@ class Slot:
         events = Bus(logger)
         self.loss: Mapping[str, object] = {}
         self.runtime: Runtime | None = None
-        self.out: WayOut[Any] = WayOut(kind, options, events, lambda: self.live.send)
+        self.out: WayOut[Any] = WayOut(kind, options, events, self._send)
         self.around = Surroundings(
             name=kind.name,
             kind=kind,
@@ -209,6 +210,11 @@ class Slot:
         if self._host is host:
             self._host = None
             self.detach()
+
+    def _send(self) -> Send:
+        """Return the way out; raise where it leads nowhere."""
+        runtime = self.runtime
+        return self.live.send if runtime is None or runtime.way is None else runtime.way
 
     def _home(self, publisher: Publisher[Any]) -> tuple[Surroundings, Any]:
         """Return whose *publisher* is: this broker's, if it is among what is declared here."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote
 
-import pytest
+import yaml
 from pydantic import BaseModel, Field, computed_field
 
 from callboard import App, Broker, Header, MemoryBroker, Message, Response
@@ -368,7 +368,6 @@ def test_several_brokers_stand_in_one_document(official: Official) -> None:
 
 
 def test_a_document_is_written_as_json_and_yaml() -> None:
-    yaml = pytest.importorskip("yaml")
     specification = AsyncAPI.of(shop()).to_specification()
 
     assert json.loads(specification.to_json()) == specification.to_jsonable()

@@ -136,10 +136,31 @@ async def test_a_partition_that_is_not_there_fails_a_message_of_a_transaction_on
     assert (heard, collected) == ([1, 2], [1])
 
 
+def listen(kafka: KafkaBroker, topic: str) -> tuple[Heard[tuple[int, str]], Heard[str]]:
+    """Hear one dead letter of *topic*, with why it is one, and two of its outputs."""
+    collected, out = Heard[tuple[int, str]](1), Heard[str](2)
+
+    @kafka.subscriber(f"{topic}.dead", group_id=topic, auto_offset_reset="earliest")
+    async def collect(number: int, why: str = Header("x-exception-message")) -> None:
+        collected.hear((number, why))
+
+    # What an aborted transaction has left in the log is nobody's output.
+    @kafka.subscriber(
+        f"{topic}.out",
+        group_id=topic,
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",
+    )
+    async def hear(text: str) -> None:
+        out.hear(text)
+
+    return collected, out
+
+
 async def test_an_output_that_only_kafka_refuses_fails_a_message_of_a_transaction_once(
     kafka: KafkaBroker, topic: str
 ) -> None:
-    heard, collected, out = Heard[int](4), Heard[tuple[int, str]](1), Heard[str](2)
+    heard, (collected, out) = Heard[int](4), listen(kafka, topic)
 
     @kafka.publisher(f"{topic}.out")
     @kafka.subscriber(
@@ -152,14 +173,6 @@ async def test_an_output_that_only_kafka_refuses_fails_a_message_of_a_transactio
     async def handle(number: int) -> str:
         heard.hear(number)
         return str(number) * (2000 if number == 2 else 1)
-
-    @kafka.subscriber(f"{topic}.dead", group_id=topic, auto_offset_reset="earliest")
-    async def collect(number: int, why: str = Header("x-exception-message")) -> None:
-        collected.hear((number, why))
-
-    @kafka.subscriber(f"{topic}.out", group_id=topic, auto_offset_reset="earliest")
-    async def hear(text: str) -> None:
-        out.hear(text)
 
     async with cluster_at(os.environ["CALLBOARD_KAFKA"]) as cluster:
         await cluster.create(f"{topic}.out", 1, {"max.message.bytes": "1000"})
@@ -180,7 +193,7 @@ async def test_an_output_that_only_kafka_refuses_fails_a_message_of_a_transactio
 async def test_an_output_whose_contents_kafka_refuses_fails_its_message_once(
     kafka: KafkaBroker, topic: str, transactional: bool
 ) -> None:
-    collected, out = Heard[tuple[int, str]](1), Heard[str](2)
+    collected, out = listen(kafka, topic)
 
     @kafka.publisher(f"{topic}.out")
     @kafka.subscriber(
@@ -192,14 +205,6 @@ async def test_an_output_whose_contents_kafka_refuses_fails_its_message_once(
     )
     async def handle(number: int) -> KafkaResponse:
         return KafkaResponse(str(number), key=None if number == 2 else b"key")
-
-    @kafka.subscriber(f"{topic}.dead", group_id=topic, auto_offset_reset="earliest")
-    async def collect(number: int, why: str = Header("x-exception-message")) -> None:
-        collected.hear((number, why))
-
-    @kafka.subscriber(f"{topic}.out", group_id=topic, auto_offset_reset="earliest")
-    async def hear(text: str) -> None:
-        out.hear(text)
 
     async with cluster_at(os.environ["CALLBOARD_KAFKA"]) as cluster:
         await cluster.create(f"{topic}.out", 1, {"cleanup.policy": "compact"})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from anyio import (
     CancelScope,
@@ -17,13 +19,17 @@ from anyio import (
 from callboard import (
     AckPolicy,
     App,
+    Broker,
     DeclarationError,
     GaveUp,
     MemoryBroker,
     NotRunning,
     StopTimedOut,
 )
-from callboard_brokers import ConnectionLost
+from callboard.extending import BrokerOptions
+from callboard.memory import MEMORY, MemoryRouter
+from callboard_brokers import ConnectionLost, DestinationError
+from callboard_brokers.memory import Memory, MemorySource, MemoryTarget, Readership, Templates
 
 from .faulty import FaultyBroker
 
@@ -550,3 +556,36 @@ async def test_a_broker_is_ready_while_it_is_connected(broker: MemoryBroker) -> 
     ready.append((broker.ready, app.ready))
 
     assert ready == [(False, False), (True, True), (False, False)]
+
+
+class Narrow(Templates):
+    """Has one address."""
+
+    def target(self, target: MemoryTarget, /) -> MemoryTarget:
+        if target.address != "orders":
+            raise DestinationError(f"there is no {target.address!r}")
+        return target
+
+    def source(self, source: MemorySource, /) -> Readership:
+        self.target(MemoryTarget(source.address))
+        return super().source(source)
+
+
+class NarrowBroker(Broker[MemoryTarget], MemoryRouter):
+    """Says of which kind it is only when it is made."""
+
+    def __init__(self) -> None:
+        kind = replace(MEMORY, routing=Narrow)
+        super().__init__(Memory, BrokerOptions(), kind)
+
+
+def test_the_kind_that_a_broker_is_made_with_refuses_what_is_declared_on_it() -> None:
+    broker = NarrowBroker()
+    broker.publisher("orders")
+
+    with pytest.raises(DeclarationError, match="there is no 'nowhere'"):
+        broker.publisher("nowhere")
+    with pytest.raises(DeclarationError, match="there is no 'nowhere'"):
+        broker.subscriber("nowhere")
+    with pytest.raises(DeclarationError, match="there is no 'dead'"):
+        broker.subscriber("orders", dead_letter="dead")

@@ -39,11 +39,12 @@ class Broker(Router, Generic[T]):
     def __init__(
         self, make: MakesAdapter, options: BrokerOptions, kind: BrokerKind[T] | None = None
     ) -> None:
-        super().__init__()
         if (kind := kind or self._kind) is None:
             raise DeclarationError(
                 f"{type(self).__name__} is of no kind: give its class one, kind=BrokerKind(...)"
             )
+        self._kind = kind
+        super().__init__()
         self.declared.check_dead_letter(options)
         self.slot = Slot(make, kind, options, self.declared)
         self.declared.owner = self.slot

@@ -308,6 +308,7 @@ async def test_a_subscriber_takes_milliseconds_where_the_clients_do(kafka: Kafka
     [
         ({"batch_timeout": 1}, {"batch_timeout_ms": 1}),
         ({"commit_interval": 1}, {"auto_commit_interval_ms": 1}),
+        ({"commit_interval": 0.0}, {"auto_commit_interval_ms": 1}),
     ],
 )
 async def test_a_time_is_said_once(
@@ -315,3 +316,11 @@ async def test_a_time_is_said_once(
 ) -> None:
     with pytest.raises(DeclarationError, match="in seconds, and in milliseconds too; give one"):
         kafka.subscriber("orders", group_id="g", batch=True, **seconds, **milliseconds)
+
+
+@pytest.mark.parametrize("never", [{"commit_interval": 0}, {"auto_commit_interval_ms": 0}])
+async def test_a_subscriber_that_would_do_nothing_but_commit_is_refused(
+    kafka: KafkaBroker, never: dict[str, Any]
+) -> None:
+    with pytest.raises(DeclarationError, match=r"commit_interval=0.* must be more than 0 seconds"):
+        kafka.subscriber("orders", group_id="g", **never)

@@ -141,19 +141,19 @@ class KafkaPublishMessage(KafkaResponse):
 
 def _in_seconds(options: KafkaSubscriberOptions) -> KafkaSubscriberOptions:
     """Return *options* with what they say in milliseconds said in seconds."""
-    milliseconds: dict[str, int | None] = {
-        "batch_timeout": options.batch_timeout_ms,
-        "commit_interval": options.auto_commit_interval_ms,
-    }
-    said: dict[str, Any] = {
-        name: each / 1000 for name, each in milliseconds.items() if each is not None
-    }
-    for name in said:
-        if getattr(options, name):
+    said: dict[str, Any] = {}
+    for name, unsaid, milliseconds in (
+        ("batch_timeout", 0.0, options.batch_timeout_ms),
+        ("commit_interval", None, options.auto_commit_interval_ms),
+    ):
+        if milliseconds is None:
+            continue
+        if getattr(options, name) != unsaid:
             raise DeclarationError(
                 f"a subscriber has {name}={getattr(options, name)!r} in seconds, and in"
                 " milliseconds too; give one of them"
             )
+        said[name] = milliseconds / 1000
     return replace(options, **said)
 
 

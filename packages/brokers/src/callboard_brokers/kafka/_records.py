@@ -111,7 +111,9 @@ class KafkaSource:
     @property
     def interval(self) -> float:
         """Seconds between two commits, if there is something to commit."""
-        return self.commit_interval or (0.1 if self.transactional else 1.0)
+        if self.commit_interval is None:
+            return 0.1 if self.transactional else 1.0
+        return self.commit_interval
 
     def prefixed(self, prefix: str, /) -> KafkaSource:
         """Return it with *prefix* in front of every topic; of a pattern, taken literally."""
@@ -221,6 +223,11 @@ def _check_values(source: KafkaSource) -> None:
             raise DestinationError(
                 f"{name}={value!r} of a Kafka source must be a whole number, at least 1"
             )
+    if source.commit_interval is not None and not source.commit_interval > 0:
+        raise DestinationError(
+            f"commit_interval={source.commit_interval!r} of a Kafka source must be more than 0"
+            " seconds; commit_every=1 commits after each settlement"
+        )
 
 
 def check_topic(name: object) -> None:

@@ -84,7 +84,15 @@ def test_an_option_that_cannot_be_meant_is_refused_where_it_is_given(
 
 
 @pytest.mark.parametrize(
-    "options", [{"ack_policy": "nack"}, {"dead_letter": ""}, {"supervision": 5}]
+    "options",
+    [
+        {"ack_policy": "nack"},
+        {"dead_letter": ""},
+        {"supervision": 5},
+        {"middlewares": print},
+        {"dependencies": iter([1])},
+    ],
+    ids=lambda options: "".join(options),
 )
 def test_so_is_an_option_of_a_broker(options: dict[str, Any]) -> None:
     with pytest.raises(DeclarationError, match="of a broker"):

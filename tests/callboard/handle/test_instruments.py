@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from anyio import Event, current_time, get_cancelled_exc_class, sleep, wait_all_tasks_blocked
@@ -20,6 +21,7 @@ from callboard import (
     RequestFailed,
     TestBroker,
 )
+from callboard.handle._instruments import Instruments
 from callboard.instruments import (
     Handle,
     Instrument,
@@ -476,22 +478,28 @@ class Absent(Instrument):
 
 
 def test_an_instrument_without_a_use_for_a_part_is_not_there() -> None:
-    place, instrument = Place(broker="memory", server=""), Absent()
+    instruments = Instruments([Absent()], Place(broker="memory", server=""))
 
     async def handle(message: Message) -> object: ...
 
     async def send(outputs: Sequence[Output], cause: Delivery | None) -> Confirmation:
         raise NotImplementedError
 
-    assert instrument.around_handle(handle, place) is handle
-    assert instrument.around_send(send, place) is send
-    assert instrument.on_outcome(place) is None
+    assert instruments.around_handle(handle) is handle
+    assert instruments.around_send(send) is send
+    assert instruments.on_outcome(print) is None
 
 
 @pytest.mark.parametrize("wrong", [Absent, print, "metrics"])
 def test_what_is_no_instrument_is_refused_where_it_is_given(wrong: object) -> None:
     with pytest.raises(DeclarationError, match="instruments="):
         MemoryBroker(instruments=[wrong])  # type: ignore[list-item] # pyright: ignore[reportArgumentType] - that is the point
+
+
+@pytest.mark.parametrize("wrong", [Absent(), (Absent() for _ in range(1))], ids=["one", "once"])
+def test_instruments_that_are_no_list_are_refused(wrong: Any) -> None:
+    with pytest.raises(DeclarationError, match=r"^instruments=<.*> of a broker must be a list$"):
+        MemoryBroker(instruments=wrong)
 
 
 async def test_an_outcome_is_told_when_the_outputs_are_confirmed() -> None:

@@ -270,6 +270,10 @@ def _check_batch(options: SubscriberOptions) -> None:
 
 def _check_inherited(owner: str, options: Any) -> None:
     """Refuse what is not of its type: it would show only when a message has failed."""
+    for name in ("middlewares", "dependencies", "instruments"):
+        # What can be gone through only once would be there for the first that starts alone.
+        if not isinstance(several := getattr(options, name, ()), Sequence):
+            raise DeclarationError(f"{name}={several!r} of {owner} must be a list")
     policy, address, supervision = options.ack_policy, options.dead_letter, options.supervision
     if not isinstance(policy, AckPolicy | Unset):
         names = ", ".join(each.name for each in AckPolicy)

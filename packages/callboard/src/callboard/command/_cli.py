@@ -130,7 +130,7 @@ def gen(
 def demo(inspect: Inspect = None) -> None:
     """Watch a pipeline work under supervision: some thousand orders, on the broker in memory."""
     here = Path(__file__).resolve()
-    # In a wheel the examples lie beside this file; in the repository, where they are written.
+    # In a wheel the examples lie beside this folder; in the repository, where they are written.
     for folder in (
         here.parents[1] / "_examples",
         *(root / "apps" / "examples" for root in here.parents[5:6]),

@@ -19,7 +19,7 @@ demo: $(if $(wildcard .venv/.dev),.venv/.dev,.venv/.run) ## watch the example pi
 	$(BIN)/callboard demo $(ARGS)
 
 test: .venv/.dev ## run the whole suite; make test ARGS="tests/di -k cycle" runs a part
-	$(BIN)/pytest $(ARGS)
+	$(if $(ARGS),$(BIN)/pytest $(ARGS),$(BIN)/python scripts/test)
 
 check: .venv/.dev ## check format, lint, types, borders and the docs build
 	$(BIN)/ruff format --check
@@ -33,12 +33,14 @@ fmt: .venv/.dev ## format the code and fix what can be fixed
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-bench: .venv-bench/.bench ## measure beside FastStream, pykka, aiokafka and bare queues, in an environment of its own
+bench: .venv-bench/.bench ## measure beside FastStream, pykka, aiokafka, nats-py and bare queues, in an environment of its own
 	.venv-bench/bin/python benchmarks/overhead.py $(ARGS)
 	.venv-bench/bin/python benchmarks/path.py $(ARGS)
 	.venv-bench/bin/python benchmarks/actors.py $(ARGS)
 	scripts/brokers up
 	.venv-bench/bin/python benchmarks/kafka.py
+	.venv-bench/bin/python -P benchmarks/nats.py
+	.venv-bench/bin/python -P benchmarks/rabbit.py
 	.venv-bench/bin/python benchmarks/latency.py
 
 docs: .venv/.dev ## build the documentation into docs/_build/html

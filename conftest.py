@@ -8,10 +8,17 @@ from collections.abc import Iterator
 from functools import cache
 from importlib.util import find_spec, module_from_spec
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from blockbuster import blockbuster_ctx
+from hypothesis import HealthCheck, settings
 from pydantic import TypeAdapter
+
+# How long an example takes says how busy the machine is. Where `CI` is set Hypothesis tries the same
+# ones each time: what fails there fails again.
+settings.register_profile("callboard", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("callboard")
 
 _PACKAGES = [
     "callboard",
@@ -42,21 +49,24 @@ def pytest_configure() -> None:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Give a test of a server a minute: it waits for a fresh one on a slow machine."""
-    if item.get_closest_marker("broker") and not item.get_closest_marker("timeout"):
-        item.add_marker(pytest.mark.timeout(60))
+    """Mark what needs a server by the server's name, too, so that it can be chosen: `-m kafka`."""
+    for name in _servers(item):
+        item.add_marker(name.partition("_")[0])
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a test marked `broker("kafka")` where no such server is, or fail it where it must run."""
-    names = [str(name) for marker in item.iter_markers("broker") for name in marker.args]
-    for name in names:
+    for name in _servers(item):
         reason = _missing(name)
         if reason is None:
             continue
         if os.environ.get("CALLBOARD_REQUIRE_BROKERS") == "1":
             pytest.fail(reason, pytrace=False)
         pytest.skip(reason)
+
+
+def _servers(item: pytest.Item) -> list[str]:
+    return [str(name) for marker in item.iter_markers("broker") for name in marker.args]
 
 
 @cache
@@ -66,9 +76,9 @@ def _missing(name: str) -> str | None:
     address = os.environ.get(variable)
     if address is None:
         return f"{variable} names no {name} server; start one with: make brokers-up"
-    host, _, port = address.rpartition(":")
+    at = urlsplit(address if "//" in address else f"//{address}")
     try:
-        socket.create_connection((host, int(port)), timeout=2).close()
+        socket.create_connection((at.hostname, at.port), timeout=2).close()
     except OSError as error:
-        return f"no {name} server at {variable}={address} ({error}); start it with: make brokers-up"
+        return f"no {name} server at {variable}={at.netloc.rpartition('@')[2]} ({error}); start it with: make brokers-up"
     return None

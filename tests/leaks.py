@@ -44,8 +44,11 @@ def pytest_runtest_makereport(
         written |= {str(file): file.read_text(errors="replace") for file in _files(folder)}
     places = [place for place, text in written.items() if secrets_in(text)]
     if places:
-        report.outcome = "failed"
-        report.longrepr = f"a secret of the tests shows in: {', '.join(places)}"
+        leak = f"a secret of the tests shows in: {', '.join(places)}"
+        if report.failed:  # by something else, which has to be seen too
+            report.sections.append(("Leak", leak))
+        else:
+            report.outcome, report.longrepr = "failed", leak
     return report
 
 

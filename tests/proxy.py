@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
 from anyio import (
@@ -25,17 +25,25 @@ class Proxy:
     """Carries bytes both ways between whoever connects and a server.
 
     `delay` holds back each piece for so many seconds. `refuse` closes whoever connects at once.
-    `swallow()` is a black hole: connections stay, bytes vanish, until `restore()`.
+    `swallow()` is a black hole: connections stay, bytes vanish, until `restore()`. Whoever sends a
+    piece that `hushes` is true of is heard, but has no answer any more on that connection.
     """
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, server: str) -> None:
         self.delay = 0.0
         self.refuse = False
+        self.hushes: Callable[[bytes], bool] = lambda piece: False
         self.connections = self.refused = 0
-        self._host, self._port = host, port
+        self.lead_to(server)
         self._scopes: set[CancelScope] = set()
+        self._hushed: set[SocketStream] = set()
         self._flowing = Event()
         self._flowing.set()
+
+    def lead_to(self, server: str) -> None:
+        """Carry whoever connects from now on to *server*, `host:port`."""
+        host, _, port = server.rpartition(":")
+        self._host, self._port = host, int(port)
 
     def cut(self) -> None:
         """End all connections; new ones are welcome, unless `refuse` is set."""
@@ -69,6 +77,7 @@ class Proxy:
                     pass  # the server is away: so is this connection
                 finally:
                     self._scopes.discard(scope)
+                    self._hushed.discard(near)
 
     async def _carry(self, source: SocketStream, sink: SocketStream, both: CancelScope) -> None:
         try:
@@ -77,6 +86,10 @@ class Proxy:
                 await self._flowing.wait()
                 if self.delay:
                     await sleep(self.delay)
+                if sink in self._hushed:
+                    continue
+                if self.hushes(data):
+                    self._hushed.add(source)
                 await sink.send(data)
         except GONE:
             both.cancel()
@@ -85,9 +98,8 @@ class Proxy:
 @asynccontextmanager
 async def proxy(listen: str, server: str) -> AsyncGenerator[Proxy]:
     """Listen at one address for another, both `host:port`."""
-    host, _, port = server.rpartition(":")
     near_host, _, near_port = listen.rpartition(":")
-    made = Proxy(host, int(port))
+    made = Proxy(server)
     listener = await create_tcp_listener(local_host=near_host, local_port=int(near_port))
     async with listener, create_task_group() as tasks:
         tasks.start_soon(listener.serve, made.serve)

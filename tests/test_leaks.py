@@ -28,6 +28,10 @@ def test_lets_a_child_print():
 def test_writes(tmp_path):
     (tmp_path / "log").write_text(SECRET)
 
+def test_fails_anyway():
+    print("with", SECRET)
+    assert not "a reason of its own"
+
 def test_keeps_it():
     print("with a secret")
 """
@@ -39,14 +43,16 @@ def test_a_test_that_writes_a_secret_fails_and_says_where(tmp_path: Path) -> Non
     file.write_text(LEAKING)
     command = [sys.executable, "-m", "pytest", "-p", "tests.leaks", "-p", "no:cacheprovider"]
     done = subprocess.run(
-        [*command, "-rf", "--show-capture=no", "--rootdir", str(tmp_path), str(file)],
+        [*command, "-rf", "--rootdir", str(tmp_path), str(file)],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=False,
     )
 
-    assert "4 failed, 1 passed" in done.stdout
+    assert "5 failed, 1 passed" in done.stdout
     assert "a secret of the tests shows in: Captured stdout call" in done.stdout
     assert "a secret of the tests shows in: Captured log call" in done.stdout
+    assert 'assert not "a reason of its own"' in done.stdout
+    assert "--- Leak ---" in done.stdout
     assert str(Path("test_writes0") / "log") in done.stdout

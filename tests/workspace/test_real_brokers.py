@@ -24,6 +24,7 @@ def test_a_missing_server(required: str, outcome: str, tmp_path: Path) -> None:
     (tmp_path / "test_server.py").write_text(NEEDS_A_SERVER)
 
     options = ["-p", "conftest", "-p", "no:cacheprovider", "-c", "pyproject.toml", str(tmp_path)]
+    options += ["-o", "markers=broker\nnowhere"]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *options],
         cwd=ROOT,

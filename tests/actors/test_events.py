@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import anyio
@@ -35,6 +36,27 @@ async def test_a_sink_finds_by_type_what_it_wants_to_know() -> None:
         await anyio.sleep(60)
 
     assert crashes == [("system/fragile", "ActorCrash")] * 2
+
+
+async def test_what_a_client_calls_back_outside_of_any_task_can_be_told_as_well() -> None:
+    """Anyio finds its loop by the running task, or by a variable that only its own `run` sets."""
+    told = list[Event]()
+
+    async def wait_for_a_client() -> None:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        loop.call_soon(lambda: told.append(ActorStarted("who")))
+        await asyncio.sleep(0)
+        assert began <= told[0].at <= loop.time()
+
+    await anyio.to_thread.run_sync(asyncio.run, wait_for_a_client())
+
+    assert len(told) == 1
+
+
+def test_what_ends_is_no_kind_of_what_has_begun() -> None:
+    """A sink that waits for room to be used up is not told of room that is there again."""
+    assert not issubclass(events.MailboxRelieved, events.MailboxFilled)
 
 
 async def test_the_particulars_of_an_event_are_plain_data() -> None:

@@ -283,6 +283,7 @@ def test_a_consumer_keeps_them_on_trio(script: list[tuple[str, int]]) -> None:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(consumer.live, ready)
             await ready.wait()
+            await idle()  # trio may run this task before the workers begin
             for name, number in script:
                 await STEPS[name](consumer, number)
                 await idle()

@@ -138,6 +138,24 @@ async def test_idle_waits_for_all_others_and_lets_no_time_pass() -> None:
         assert anyio.current_time() == before
 
 
+async def test_idle_waits_for_cancellations_that_are_due() -> None:
+    ended: list[int] = []
+
+    async def cancelled(number: int, scope: anyio.CancelScope) -> None:
+        with scope:
+            await anyio.sleep_forever()
+        ended.append(number)
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(3):
+            scope = anyio.CancelScope()
+            tasks.start_soon(cancelled, number, scope)
+            scope.cancel()
+        await idle()
+
+        assert sorted(ended) == [0, 1, 2]
+
+
 async def test_a_task_that_is_left_behind_is_found() -> None:
     async with anyio.create_task_group() as tasks:
         with pytest.raises(AssertionError, match="left behind: forgotten"):

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 import anyio
-from hypothesis import HealthCheck, register_random, settings
+from hypothesis import register_random, settings
 
 # Trio shuffles its tasks on purpose. It has no public way to make that repeatable; this is how
 # pytest-trio does it.
@@ -24,12 +24,7 @@ _run._ALLOW_DETERMINISTIC_SCHEDULING = True  # type: ignore[misc]  # pyright: ig
 register_random(DICE)
 
 
-examples: Final = settings(
-    max_examples=int(os.environ.get("CALLBOARD_EXAMPLES", "100")),
-    # A script of starts and crashes takes as long as the machine is busy.
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
-)
+examples: Final = settings(max_examples=int(os.environ.get("CALLBOARD_EXAMPLES", "100")))
 """How many scripts are tried: few, or as many as `CALLBOARD_EXAMPLES` says."""
 
 

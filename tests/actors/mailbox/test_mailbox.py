@@ -80,6 +80,20 @@ async def test_bytes_bound_a_mailbox_too() -> None:
     assert mailbox.stats().bytes == 10
 
 
+async def test_sizes_that_the_sender_knows_are_not_asked_for_again() -> None:
+    asked: list[bytes] = []
+
+    def size(item: bytes) -> int:
+        asked.append(item)
+        return len(item)
+
+    mailbox = Mailbox[bytes](100, max_bytes=10, size=size)
+    mailbox.put_many([b"123", b"12345"], [3, 5])
+
+    assert mailbox.stats().bytes == 8
+    assert asked == []
+
+
 async def test_taking_and_putting_back_keeps_the_account_of_bytes() -> None:
     mailbox = Mailbox[bytes](size=len, lane=lambda _: "one")
     mailbox.put_many([b"123", b"12345"])
@@ -570,7 +584,10 @@ async def test_a_closed_mailbox_is_not_empty_while_something_is_deferred(kind: s
 
 
 @KINDS
-async def test_readers_of_a_closed_mailbox_end_with_the_last_deferred_item(kind: str) -> None:
+@pytest.mark.parametrize("is_handled", [True, False])
+async def test_readers_of_a_closed_mailbox_end_with_the_last_deferred_item(
+    kind: str, is_handled: bool
+) -> None:
     mailbox, diary = deferring(kind, A1), Diary()
     reader = mailbox.reader()
     reader.take_nowait()
@@ -578,9 +595,12 @@ async def test_readers_of_a_closed_mailbox_end_with_the_last_deferred_item(kind:
     mailbox.close()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(diary.keep, reader)
-        tasks.start_soon(diary.keep, mailbox.reader())
+        tasks.start_soon(diary.keep, mailbox.reader(int(kind == "shards")))
         await anyio.sleep(1)
-        mailbox.done(A1)
+        if is_handled:
+            mailbox.done(A1)
+        else:
+            mailbox.put_back([A1])
 
     assert anyio.current_time() - diary.began == 1
 
@@ -597,6 +617,24 @@ async def test_who_waits_for_room_gets_it_when_deferred_items_are_done() -> None
         mailbox.done(A1)
 
     assert mailbox.free == 1
+
+
+@KINDS
+async def test_a_deferred_item_that_is_done_makes_room_though_the_rest_is_parked(kind: str) -> None:
+    mailbox, diary = deferring(kind, A1, A2, A3, B1, capacity=4), Diary()
+    reader = mailbox.reader()
+    park(reader, 5)
+    assert reader.take_nowait() == B1
+    reader.defer()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(diary.keep, reader)
+        tasks.start_soon(mailbox.put, B2)
+        await anyio.sleep(1)
+        mailbox.done(B1)
+        await anyio.sleep(1)
+        mailbox.close()
+
+    assert diary.entries == [(1, B2), (5, A1), (5, A2), (5, A3)]
 
 
 async def test_a_closed_mailbox_is_opened_again_with_what_is_in_it() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Literal, TypeAlias
 
-import anyio
+from callboard_actors._parker import native
 
 __all__ = [
     "ActorCrashed",
@@ -36,6 +36,7 @@ __all__ = [
     "SupervisorShutDown",
     "SupervisorStarted",
     "ignore",
+    "now",
 ]
 
 ExitKind: TypeAlias = Literal[
@@ -43,9 +44,15 @@ ExitKind: TypeAlias = Literal[
 ]
 
 
+def now() -> float:
+    """Return `anyio.current_time()`; in a callback of an asyncio loop too, outside of any task."""
+    return native().now()
+
+
 class _Named:
     """What all events of a type share: no field of theirs."""
 
+    # No ClassVar: what has one is not taken where a `name` is all that is asked for.
     name: str
 
 
@@ -60,7 +67,7 @@ class Event(_Named):
     """
 
     path: str
-    at: float = field(default_factory=anyio.current_time, kw_only=True)
+    at: float = field(default_factory=now, kw_only=True)
 
     @property
     def attributes(self) -> Mapping[str, object]:
@@ -179,15 +186,20 @@ class SupervisorGaveUp(Event):
 
 
 @dataclass(frozen=True)
-class MailboxFilled(Event):
-    """A sender waits for room in a mailbox: how many items, and bytes of them, are queued."""
+class _Filling(Event):
+    """Something happened to a mailbox: so many items, and bytes of them, are queued."""
 
-    name = "mailbox.high_water"
     queued: int
     bytes: int
 
 
-class MailboxRelieved(MailboxFilled):
+class MailboxFilled(_Filling):
+    """A sender waits for room in a mailbox: how many items, and bytes of them, are queued."""
+
+    name = "mailbox.high_water"
+
+
+class MailboxRelieved(_Filling):
     """There is room again."""
 
     name = "mailbox.low_water"

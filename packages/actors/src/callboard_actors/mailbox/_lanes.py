@@ -24,8 +24,8 @@ from typing import Any, Final, Generic, TypeVar
 
 import anyio
 
+from callboard_actors._parker import Wake
 from callboard_actors.mailbox._line import rouse
-from callboard_actors.mailbox._parker import Wake
 
 T = TypeVar("T")
 

@@ -15,7 +15,7 @@ from typing import Final, Generic, TypeVar
 
 import anyio
 
-from callboard_actors.mailbox._parker import Spent, Wake
+from callboard_actors._parker import Spent, Wake
 
 T = TypeVar("T")
 

@@ -136,10 +136,11 @@ class Mailbox(Generic[T]):
             self._require_open()
         return gauge.free
 
-    def put_many(self, items: Sequence[T]) -> None:
+    def put_many(self, items: Sequence[T], sizes: Sequence[int] | None = None) -> None:
         """Leave *items* at once, without waiting, even beyond the bounds.
 
-        A sender asks for `room` and `free_bytes` first, and brings no more than that.
+        A sender asks for `room` and `free_bytes` first, and brings no more than that. He may know
+        the *sizes*, which are those that the mailbox's `size` would give; None: it is asked.
 
         Raises:
             MailboxClosed: None of the items was left.
@@ -149,7 +150,10 @@ class Mailbox(Generic[T]):
             return
         # All keys and sizes before the first item: if one raises, nothing was left.
         keys = [*map(self._lane, items)] if self._lane is not None else ()
-        sizes = [*map(self._gauge.size, items)] if self._gauge.size is not None else ()
+        if self._gauge.size is None:
+            sizes = ()
+        elif sizes is None:
+            sizes = [*map(self._gauge.size, items)]
         now = self._gauge.now()
         if self._line is not None:
             self._line.extend(items, sizes, now)
@@ -215,10 +219,11 @@ class Mailbox(Generic[T]):
     def done(self, item: T) -> None:
         """Say that *item*, which was deferred, is handled."""
         gauge = self._gauge
-        gauge.deferred -= 1
         gauge.forget([(item, 0 if gauge.size is None else gauge.size(item))])
-        if gauge.closed and not gauge.deferred:
-            self._rouse_all()
+        self._no_longer_deferred(1)
+        # Readers who sleep have found nothing to take, and won't look again for the sake of room.
+        if gauge.roomy is not None and any(queue.sleepers for queue in self._queues):
+            gauge.feed()
 
     def put_back(self, items: Sequence[T]) -> None:
         """Return *items*, which were deferred, to before all others of their lane, or kin.
@@ -229,12 +234,12 @@ class Mailbox(Generic[T]):
         gauge = self._gauge
         sizes = [0 if gauge.size is None else gauge.size(item) for item in items]
         key = None if self._lane is None else self._lane(items[0])
-        gauge.deferred -= len(items)
         if self._lanes is not None:
             self._lanes.put_first(items, key, sizes, gauge.now(), self._held())
         else:
             shards: dict[Hashable, Line[T]] = dict(enumerate(self._lines))
             (self._line or shards[key]).put_first(items, sizes)
+        self._no_longer_deferred(len(items))
 
     def reader(self, shard: int = 0) -> Reader[T]:
         """Return a new reader, of this *shard* if there are several."""
@@ -305,6 +310,11 @@ class Mailbox(Generic[T]):
 
     def _held(self) -> list[Entry[T]]:
         return [reader.entry for reader in self._readers if reader.entry is not None]
+
+    def _no_longer_deferred(self, count: int) -> None:
+        self._gauge.deferred -= count
+        if self._gauge.closed and not self._gauge.deferred:
+            self._rouse_all()  # for those who have nothing else to wait for, it was the last
 
     def _rouse_all(self) -> None:
         for queue in self._queues:

@@ -19,11 +19,11 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from callboard_actors._errors import MailboxClosed
+from callboard_actors._parker import Wake, native
 from callboard_actors.events import MessageDropped
 from callboard_actors.mailbox._gauge import Crashes, Gauge
 from callboard_actors.mailbox._lanes import Entry, Lanes
 from callboard_actors.mailbox._line import Line, rouse
-from callboard_actors.mailbox._parker import Wake, native
 
 T = TypeVar("T")
 
@@ -132,8 +132,9 @@ class Reader(Generic[T]):
     def defer(self) -> None:
         """Go on without the item, of which it is known later whether it is handled.
 
-        Its lane goes on. It keeps its room until `Mailbox.done` or `Mailbox.put_back` says what has
-        become of it, and a closed mailbox is not empty before.
+        Its lane goes on. It keeps its room, and the count of its crashes, until `Mailbox.done` or
+        `Mailbox.put_back` says what has become of it; a closed mailbox is not empty before. Not for
+        an item of the system lane, which has no room to keep.
         """
         gauge, entry = self._gauge, self.entry
         gauge.deferred += 1

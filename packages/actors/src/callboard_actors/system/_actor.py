@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Sequence
 from contextlib import asynccontextmanager
-from contextvars import Context, copy_context
+from contextvars import copy_context
 from types import coroutine
 from typing import Any, Final, Protocol, TypeAlias, TypeVar, runtime_checkable
 
@@ -108,7 +108,11 @@ async def _serve(  # noqa: C901 - the loop is one piece: what it does for each i
                 await _set_failed(reader, failure, failed)
                 failure = None
             for item in items():
-                if _has_changed(clean):
+                try:
+                    has_changed = copy_context() != clean
+                except Exception:  # noqa: BLE001 - what users have set is compared, and may answer anything
+                    has_changed = True
+                if has_changed:
                     await _forget()
                 if item is None:
                     await pause()
@@ -155,14 +159,6 @@ def isolated(work: Coroutine[Any, Any, T]) -> Generator[Any, Any, T]:
 def _forget() -> Generator[object, None, None]:
     """Let the `isolated` work that awaits this itself go on in a new copy. No checkpoint."""
     yield _FORGET
-
-
-def _has_changed(clean: Context) -> bool:
-    """Whether the running context is not what *clean*, a copy of it, has kept."""
-    try:
-        return copy_context() != clean
-    except Exception:  # noqa: BLE001 - what users have set is compared, and may answer anything
-        return True
 
 
 def _is_end(error: BaseException, reader: Reader[T]) -> bool:

@@ -10,8 +10,8 @@ from typing import Any, Generic, TypeVar
 import anyio
 
 from callboard_actors._errors import Abandoned, AskTimeout, ReentrantAsk
+from callboard_actors._parker import Loop, Wake
 from callboard_actors.mailbox._mailbox import Mailbox
-from callboard_actors.mailbox._parker import Loop, Wake
 
 M = TypeVar("M")
 

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 import anyio
 
 from callboard_actors._errors import MailboxClosed, MailboxFull
-from callboard_actors.mailbox._parker import Loop
+from callboard_actors._parker import Loop
 from callboard_actors.supervision._exits import ExitReason
 from callboard_actors.system._envelope import Envelope, Question
 from callboard_actors.system._inbox import Inbox

@@ -6,8 +6,8 @@ import logging
 
 import anyio
 
+from callboard_actors._parker import Loop, native
 from callboard_actors.events import DeadLetter, Notify
-from callboard_actors.mailbox._parker import Loop, native
 from callboard_actors.system._context import System
 from callboard_actors.system._team import Member
 

@@ -16,9 +16,10 @@ async def idle() -> None:
     A task that waits for a socket or a thread counts as waiting.
     """
     if anyio.get_cancelled_exc_class() is asyncio.CancelledError:
-        await checkpoint()
-        while any(map(_is_busy, asyncio.all_tasks())):
+        quiet = 0
+        while quiet < 2:  # a callback that is due, as a cancellation may be, wakes tasks yet
             await checkpoint()
+            quiet = 0 if any(map(_is_busy, asyncio.all_tasks())) else quiet + 1
     else:
         await anyio.wait_all_tasks_blocked()
 

@@ -49,7 +49,7 @@ class Cluster:
 
     async def until_committed(self, group: str, offset: int) -> None:
         """Wait until partition 0 is committed up to *offset*."""
-        with fail_after(20):
+        with fail_after(45):
             while (await self.committed(group)).get(0) != offset:  # noqa: ASYNC110 - of a server
                 await sleep(0.05)
 
@@ -74,7 +74,7 @@ def source(topic: str, group: str | None = "readers", **options: Any) -> KafkaSo
     return KafkaSource(topics=(topic,), group_id=group and f"{topic}.{group}", **settings)
 
 
-async def take(subscription: Subscription, count: int, patience: float = 20.0) -> list[Delivery]:
+async def take(subscription: Subscription, count: int, patience: float = 45.0) -> list[Delivery]:
     """Receive *count* deliveries."""
     taken: list[Delivery] = []
     with fail_after(patience):

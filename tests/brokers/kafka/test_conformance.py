@@ -12,14 +12,8 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from callboard_brokers.conformance import CHECKS, Check, Harness
-from callboard_brokers.kafka import (
-    Kafka,
-    KafkaOptions,
-    KafkaSource,
-    KafkaTarget,
-    SASLPlaintext,
-    TopicPartition,
-)
+from callboard_brokers.kafka import Kafka, KafkaOptions, KafkaSource, KafkaTarget, TopicPartition
+from callboard_brokers.kit import SASLPlaintext
 
 from ...proxy import proxy
 from .cluster import client

@@ -74,7 +74,7 @@ async def test_members_that_join_and_leave_lose_nothing_and_keep_the_order_of_ke
             await connection.flush()
             await sleep(0.01)
 
-    with fail_after(15):
+    with fail_after(45):
         async with create_task_group() as tasks:
             tasks.start_soon(publish)
             tasks.start_soon(handle, log, connection, reading, end)

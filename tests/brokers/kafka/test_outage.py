@@ -5,13 +5,18 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import AsyncGenerator
+from time import monotonic
 
 import pytest
+from anyio import Event as Signal
 from anyio import create_task_group, fail_after, move_on_after, sleep
 
 from callboard_brokers import Capacity, ConnectionLost, Message
 from callboard_brokers.events import Event
 from callboard_brokers.kafka import Kafka, KafkaOptions, KafkaTarget
+from callboard_brokers.kafka._client import make_producer
+from callboard_brokers.kafka._servers import Servers
+from callboard_brokers.kit import Journal
 
 from ...proxy import Proxy, proxy
 from .cluster import Cluster, bodies, source, take
@@ -175,6 +180,29 @@ async def hear(told: list[tuple[str, str]], count: int) -> None:
     with fail_after(15):
         while len(told) < count:  # noqa: ASYNC110 - of a server
             await sleep(0.05)
+
+
+async def test_no_server_is_asked_whether_it_is_there_while_one_answers_anyhow() -> None:
+    """Nothing listens there: who asks finds that out."""
+    lost, calls = Signal(), 0
+    journal = Journal(lambda _: lost.set())
+    servers = Servers(["127.0.0.1:1"], KafkaOptions(), journal)
+    producer = make_producer(servers.addresses, servers.options)
+
+    def heard() -> float:
+        nonlocal calls
+        calls += 1
+        assert not journal.counts
+        return monotonic() - 0.7 if calls < 6 else 0.0
+
+    async with create_task_group() as tasks:
+        tasks.start_soon(servers.watch, producer, heard)
+        with fail_after(15):
+            await lost.wait()
+        tasks.cancel_scope.cancel()
+    await producer.stop()
+
+    assert calls == 6
 
 
 @pytest.mark.parametrize("how", ["refused", "swallowed"])

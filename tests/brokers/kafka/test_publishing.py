@@ -8,12 +8,12 @@ from anyio import CancelScope, create_task_group, fail_after
 from callboard_brokers import (
     BatchFailed,
     BatchPublishing,
+    BrokerError,
     Capacity,
     ConnectionClosed,
     DestinationError,
     Message,
     MessageTooLarge,
-    PublishFailed,
     Reaching,
     Requesting,
     Unroutable,
@@ -119,19 +119,79 @@ async def test_a_record_that_was_refused_does_not_stand_in_the_way_of_the_next(
         assert bodies(await take(subscription, 5)) == [b"0", b"1", b"2", b"3", b"4"]
 
 
+async def test_only_the_record_is_blamed_that_makes_its_batch_too_large(
+    connection: KafkaConnection, cluster: Cluster, topic: str
+) -> None:
+    await cluster.create(topic, 1, {"max.message.bytes": "1000"})
+    sizes = (10, 700, 2000)
+    for hopeless in ([False, False, False], [None, None, True]):
+        handed = [await connection.send(Message(b"x" * size), KafkaTarget(topic)) for size in sizes]
+        failures: list[BrokerError | None] = []
+        for sent in handed:
+            sent.then(failures.append)
+        await connection.flush()
+
+        assert [failure and failure.hopeless for failure in failures] == hopeless
+
+
+async def test_whoever_waits_for_each_record_is_told_of_his_own(
+    connection: KafkaConnection, cluster: Cluster, topic: str
+) -> None:
+    await cluster.create(topic, 1, {"max.message.bytes": "1000"})
+    failures: dict[int, BrokerError] = {}
+
+    async def publish(size: int) -> None:
+        try:
+            await connection.publish(Message(b"x" * size), KafkaTarget(topic))
+        except BrokerError as failure:
+            failures[size] = failure
+
+    async with create_task_group() as tasks:
+        for size in (10, 700, 2000, 800):
+            tasks.start_soon(publish, size)
+
+    assert {size: type(failure) for size, failure in failures.items()} == {2000: MessageTooLarge}
+
+
+async def test_only_the_record_of_a_batch_is_blamed_whose_contents_are_refused(
+    connection: KafkaConnection, cluster: Cluster, topic: str
+) -> None:
+    await cluster.create(topic, 1, {"cleanup.policy": "compact"})
+    messages = [Message(b"a key", key=b"key"), Message(b"no key")]
+    told: list[dict[int, bool]] = []
+    for _ in range(2):
+        with pytest.raises(BatchFailed) as caught:
+            await connection.publish_batch(messages, KafkaTarget(topic))
+        told.append({n: error.hopeless for n, error in caught.value.failures.items()})
+
+    assert told == [{0: False, 1: False}, {1: True}]
+
+
+async def test_records_share_their_batches_again_if_what_was_refused_does_not_come_again(
+    connection: KafkaConnection, cluster: Cluster, topic: str
+) -> None:
+    await cluster.create(topic, 1, {"cleanup.policy": "compact"})
+    told: list[BrokerError | None] = []
+    for others in (1000, 1):
+        (await connection.send(Message(b"no key"), KafkaTarget(topic))).then(told.append)
+        await connection.flush()
+        await connection.publish_batch([Message(b"", key=b"k")] * others, KafkaTarget(topic))
+
+    assert [error and error.hopeless for error in told] == [False, False]
+
+
 async def test_a_record_whose_contents_are_refused_is_found_among_others(
     connection: KafkaConnection, cluster: Cluster, topic: str
 ) -> None:
     """Kafka refuses a whole batch, of which only one record may be to blame."""
     await cluster.create(topic, 1, {"cleanup.policy": "compact"})
-    hopeless: list[bool] = []
+    told: list[BrokerError | None] = []
     for _ in range(3):
-        with pytest.raises(PublishFailed) as caught:
-            await connection.publish(Message(b"no key"), KafkaTarget(topic))
-        hopeless.append(caught.value.hopeless)
+        (await connection.send(Message(b"no key"), KafkaTarget(topic))).then(told.append)
+        await connection.flush()
         await connection.publish(Message(b"a key", key=b"key"), KafkaTarget(topic))
 
-    assert hopeless == [False, True, False]
+    assert [error and error.hopeless for error in told] == [False, True, False]
 
 
 async def test_a_flush_waits_for_what_was_sent(connection: KafkaConnection, topic: str) -> None:
@@ -196,6 +256,10 @@ async def test_a_record_beyond_the_servers_limit_is_refused(address: str, topic:
     kafka = Kafka(address, KafkaOptions(max_request_size=10_000_000))
     async with kafka.connect() as connection:
         big = Message(b"x" * 2_000_000)
+        told: list[BrokerError | None] = []
+        (await connection.send(big, KafkaTarget(topic))).then(told.append)
+        await connection.flush()
+        assert "with what else was sent" in str(told)
         with pytest.raises(MessageTooLarge, match=rf"2000\d+ bytes.*{topic}.*max.message.bytes"):
             await connection.publish(big, KafkaTarget(topic))
         await connection.publish(big, KafkaTarget(topic, no_confirm=True))
@@ -218,7 +282,7 @@ async def test_a_partition_that_has_come_since_the_topic_was_looked_at_is_found(
     await connection.publish(Message(b""), KafkaTarget(topic, partition=0))
     await cluster.grow(topic, 2)
 
-    with fail_after(20):
+    with fail_after(45):
         while True:  # the servers tell each other in their own time
             try:
                 await connection.publish(Message(b""), KafkaTarget(topic, partition=1))
@@ -269,6 +333,15 @@ async def test_a_target_that_is_not_to_be_created_is_not(
         await connection.reach(KafkaTarget(topic, partition=7))
 
 
+async def test_a_topic_is_prepared_that_any_of_its_targets_may_create(
+    connection: KafkaConnection, cluster: Cluster, topic: str
+) -> None:
+    await connection.prepare([], [KafkaTarget(topic), KafkaTarget(topic, create=False)])
+    await connection.prepare([], [KafkaTarget(f"{topic}.not", create=False)])
+
+    assert {topic, f"{topic}.not"} & await cluster.topics() == {topic}
+
+
 async def test_a_declared_topic_is_created_as_declared(
     address: str, cluster: Cluster, topic: str
 ) -> None:
@@ -312,7 +385,7 @@ async def test_a_reply_topic_that_may_not_be_created_fails_the_request(
     options = KafkaOptions(reply_topic=f"{topic}.replies", allow_auto_create_topics=False)
     async with Kafka(address, options).connect() as connection:
         for _ in range(2):
-            with pytest.raises(DestinationError, match="replies"), fail_after(20):
+            with pytest.raises(DestinationError, match="replies"), fail_after(45):
                 await connection.request(Message(b""), KafkaTarget(topic), 60)
 
 

@@ -16,11 +16,9 @@ import pytest
 from anyio import fail_after
 
 from callboard_brokers import AccessRefused, Capacity, Message
-from callboard_brokers.kafka import (
+from callboard_brokers.kafka import Kafka, KafkaOptions, KafkaTarget
+from callboard_brokers.kit import (
     BaseSecurity,
-    Kafka,
-    KafkaOptions,
-    KafkaTarget,
     SASLOAuthBearer,
     SASLPlaintext,
     SASLScram256,
@@ -110,7 +108,7 @@ async def test_a_token_lets_in() -> None:
 async def refused(variable: str, security: BaseSecurity, reason: str) -> None:
     address = os.environ[variable]
     expected = rf"does not let us in: {address}.*{reason}"
-    with pytest.raises(AccessRefused, match=expected), fail_after(20):
+    with pytest.raises(AccessRefused, match=expected), fail_after(45):
         await carries(address, security)
 
 

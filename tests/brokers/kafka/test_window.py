@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import pytest
+from anyio import create_task_group, wait_all_tasks_blocked
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -58,7 +59,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(STEPS)
 async def test_the_position_is_the_oldest_record_that_is_not_done_with(
     steps: list[tuple[str, int]],
@@ -95,7 +96,7 @@ CYCLES = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(CYCLES)
 async def test_whatever_is_given_up_nothing_unsettled_is_skipped_and_nothing_committed_is_repeated(
     cycles: list[tuple[int, set[int], bool]],
@@ -190,7 +191,7 @@ async def test_a_record_larger_than_the_room_is_fetched_when_nothing_waits() -> 
     assert view.wanted == 1
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.integers(1, ROOM),
     st.lists(st.tuples(st.integers(0, 20), st.integers(0, 3)), max_size=15),
@@ -261,3 +262,32 @@ async def test_a_log_that_begins_anew_is_read_from_its_new_beginning() -> None:
 
     assert offsets(view.take(10)) == [0, 1]
     assert view.partition(ZERO).position == 0
+
+
+async def test_a_window_is_at_rest_when_all_is_committed_and_nothing_is_to_come_again() -> None:
+    kept = window()
+    seen = [kept.at_rest]
+    kept.store({ZERO: records(ZERO, 0, 1)})
+    seen.append(kept.at_rest)
+    first, second = kept.take(10)
+    seen.append(kept.at_rest)
+    first.ack()
+    second.nack(delay=60)
+    kept.completed = 0  # as a commit does
+    seen.append(kept.at_rest)
+    kept.end_epoch()
+    seen.append(kept.at_rest)
+
+    assert seen == [True, False, False, False, True]
+
+
+@pytest.mark.parametrize("by", ["what is fetched", "what is assigned"])
+async def test_who_rests_is_stirred(by: str) -> None:
+    kept = window()
+    async with create_task_group() as tasks:
+        tasks.start_soon(kept.stirred.wait)
+        await wait_all_tasks_blocked()
+        if by == "what is fetched":
+            kept.store({ZERO: records(ZERO, 0)})
+        else:
+            kept.resume()

@@ -19,6 +19,7 @@ import anyio
 
 from callboard_brokers import Capacity, Message
 from callboard_brokers.kafka import Kafka, KafkaSource, KafkaTarget
+from callboard_brokers.kafka.connection import KafkaSubscription
 
 client: Any = aiokafka
 
@@ -43,6 +44,13 @@ def end_at(number: int, end: str) -> None:
     client.AIOKafkaProducer.commit_transaction = ending
 
 
+async def is_through(subscription: KafkaSubscription) -> bool:
+    """Whether all that there is to read for us is committed."""
+    consumer: Any = subscription.consumer  # knows the ends
+    ends = await consumer.end_offsets(consumer.assignment())
+    return all([await consumer.committed(name) == end for name, end in ends.items()])
+
+
 async def main(address: str, topic: str) -> None:
     source = KafkaSource(
         topics=(topic,),
@@ -64,7 +72,7 @@ async def main(address: str, topic: str) -> None:
                     subscription.enlist(delivery, [(output, KafkaTarget(f"{topic}.out"))])
                     delivery.ack()
                 await anyio.sleep(0.02)
-            if idle.cancelled_caught and await subscription.lag() == 0:
+            if idle.cancelled_caught and await is_through(subscription):
                 return
 
 

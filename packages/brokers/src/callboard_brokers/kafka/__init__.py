@@ -14,16 +14,8 @@ from callboard_brokers.kafka._records import (
     TopicPartition,
 )
 from callboard_brokers.kafka._routing import KafkaRouting
-from callboard_brokers.kafka._security import (
-    BaseSecurity,
-    SASLOAuthBearer,
-    SASLPlaintext,
-    SASLScram256,
-    SASLScram512,
-)
 
 __all__ = [
-    "BaseSecurity",
     "Kafka",
     "KafkaMessage",
     "KafkaOptions",
@@ -33,10 +25,8 @@ __all__ = [
     "RebalanceListener",
     "Record",
     "RecordMetadata",
-    "SASLOAuthBearer",
-    "SASLPlaintext",
-    "SASLScram256",
-    "SASLScram512",
     "Topic",
     "TopicPartition",
 ]
+
+KafkaMessage.__module__ = __name__  # as it is imported

@@ -23,6 +23,7 @@ import aiokafka.coordinator.assignors.sticky.sticky_assignor
 import aiokafka.protocol.group
 from anyio import fail_after
 
+from callboard_brokers.kafka._chunks import IN_CHUNKS, partition_records
 from callboard_brokers.kafka._mending import pace, survive_failures, survive_refusals
 from callboard_brokers.kafka._message import Record
 from callboard_brokers.kafka._names import Records
@@ -33,8 +34,7 @@ from callboard_brokers.kafka._records import (
     TopicPartition,
     compile_pattern,
 )
-from callboard_brokers.kafka._security import BaseSecurity, SASLOAuthBearer, SASLPlaintext
-from callboard_brokers.kit import Pair
+from callboard_brokers.kit import BaseSecurity, Pair, SASLOAuthBearer, SASLPlaintext
 
 _client: Any = aiokafka
 errors: Final = _client.errors
@@ -42,8 +42,10 @@ errors: Final = _client.errors
 # What is not in this table is to the client an error of which nobody knows what it is.
 _invalid = {"errno": 87, "message": "INVALID_RECORD", "description": "The record is refused."}
 errors.kafka_errors.setdefault(87, type("InvalidRecord", (errors.BrokerResponseError,), _invalid))
-# Its fetcher makes one of these of whatever it gets; there is no other place to say so.
-_client.consumer.fetcher.MemoryRecords = partial(
+# Its fetcher makes these two of whatever it gets; there is no other place to say so.
+_fetcher: Any = _client.consumer.fetcher
+_fetcher.PartitionRecords = partial(partition_records, _fetcher.PartitionRecords)
+_fetcher.MemoryRecords = partial(
     Records,
     reader=_client.record.memory_records.MemoryRecords,
     again=_client.record.default_records._DefaultRecordBatchPy,  # noqa: SLF001 - see `_names.py`
@@ -94,9 +96,6 @@ class Consumer(Protocol):
     def seek(self, partition: TopicPartition, offset: int) -> None: ...
     async def seek_to_beginning(self, *partitions: TopicPartition) -> object: ...
     async def seek_to_end(self, *partitions: TopicPartition) -> object: ...
-    async def end_offsets(
-        self, partitions: Collection[TopicPartition]
-    ) -> Mapping[TopicPartition, int]: ...
 
 
 class Pack(Protocol):
@@ -194,6 +193,9 @@ def make_consumer(
         **_common(servers, options),
         **{name: getattr(source, name) for name in _READING},
         enable_auto_commit=False,
+        # Else it looks at every partition five times a second, though all that matters wakes it.
+        consumer_timeout_ms=1000,
+        value_deserializer=IN_CHUNKS,
         isolation_level=source.isolation_level
         or ("read_committed" if source.transactional else "read_uncommitted"),
         partition_assignment_strategy=[strategies[source.partition_assignment_strategy]],
@@ -326,8 +328,9 @@ def _common(servers: Sequence[str], options: KafkaOptions) -> dict[str, Any]:
 def _secured(security: BaseSecurity | None) -> dict[str, Any]:
     if security is None:
         return {}
+    layer = "SSL" if security.use_ssl or security.ssl_context is not None else "PLAINTEXT"
     settings: dict[str, Any] = {
-        "security_protocol": security.protocol,
+        "security_protocol": layer if security.mechanism is None else f"SASL_{layer}",
         "ssl_context": security.context,
         "sasl_mechanism": security.mechanism or "PLAIN",
     }

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import partial
 
 from anyio import move_on_after
 from anyio.abc import TaskGroup
 
-from callboard_brokers._errors import BatchFailed, BrokerError, ConnectionClosed, ConnectionLost
+from callboard_brokers._errors import (
+    BatchFailed,
+    BrokerError,
+    ConnectionClosed,
+    ConnectionLost,
+    Unroutable,
+)
 from callboard_brokers._message import Message
-from callboard_brokers._port import Capacity
+from callboard_brokers._port import ARRIVED, Arrived, Capacity
 from callboard_brokers.events import PublicationFailed
 from callboard_brokers.kafka._client import Consumer, Producer, make_consumer, make_producer
 from callboard_brokers.kafka._member import Member
-from callboard_brokers.kafka._mending import stop
+from callboard_brokers.kafka._mending import heard_at, stop
 from callboard_brokers.kafka._message import RecordMetadata
 from callboard_brokers.kafka._outgoing import Sent, confirmed, is_alone, send, send_all
-from callboard_brokers.kafka._parcel import outgoing
+from callboard_brokers.kafka._parcel import Outgoing, contents, outgoing
 from callboard_brokers.kafka._records import KafkaOptions, KafkaSource, KafkaTarget, Topic
 from callboard_brokers.kafka._servers import Servers
 from callboard_brokers.kafka._subscription import KafkaSubscription
@@ -44,6 +50,8 @@ class KafkaConnection:
     def __init__(self, servers: Servers, producer: Producer, tasks: TaskGroup) -> None:
         self._servers = servers
         self._producer = producer
+        # It was taken once: its topic is there, or was deleted since.
+        self._again = partial(send, servers, producer, alone=True, create=False)
         self._open = True
         self._subscriptions: set[KafkaSubscription] = set()
         self._replies = Replies(servers.options.reply_topic, self._read_replies, tasks)
@@ -52,6 +60,11 @@ class KafkaConnection:
     def lost_at(self) -> float | None:
         """Since when no server can be reached, by `anyio.current_time`; None: one can."""
         return self._servers.reach.lost_at
+
+    def heard(self) -> float:
+        """Return when a server has answered last, by `time.monotonic`."""
+        clients = [self._producer, *(each.consumer for each in self._subscriptions)]
+        return max(map(heard_at, clients))
 
     @asynccontextmanager
     async def subscribe(
@@ -84,24 +97,20 @@ class KafkaConnection:
             raise subscription.failure
 
     async def prepare(
-        self,
-        sources: Sequence[KafkaSource],
-        targets: Sequence[KafkaTarget],
-        /,
-        *,
-        passive: bool = False,
+        self, sources: Sequence[KafkaSource], targets: Sequence[KafkaTarget], /
     ) -> None:
         """Have the topics of *sources* and *targets*, as far as they may be created.
 
         Raises:
             ConnectionClosed: The connection has been left.
-            TopologyError: *passive*, and topics are missing.
+            DestinationError: One has an impossible name.
         """
         self._check_open()
-        topics = {name: True for each in sources for name in _topics_of(each)}
-        topics |= {each.topic: each.create or each.topic in topics for each in targets}
-        look = partial(self._servers.look_for, self._producer, topics, passive=passive)
-        await self._servers.reach.patiently(look)
+        names = {name for each in sources for name in _topics_of(each)}
+        names |= {each.topic for each in targets if each.create}
+        topics = [Topic(name) for name in sorted(names)]
+        with suppress(Unroutable):  # for now: who reads or publishes there tries again
+            await self._have(topics)
 
     async def publish(self, message: Message, target: KafkaTarget, /) -> RecordMetadata | None:
         """Return where *message* is once Kafka has it; wait while it is away.
@@ -114,10 +123,7 @@ class KafkaConnection:
             PublishFailed: Kafka did not take it.
         """
         sent = await self.send(message, target)
-        if target.no_confirm:
-            sent.then(partial(self._look_at, target.topic))
-            return None
-        return await sent.wait()
+        return await sent.wait() if isinstance(sent, Sent) else None
 
     async def publish_batch(self, messages: Sequence[Message], target: KafkaTarget, /) -> None:
         """Return when Kafka has all of *messages*; those of a partition keep their order.
@@ -129,15 +135,23 @@ class KafkaConnection:
         self._check_open()
         if not messages:
             return
-        records = [outgoing(message, target) for message in messages]
-        sent = await send_all(self._servers, self._producer, records, create=target.create)
-        failures = await confirmed(sent, records)
+
+        def record(number: int) -> Outgoing:
+            return outgoing(messages[number], target)
+
+        servers, made = self._servers, contents(messages, target)
+        sent = await send_all(servers, self._producer, made, record, create=target.create)
+        failures = await confirmed(sent, record, servers.picky)
         if failures:
             first = next(iter(failures.values()))
-            raise BatchFailed(f"{len(failures)} of {len(sent)} not published: {first}", failures)
+            raise BatchFailed(
+                f"{len(failures)} of {len(messages)} not published: {first}", failures
+            )
 
-    async def send(self, message: Message, target: KafkaTarget, /) -> Sent:
+    async def send(self, message: Message, target: KafkaTarget, /) -> Sent | Arrived:
         """Hand *message* over to be sent in the background; `flush` waits for all of them.
+
+        For a target with `no_confirm` that is all; a failure is told.
 
         Raises:
             ConnectionClosed: The connection has been left.
@@ -145,10 +159,14 @@ class KafkaConnection:
             PublishFailed: The client does not take it.
         """
         self._check_open()
-        record = outgoing(message, target)
-        alone, picky = is_alone(self._servers, record), self._servers.picky
-        future = await send(self._servers, self._producer, record, create=target.create)
-        return Sent(record, future, picky, alone=alone)
+        record, servers = outgoing(message, target), self._servers
+        alone = is_alone(servers, record)
+        future = await send(servers, self._producer, record, alone=alone, create=target.create)
+        sent = Sent(record, future, servers.picky, self._again, alone=alone)
+        if not target.no_confirm:
+            return sent
+        sent.then(partial(self._look_at, target.topic))
+        return ARRIVED
 
     async def reach(self, target: KafkaTarget, /) -> None:
         """Return if *target* can be published to.
@@ -202,9 +220,11 @@ class KafkaConnection:
             raise ConnectionClosed("this connection to Kafka was left; connect again")
 
     async def _begin(self, source: KafkaSource, consumer: Consumer) -> None:
-        topics = [Topic(name) for name in _topics_of(source)]
-        await self._servers.reach.patiently(partial(self._servers.ensure, self._producer, topics))
+        await self._have([Topic(name) for name in _topics_of(source)])
         await self._servers.start(consumer)
+
+    async def _have(self, topics: Sequence[Topic]) -> None:
+        await self._servers.reach.patiently(partial(self._servers.ensure, self._producer, topics))
 
     def _read_replies(self) -> AbstractAsyncContextManager[KafkaSubscription]:
         return self.subscribe(KafkaSource(topics=(self._replies.address,)), Capacity(REPLIES))
@@ -236,7 +256,7 @@ async def connected(
             await servers.reach.patiently(declare)
             async with background() as tasks:
                 connection = KafkaConnection(servers, producer, tasks)
-                tasks.start_soon(servers.watch, producer)
+                tasks.start_soon(servers.watch, producer, connection.heard)
                 try:
                     yield connection
                 finally:

@@ -9,12 +9,12 @@ task of its own, while our poll task waits inside the client.
 from __future__ import annotations
 
 from asyncio import Future, ensure_future, wait
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Final
+from typing import Final, TypeAlias
 
-from anyio import CancelScope, Lock, fail_after, move_on_after, sleep
+from anyio import CancelScope, Lock, current_time, fail_after, move_on_after, sleep
 from anyio.lowlevel import checkpoint
 
 from callboard_brokers._errors import BrokerError
@@ -28,6 +28,7 @@ from callboard_brokers.events import (
 from callboard_brokers.kafka._ahead import LIMIT
 from callboard_brokers.kafka._client import Consumer, committed, errors, join
 from callboard_brokers.kafka._mending import Place, place_of, stop
+from callboard_brokers.kafka._message import Record
 from callboard_brokers.kafka._partition import Partition, Progress
 from callboard_brokers.kafka._records import KafkaSource, TopicPartition
 from callboard_brokers.kafka._servers import Servers
@@ -39,8 +40,14 @@ from callboard_brokers.kit import brief, heard, together
 
 FAILURES: Final[tuple[type[Exception], ...]] = (TimeoutError, BrokerError, *CLIENT_ERRORS)
 
+Fetched: TypeAlias = Mapping[TopicPartition, Sequence[Record]]
+
 COMMIT, RETRY = 10.0, 1.0
 """Seconds for a commit, after which the next one covers what it was for; before that."""
+REST = 5.0
+"""Seconds until it is looked where the log goes on, though there is nothing in it to handle."""
+LEAST = 0.5
+"""Seconds to leave the group in, whatever else has taken its time: else it waits for us in vain."""
 
 
 class Member:
@@ -62,6 +69,7 @@ class Member:
         self.tell = servers.journal.tell
         self._one_at_a_time = Lock()
         self._sent: Future[None] | None = None
+        self._fetching = CancelScope()
         self._revoking = False
         self._announced: Collection[TopicPartition] | None = None
         self._owned: Collection[TopicPartition] | None = None
@@ -81,17 +89,31 @@ class Member:
             return assignment
         return ()
 
+    async def fetch(
+        self, partitions: Collection[TopicPartition], patience_ms: int, limit: int
+    ) -> Fetched:
+        """Wait for records of *partitions*, empty is of all; for none when others are assigned."""
+        with CancelScope() as self._fetching:
+            return await self.consumer.getmany(
+                *partitions, timeout_ms=patience_ms, max_records=limit
+            )
+        return {}
+
     async def run(self) -> None:
         """Stay a member; commit when enough is completed, or when the interval has passed."""
         if self._source.group_id is None:
             return
         if not self._source.partitions:
-            self._servers.pulse.add(self._place, self._source.heartbeat_interval_ms / 1000)
+            # Besides those of the client: three in a session outlast one that is lost.
+            self._servers.pulse.add(self._place, self._source.session_timeout_ms / 3000)
+        window, source = self._window, self._source
         while True:
-            if self._window.completed < self._source.commit_every:
-                await self._window.due.wait(self._source.interval)
+            if window.completed < source.commit_every:
+                await window.due.wait(source.interval)
             if not await self.commit():
                 await sleep(RETRY)
+            elif window.at_rest:
+                await window.stirred.wait(REST)
 
     async def commit(self) -> bool:
         """Commit what is settled without a gap; failures are told, and tried again next time."""
@@ -187,7 +209,9 @@ class Member:
         finally:
             self._revoking = False
             self._announced = self.consumer.assignment()
-            self._window.room.set()  # whoever rests looks whether it is ours
+            # Whoever rests, or waits for what he had, looks whether it is ours.
+            self._window.room.set()
+            self._fetching.cancel()
         self.tell(PartitionsAssigned(*self.whose, sorted(assigned)))
 
     @property
@@ -195,15 +219,16 @@ class Member:
         """What it reads, and its group; for what it tells."""
         return self._source.address, self._source.group_id
 
-    async def close(self, patience: float) -> None:
-        """Leave the group, within *patience* seconds; give up a commit that hangs."""
+    async def close(self, deadline: float) -> None:
+        """Leave the group until *deadline*, cancelled or not; give up a commit that hangs."""
         self._servers.pulse.discard(self._place)
-        await self._let_go()
-        await stop(self.consumer, patience)
-        if self._sent is not None and not self._sent.done():
-            # Its request has failed with the connection: now it only sleeps before it tries again.
-            await checkpoint()
-            self._sent.cancel()
+        with CancelScope(shield=True):
+            await self._let_go()
+            await stop(self.consumer, max(LEAST, deadline - current_time()))
+            if self._sent is not None and not self._sent.done():
+                # Its request has failed with the connection: it only sleeps before the next try.
+                await checkpoint()
+                self._sent.cancel()
 
     def _place(self) -> Place | None:
         """Where the pulse beats for us; called from its thread."""
@@ -228,19 +253,21 @@ class Member:
         for failure in sorted(failures, key=lambda failure: not isinstance(failure, Fenced)):
             raise failure
 
-    async def _write_one(self, partition: Partition, position: int) -> None:
-        writer = self._writers[partition.name]
+    async def _write_one(self, partition: Partition, position: int, *, alone: bool = False) -> None:
+        writer, offsets = self._writers[partition.name], partition.sources(position)
         try:
-            await writer.write(partition.enlisted(position), position)
+            await writer.write(partition.enlisted(position), position, alone=alone)
         except BrokerError as error:
-            offsets = partition.sources(position)
             if not error.hopeless or not offsets:
                 raise
-            if len(offsets) == 1:
+            if alone:
                 self._refuse(partition, offsets[0], error)
                 raise
-            # The client sends outputs of several records as one, which is refused as a whole.
-            await self._write_one(partition, offsets[len(offsets) // 2])
+            # The client sends several outputs as one, which is refused as a whole.
+            if len(offsets) == 1:
+                await self._write_one(partition, position, alone=True)
+            else:
+                await self._write_one(partition, offsets[len(offsets) // 2])
         else:
             # At once, whatever becomes of the others: what is written must not be written again.
             partition.written(writer.position or position)

@@ -19,6 +19,8 @@ from callboard_brokers.kit import in_time
 
 SHORTEST, LONGEST = 0.1, 0.5
 """Seconds to wait after metadata that did not come; doubled every time."""
+_COORDINATION = 1
+"""What a connection is for that speaks of a group alone, as the client counts."""
 HASTE = 5
 """How often metadata may be asked for without a pause: a few topics that are new, but no spin."""
 
@@ -31,6 +33,14 @@ class Place(NamedTuple):
     group: str
     generation: int
     member: str
+    heard: float
+    """When that server has answered last, by `time.monotonic`."""
+
+
+def heard_at(client: Any) -> float:
+    """Return when a server has answered a consumer or producer last, by `time.monotonic`."""
+    inside = client._client if hasattr(client, "_client") else client.client
+    return max((each._last_action for each in inside._conns.values()), default=0.0)
 
 
 def place_of(consumer: Any) -> Place | None:
@@ -42,7 +52,9 @@ def place_of(consumer: Any) -> Place | None:
     generation, member = group.generation, group.member_id
     if server is None or generation < 0 or not member:
         return None
-    return Place(server.host, server.port, group.group_id, generation, member)
+    link = consumer._client._conns.get((group.coordinator_id, _COORDINATION))
+    heard = 0.0 if link is None else link._last_action
+    return Place(server.host, server.port, group.group_id, generation, member, heard)
 
 
 async def stop(client: Any, patience: float) -> None:

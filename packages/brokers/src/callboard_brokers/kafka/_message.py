@@ -50,7 +50,7 @@ class RecordMetadata(Protocol):
 
 
 class KafkaMessage(Message[Record]):
-    """A message from Kafka; `raw_message` is the client's record."""
+    """A message from Kafka; `raw_message` is the record as it came."""
 
     __slots__ = ()
 

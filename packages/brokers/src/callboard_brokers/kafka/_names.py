@@ -11,7 +11,11 @@ Found with aiokafka 0.14; its parts are private, and untyped.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, SupportsIndex
+
+from callboard_brokers.kafka._chunks import chunks_of
+from callboard_brokers.kafka._records import TopicPartition
 
 _LENGTH, _HEAD = slice(8, 12), 12
 """Where a batch says how long it is, without what comes before that."""
@@ -28,18 +32,21 @@ class Records:
         self._again = again
         self.size_in_bytes = self._records.size_in_bytes
         self.has_next = self._records.has_next
+        self.name: TopicPartition | None = None
+        """Whose they are, where they are to come in chunks."""
 
     def next_batch(self) -> _Batch:
         """Return the next batch, and its octets, should they be wanted again."""
         end = _HEAD + int.from_bytes(self._fetched[_LENGTH], "big")
         octets, self._fetched = self._fetched[:end], self._fetched[end:]
-        return _Batch(self._records.next_batch(), lambda: self._again(octets))
+        return _Batch(self._records.next_batch(), lambda: self._again(octets), self.name)
 
 
 class _Batch:
-    def __init__(self, batch: Any, again: Callable[[], Any]) -> None:
+    def __init__(self, batch: Any, again: Callable[[], Any], name: TopicPartition | None) -> None:
         self._batch = batch
         self._again = again
+        self._parts = iter if name is None else partial(chunks_of, name=name)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._batch, name)
@@ -49,10 +56,10 @@ class _Batch:
 
     def __iter__(self) -> Iterator[Any]:
         try:
-            yield from self._batch
+            yield from self._parts(self._batch)
         except UnicodeDecodeError:
             # From its beginning: the fetcher passes over the records that it has seen.
-            yield from _leniently(self._again())
+            yield from self._parts(_leniently(self._again()))
 
 
 def _leniently(batch: Any) -> Iterator[Any]:

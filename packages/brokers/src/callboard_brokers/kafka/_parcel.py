@@ -6,8 +6,8 @@ an answer, as a dead letter, in a batch, in a transaction, and under test.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, NamedTuple, TypeAlias
 
 from callboard_brokers._errors import DestinationError, MessageTooLarge, Unpublishable
 from callboard_brokers._message import Message
@@ -17,6 +17,10 @@ from callboard_brokers.kit import Pair, to_pairs
 # Of a batch with one record, as the client counts: 61 bytes before it, and at most 21 around it.
 AROUND: Final = 61 + 21
 _LAST_TIME: Final = 2**63 - 1
+
+
+Contents: TypeAlias = tuple[bytes | None, bytes | None, Sequence[Pair]]
+"""The value, the key and the headers of a record."""
 
 
 class Outgoing(NamedTuple):
@@ -46,21 +50,34 @@ def outgoing(message: Message, target: KafkaTarget, limit: int | None = None) ->
         MessageTooLarge: It has more than *limit* bytes.
         Unpublishable: It holds what Kafka can't carry.
     """
-    key = message.key if target.key is None else target.key
-    if target.tombstone and key is None:
-        raise DestinationError(f"a tombstone for {target.topic!r} says no key to remove: give one")
+    [(value, key, headers)] = contents((message,), target)
     topic, partition, time = target.topic, target.partition, target.timestamp_ms
-    record = Outgoing(
-        topic,
-        None if target.tombstone or message.tombstone else _body(message.body, topic),
-        key if key is None or isinstance(key, bytes) else _key(key, topic),
-        partition if partition is None else _partition(partition, topic),
-        time if time is None else _timestamp(time, topic),
-        to_pairs(message.metadata, topic),
-    )
+    partition = partition if partition is None else _partition(partition, topic)
+    time = time if time is None else _timestamp(time, topic)
+    record = Outgoing(topic, value, key, partition, time, headers)
     if limit is not None and record.size > limit:
         raise beyond(record, limit)
     return record
+
+
+def contents(messages: Iterable[Message], target: KafkaTarget) -> Iterator[Contents]:
+    """Yield what of *messages* differs in the records for *target*; one by one, and kept by nobody.
+
+    Raises:
+        DestinationError: One is a tombstone for no key.
+        Unpublishable: One holds what Kafka can't carry.
+    """
+    topic, own_key, tombstone = target.topic, target.key, target.tombstone
+    for message in messages:
+        key = message.key if own_key is None else own_key
+        if key is not None and not isinstance(key, bytes):
+            key = _key(key, topic)
+        if key is None and tombstone:
+            raise DestinationError(f"a tombstone for {topic!r} says no key to remove: give one")
+        value = None if tombstone or message.tombstone else message.body
+        if value is not None and type(value) is not bytes:
+            value = _body(value, topic)
+        yield value, key, to_pairs(message.metadata, topic)
 
 
 def beyond(record: Outgoing, limit: int) -> MessageTooLarge:

@@ -18,6 +18,7 @@ from callboard_brokers.kafka._ahead import decode, encode
 from callboard_brokers.kafka._message import KafkaMessage, Record, metadata_of
 from callboard_brokers.kafka._parcel import Outgoing
 from callboard_brokers.kafka._records import TopicPartition
+from callboard_brokers.kit import REDELIVER, Signal
 
 Progress: TypeAlias = tuple[int, str]
 """A position, and what Kafka keeps beside it: what is done beyond it."""
@@ -33,9 +34,12 @@ _DONE: Final = (Settlement.ACK, Settlement.REJECT)
 class Owner(Protocol):
     """What a partition tells of what is settled: the window that it is part of."""
 
+    completed: int
+    commit_every: int
+    due: Signal
+
     @property
     def delivering(self) -> bool: ...
-    def done(self) -> None: ...
     def look(self) -> None: ...
     def again(self, partition: Partition, waiting: Waiting, delay: float, /) -> None: ...
     def dropped(self, kind: type[SettledLate | SettledTwice], partition: Partition, /) -> None: ...
@@ -68,7 +72,7 @@ class Partition:
         self._bare = Metadata(path=path)
         self._tracker: Tracker | None = None
         self._ahead: Collection[int] = ()
-        self._nacks: dict[object, int] = {}
+        self._failures: dict[object, int] = {}
         self._serial = serial
         self._enlisted: dict[Tracked, Sequence[Outgoing]] = {}
         self.refused: Mapping[tuple[int, str], BrokerError] = {}
@@ -120,13 +124,15 @@ class Partition:
     def take(self, limit: int, max_bytes: float, into: list[Delivery[Record]]) -> int:
         """Deliver up to *limit* records and *max_bytes*, oldest first; return how many bytes."""
         make, load, epoch, waiting = KafkaMessage.received, self._load, self._epoch, self.waiting
+        failures = self._failures
         before, size = len(into), 0
         for _ in range(min(limit, len(waiting))):
             record, tracked = waiting.popleft()
             # Reading headers costs as much as all else; where there are none, all are alike.
             bare = None if record.headers else self._bare
             message = make(record, record.value, record.topic, record.key, load, bare)
-            into.append(Delivery(message, self, epoch, None, tracked))
+            tries = failures[tracked] + 1 if failures and tracked in failures else None
+            into.append(Delivery(message, self, epoch, tries, tracked))
             size += len(message.body)
             if size >= max_bytes:
                 break
@@ -175,18 +181,21 @@ class Partition:
                 self._window.dropped(SettledLate, self)
             return
         self.in_flight -= 1
+        window = self._window
         if settlement in _DONE:
             token = delivery.token
-            if self._tracker is not None and isinstance(token, Tracked):
-                self._tracker.done(token)
-            if self._nacks:
-                self._nacks.pop(token, None)
-            self._window.done()
+            if isinstance(token, Tracked):
+                token.done = True
+            if self._failures:
+                self._failures.pop(token, None)
+            window.completed += 1
+            if window.completed == window.commit_every:
+                window.due.set()
         else:
             self._again(delivery, settlement, delay)
         # Only who is to give the partition up waits for the last of what is in flight.
-        if not self._window.delivering:
-            self._window.look()
+        if not window.delivering:
+            window.look()
 
     def settled_twice(self, delivery: Delivery, /) -> None:
         """Count it."""
@@ -207,11 +216,7 @@ class Partition:
             self._enlisted.pop(token, None)
         if settlement is Settlement.RELEASE:
             delay = 0.0
-        elif delay is None:
-            delay = self._back_off(token)
+        else:
+            failures = self._failures[token] = delivery.deliveries or 1
+            delay = REDELIVER.whole(failures - 1) if delay is None else delay
         self._window.again(self, (message.raw_message, token), delay)
-
-    def _back_off(self, token: object) -> float:
-        """Double from 0.1 s up to 30 s."""
-        nacks = self._nacks[token] = self._nacks.get(token, -1) + 1
-        return min(30.0, 0.1 * 2.0 ** min(nacks, 16))

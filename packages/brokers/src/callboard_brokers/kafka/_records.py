@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Literal, NamedTuple, Protocol
 
 from callboard_brokers._errors import DestinationError
-from callboard_brokers.kafka._security import BaseSecurity
+from callboard_brokers.kit import BaseSecurity
 
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 # A quantifier such as {2,3} is not a name, so the braces of regular expressions keep their meaning.
@@ -138,7 +138,7 @@ class KafkaSource:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class KafkaTarget:
     """A topic to publish to; *key* replaces the message's own.
 

@@ -7,7 +7,7 @@ from functools import partial
 from time import time
 
 from callboard_brokers._errors import DestinationError
-from callboard_brokers._message import Message, Metadata
+from callboard_brokers._message import Message
 from callboard_brokers.kafka._message import KafkaMessage, metadata_of
 from callboard_brokers.kafka._parcel import Outgoing, outgoing
 from callboard_brokers.kafka._records import (
@@ -102,20 +102,8 @@ class KafkaRouting:
             raise DestinationError(
                 f"the topic {record.topic!r} has no partition {record.partition}"
             )
-        metadata = message.metadata
-        return Message(
-            record.value,
-            key=record.key,
-            raw_message=record,
-            metadata=Metadata(
-                metadata.headers,
-                metadata.content_type,
-                metadata.message_id,
-                metadata.correlation_id,
-                metadata.reply_to,
-                pairs=record.headers,
-            ),
-        )
+        metadata = message.metadata.but(path={}, pairs=record.headers)
+        return Message(record.value, key=record.key, raw_message=record, metadata=metadata)
 
     def target(self, target: KafkaTarget, /) -> MemoryTarget:
         """Say where *target* is.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable, Sequence
+from time import monotonic
 
 from anyio import Lock, sleep
 
@@ -12,7 +12,6 @@ from callboard_brokers._errors import (
     BrokerError,
     ConnectionLost,
     DestinationError,
-    TopologyError,
     Unroutable,
 )
 from callboard_brokers.kafka._client import (
@@ -26,12 +25,11 @@ from callboard_brokers.kafka._client import (
 )
 from callboard_brokers.kafka._pulse import Pulse
 from callboard_brokers.kafka._records import KafkaOptions, Topic, check_topic
-from callboard_brokers.kafka._security import SASLOAuthBearer
 from callboard_brokers.kafka._translate import CLIENT_ERRORS, translated
-from callboard_brokers.kit import Journal, Reach, brief
+from callboard_brokers.kit import Journal, Reach, SASLOAuthBearer, brief
 
-BEAT, PATIENCE = 3.0, 2.0
-"""Seconds between two questions whether a server is there, and for the answer of each."""
+BEAT, PATIENCE = 1.0, 2.0
+"""Seconds without an answer until one is asked whether it is there, and for what it says to that."""
 
 
 class Servers:
@@ -42,8 +40,8 @@ class Servers:
         self.options = options
         self.journal = journal
         self.known: set[str] = set()
-        self.picky: set[str] = set()
-        """Topics that have refused a batch for its contents; see `Sent`."""
+        self.picky: dict[str, int] = {}
+        """Topics that have refused a batch, and how many records are to go there alone yet."""
         self.reach = Reach[None](",".join(addresses), journal)
         self.pulse = Pulse(options)
         self._looking = Lock()
@@ -75,15 +73,20 @@ class Servers:
                 f"Kafka does not let us in: {reason}; check `security` and the listener"
             )
 
-    async def watch(self, producer: Producer) -> None:
-        """Ask again and again whether a server is there: a client that is away says nothing."""
+    async def watch(self, producer: Producer, heard: Callable[[], float]) -> None:
+        """See again and again whether a server is there: a client that is away says nothing.
+
+        *heard* says when one has answered last, by `time.monotonic`: who fetches or beats hears
+        enough. One is asked only where that was too long ago.
+        """
         while True:
-            await sleep(BEAT)
-            silence = await silent(producer, PATIENCE)
+            rest = heard() + BEAT - monotonic()
+            silence = None if rest > 0 else await silent(producer, PATIENCE)
             if silence is None:
                 self.reach.found()
             else:
                 self.reach.lose(ConnectionLost(silence))
+            await sleep(rest if rest > 0 else BEAT)
 
     async def find(
         self,
@@ -159,26 +162,6 @@ class Servers:
                     error, "cannot ask Kafka for its topics", ConnectionLost
                 ) from error
             self.known.update(each.name for each in missing)
-
-    async def look_for(
-        self, producer: Producer, topics: Mapping[str, bool], *, passive: bool
-    ) -> None:
-        """Look for *topics*; unless *passive*, create those that are missing and may be.
-
-        Raises:
-            TopologyError: *passive*, and some are missing.
-            ConnectionLost: The servers cannot be asked.
-        """
-        if not passive:
-            with suppress(Unroutable):  # for now: who reads or publishes there tries again
-                await self.ensure(producer, [Topic(name) for name, may in topics.items() if may])
-            return
-        try:
-            missing = sorted({*topics} - await existing(producer, topics))
-        except CLIENT_ERRORS as error:
-            raise translated(error, "cannot ask Kafka for its topics", ConnectionLost) from error
-        if missing:
-            raise TopologyError(f"Kafka has no topic {', '.join(map(repr, missing))}", missing)
 
     async def _create(self, missing: Sequence[Topic], allowed: bool) -> None:
         if not missing:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 from time import monotonic
-from typing import TypeAlias
 
 from anyio import (
     CancelScope,
@@ -23,7 +22,7 @@ from callboard_brokers._errors import BrokerError, ConnectionClosed, ConnectionL
 from callboard_brokers._message import Message
 from callboard_brokers.events import FetchFailed
 from callboard_brokers.kafka._client import NOWHERE, Consumer, errors
-from callboard_brokers.kafka._member import Member
+from callboard_brokers.kafka._member import Fetched, Member
 from callboard_brokers.kafka._message import Record
 from callboard_brokers.kafka._parcel import outgoing
 from callboard_brokers.kafka._records import KafkaSource, KafkaTarget, TopicPartition, check_topic
@@ -32,9 +31,9 @@ from callboard_brokers.kafka._window import Window
 from callboard_brokers.kit import brief, time_left
 
 POLL_MS = 200
-"""How long a fetch waits for records; also how soon a held partition is looked at again."""
-
-Fetched: TypeAlias = Mapping[TopicPartition, Sequence[Record]]
+"""How soon a held partition is looked at again."""
+IDLE_MS = 5000
+"""How long a fetch waits for records of all that is assigned: whatever comes ends it."""
 
 LEAVE, HURRY, FLUSH = 8.0, 2.0, 0.6
 """Seconds to leave in good order; when all is cancelled; the part of them for the last commit."""
@@ -53,7 +52,7 @@ class KafkaSubscription:
         self._source = source
         self._window = window
         self._member = member
-        self._consumer = member.consumer
+        self.consumer = member.consumer
         self._limit = limit
         self._open = True
         self._seen: object = None
@@ -101,7 +100,7 @@ class KafkaSubscription:
             DestinationError: It is not assigned to this subscription.
         """
         try:
-            self._consumer.seek(partition, offset)
+            self.consumer.seek(partition, offset)
         except CLIENT_ERRORS as error:
             raise translated(error, f"cannot seek in {partition}") from error
         self._window.recall()
@@ -135,26 +134,12 @@ class KafkaSubscription:
         records = [outgoing(message, target, self._limit) for message, target in outputs]
         self._window.enlist(delivery, records)
 
-    async def lag(self) -> int:
-        """Return how many records of the assigned partitions are not settled."""
-        try:
-            ends = await self._consumer.end_offsets(self._member.assigned)
-            behind = 0
-            for name, end in ends.items():
-                position = self._window.partition(name).position
-                behind += end - (
-                    await self._consumer.position(name) if position is None else position
-                )
-        except CLIENT_ERRORS as error:
-            raise translated(error, f"cannot tell the lag of {self._source.address!r}") from error
-        return behind
-
     async def run(
         self, begin: Callable[[KafkaSource, Consumer], Awaitable[None]], scope: CancelScope
     ) -> None:
         """Fetch until cancelled; if that cannot go on, keep the reason and cancel *scope*."""
         try:
-            await begin(self._source, self._consumer)
+            await begin(self._source, self.consumer)
             while True:
                 await self._turn()
         except BrokerError as error:
@@ -191,7 +176,7 @@ class KafkaSubscription:
         with move_on_after(FLUSH * patience, shield=True):
             await self._member.commit()
         self._window.end_epoch()
-        await self._member.close(deadline - current_time())
+        await self._member.close(deadline)
 
     async def _turn(self) -> None:
         """Take one step; what passes by itself is no reason to end."""
@@ -215,19 +200,17 @@ class KafkaSubscription:
         if self._source.auto_offset_reset == "latest":
             for name in self._member.assigned:
                 with suppress(errors.IllegalStateError):  # taken away again already
-                    await self._consumer.position(name)
+                    await self.consumer.position(name)
 
     async def _poll(self) -> None:
-        wanted, assigned = self._window.wanted, self._member.assigned
-        asked = self._window.open_to(assigned)
-        if not wanted or (assigned and not asked):
+        asked = self._to_ask()
+        if asked is None:
             await self._rest()
             return
-        fetched = await self._consumer.getmany(
-            *(() if len(asked) == len(assigned) else asked),
-            timeout_ms=POLL_MS,
-            max_records=wanted,
-        )
+        # A turn in time says that the loop goes on: see `Standstill`.
+        is_whole = not asked and self._member.assigned
+        patience = min(IDLE_MS, self._source.max_poll_interval_ms // 5) if is_whole else POLL_MS
+        fetched = await self._member.fetch(asked, patience, self._window.wanted)
         # Nothing has been awaited since the client let go of them: they are of this assignment,
         # and dropped if it has ended, since then they are fetched again, here or elsewhere.
         assigned = self._member.assigned
@@ -236,8 +219,17 @@ class KafkaSubscription:
 
     async def _rest(self) -> None:
         """Stay a member, and fetch nothing."""
-        if not await self._window.room.wait(POLL_MS / 1000):  # else the next turn asks the client
-            await self._consumer.getmany(NOWHERE, timeout_ms=0)
+        await self._window.room.wait(POLL_MS / 1000)
+        if self._to_ask() is None:  # else the next turn asks the client
+            await self.consumer.getmany(NOWHERE, timeout_ms=0)
+
+    def _to_ask(self) -> Collection[TopicPartition] | None:
+        """Return whose records to ask for, empty is all that there are; None: nobody's."""
+        assigned = self._member.assigned
+        asked = self._window.open_to(assigned)
+        if not (self._open and self._window.wanted) or (assigned and not asked):
+            return None
+        return () if len(asked) == len(assigned) else asked
 
     def _follow(self, assigned: Collection[TopicPartition], fetched: Fetched) -> Fetched:
         """Go on where we were: without a group the client forgets that when a topic grows."""
@@ -250,5 +242,5 @@ class KafkaSubscription:
             if partition.position is not None
         }
         for name, reached in known.items():
-            self._consumer.seek(name, reached)
+            self.consumer.seek(name, reached)
         return {name: records for name, records in fetched.items() if name not in known}

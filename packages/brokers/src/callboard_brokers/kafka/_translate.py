@@ -24,8 +24,9 @@ CONTENTS: Final[tuple[type[Exception], ...]] = (
     errors.for_code(87),  # INVALID_RECORD
     errors.InvalidTimestampError,
     errors.UnsupportedForMessageFormatError,
+    errors.MessageSizeTooLargeError,
 )
-"""What Kafka says of a record, or of one in its batch, that it will never take."""
+"""What Kafka says of a record, or of one in its batch, or of all of it, that it will never take."""
 
 
 def is_passing(error: Exception) -> bool:

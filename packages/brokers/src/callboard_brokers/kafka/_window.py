@@ -31,14 +31,15 @@ class Window:
         self.epoch = 1
         self.delivering = source.group_id is None or bool(source.partitions)
         self.completed = 0
+        self.commit_every = source.commit_every
         self.recall: Callable[[], None] = _nothing
         """Has the reader give back what it has not begun."""
         self.arrived = Signal()  # there may be something to deliver
         self.room = Signal()  # there may be room to fetch for
         self.due = Signal()  # enough is completed for a commit
+        self.stirred = Signal()  # there will be something to commit
         self.settled = Signal()  # nothing is in flight any more
         self._source = source
-        self._commit_every = source.commit_every
         self._capacity = capacity
         self._journal = journal
         self._waiting = 0
@@ -87,6 +88,7 @@ class Window:
         self._bytes += size
         self._mean = max(1, size // max(1, count))
         self.arrived.set()
+        self.stirred.set()
 
     def partition(self, name: TopicPartition) -> Partition:
         """Return the partition, new if it was not known in this epoch."""
@@ -138,12 +140,6 @@ class Window:
             if partition is not None:
                 partition.enlist(delivery.token, outputs)
 
-    def done(self) -> None:
-        """Count a completion; enough of them are committed before the interval has passed."""
-        self.completed += 1
-        if self.completed == self._commit_every:
-            self.due.set()
-
     def again(self, partition: Partition, waiting: Waiting, delay: float) -> None:
         """Deliver it again after *delay* seconds, unless its partition is given up by then."""
         self._sequence += 1
@@ -158,6 +154,11 @@ class Window:
     def dropped(self, kind: type[SettledLate | SettledTwice], partition: Partition) -> None:
         """Tell of a settlement that changes nothing."""
         self._journal.tell(kind(*partition.name))
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether there is nothing that could be settled, or was since the last commit."""
+        return not (self.completed or self._waiting or self._later or self.in_flight)
 
     # What becomes of an epoch
 
@@ -191,6 +192,7 @@ class Window:
         """Deliver again."""
         self.delivering = True
         self.arrived.set()
+        self.stirred.set()
 
     def forget(self, name: TopicPartition) -> None:
         """Let go of one partition, to read it from elsewhere."""

@@ -15,14 +15,13 @@ who tries: see docs/decisions/0013-kafka-transactions.md.
 
 from __future__ import annotations
 
-from asyncio import Future
 from collections.abc import Sequence
 from typing import Final
 
 from callboard_brokers._errors import BrokerError
 from callboard_brokers.kafka._client import Consumer, Producer, errors, make_producer
 from callboard_brokers.kafka._mending import abandon
-from callboard_brokers.kafka._outgoing import confirmed, ignore, send
+from callboard_brokers.kafka._outgoing import Shared, confirmed, ignore, is_alone, send
 from callboard_brokers.kafka._parcel import Outgoing
 from callboard_brokers.kafka._records import TopicPartition
 from callboard_brokers.kafka._servers import Servers
@@ -64,8 +63,12 @@ class Writer:
             raise
         self._producer = producer
 
-    async def write(self, outputs: Sequence[Outgoing], position: int) -> None:
+    async def write(
+        self, outputs: Sequence[Outgoing], position: int, *, alone: bool = False
+    ) -> None:
         """Publish *outputs* and commit *position*, both or neither; see `position` afterwards.
+
+        If one is refused, all of its batch are blamed; if each goes *alone*, it is that one.
 
         If it fails, or is cancelled, it may have happened all the same, and the next call finds
         out. If it had, that call does no more.
@@ -77,7 +80,7 @@ class Writer:
             return
         self._attempt = position
         try:
-            await self._transact(outputs, position)
+            await self._transact(outputs, position, alone)
         except BaseException as error:
             await self.close()
             if isinstance(error.__cause__ or error, FENCED):
@@ -91,19 +94,21 @@ class Writer:
             producer, self._producer = self._producer, None
             await abandon(producer)
 
-    async def _transact(self, outputs: Sequence[Outgoing], position: int) -> None:
-        producer, sent = self._producer, list[Future[object]]()
+    async def _transact(self, outputs: Sequence[Outgoing], position: int, alone: bool) -> None:
+        producer, sent = self._producer, list[Shared]()
         if producer is None:
             raise Fenced(f"the writer of {self._name} was closed")
         await producer.begin_transaction()
         try:
-            for output in outputs:
-                sent.append(await send(self._servers, producer, output))
+            for number, output in enumerate(outputs):
+                apart = alone or is_alone(self._servers, output)
+                future = await send(self._servers, producer, output, alone=apart)
+                sent.append((future, (number,)))
         except BaseException:
             ignore(sent)
             raise
         # The client's commit waits for them too, but does not mind their failures.
-        for failure in (await confirmed(sent, outputs)).values():
+        for failure in (await confirmed(sent, outputs.__getitem__)).values():
             raise failure
         await producer.send_offsets_to_transaction({self._name: position}, self._group)
         await producer.commit_transaction()

@@ -1,0 +1,1 @@
+"""Alerts on RabbitMQ, routed by what and where."""

@@ -1,0 +1,8 @@
+"""RabbitMQ under test: the broker in memory, by its rules."""
+
+from __future__ import annotations
+
+from callboard.testing import TestApp
+from callboard.testing import TestBroker as TestRabbitBroker
+
+__all__ = ["TestApp", "TestRabbitBroker"]

@@ -1,0 +1,105 @@
+"""A service on a real RabbitMQ, under faults: nothing is lost, and what repeats is what was in flight."""
+
+from __future__ import annotations
+
+import time
+from signal import SIGKILL, SIGTERM
+
+import pytest
+from anyio import sleep, to_thread
+
+from ..brokers.rabbit.server import proxied, through_proxy
+from ..proxy import proxy
+from .conftest import Begin
+from .kind import Kind
+from .rabbit import KIND, RabbitNode
+from .trial import of_all, of_none, of_one
+
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.chaos,
+    pytest.mark.slow,
+    pytest.mark.broker("rabbit"),
+    pytest.mark.timeout(900),  # at its full size, and on a busy machine
+]
+
+
+@pytest.fixture(scope="module")
+def kind() -> Kind:
+    return KIND
+
+
+async def test_what_a_killed_worker_had_is_handled_by_the_others(
+    begin: Begin, scale: float
+) -> None:
+    async with begin("kill -9", records=50_000, rate=1500, workers=2, bound=of_one) as trial:
+        for _ in range(max(2, round(20 * scale))):
+            await trial.pause(2)
+            await trial.fleet.kill(trial.anyone())
+            trial.faults += 1
+            await trial.fleet.ready(await trial.fleet.start())
+
+
+async def test_connections_that_are_cut_heal_within_three_seconds(
+    begin: Begin, scale: float
+) -> None:
+    at, listen = through_proxy()
+    async with (
+        proxy(listen, at) as network,
+        begin(
+            "network", records=30_000, rate=400, workers=2, bound=of_all, through=proxied()
+        ) as trial,
+    ):
+        for _ in range(max(3, round(30 * scale))):
+            await sleep(2)
+            network.cut()
+            trial.faults += 1
+            await trial.resumes(time.time(), within=15)
+
+    assert trial.stall < 15, "3 seconds on a machine that is not slow"
+
+
+async def test_a_restart_of_the_server_is_survived(
+    begin: Begin, scale: float, node: RabbitNode
+) -> None:
+    async with begin(
+        "server", records=20_000, rate=400, workers=2, bound=of_all, direct=node.address
+    ) as trial:
+        for turn in range(max(1, round(10 * scale))):
+            await trial.pause(2)
+            await to_thread.run_sync(node.stop, SIGTERM if turn % 2 else SIGKILL)
+            await to_thread.run_sync(node.start)
+            trial.faults += 1
+            await trial.resumes(time.time(), within=30)
+
+
+@pytest.mark.parametrize("queue", ["classic", "quorum"])
+async def test_a_graceful_stop_repeats_nothing(begin: Begin, scale: float, queue: str) -> None:
+    settings = {"options": {"queue_type": queue}}
+    async with begin(
+        f"stop {queue}", records=50_000, rate=1200, workers=2, bound=of_none, settings=settings
+    ) as trial:
+        for _ in range(max(3, round(30 * scale))):
+            await trial.pause(1.5)
+            if trial.random.random() < 0.3:
+                await trial.fleet.stop_all()
+                await trial.fleet.start()
+            else:
+                await trial.fleet.stop(trial.anyone())
+            fresh = await trial.fleet.start()
+            if trial.random.random() < 0.5:  # else the next stop may come while it starts
+                await trial.fleet.ready(fresh)
+            trial.faults += 1
+
+
+async def test_poison_is_dead_lettered_once_and_the_others_go_on(begin: Begin) -> None:
+    async with begin(
+        "poison",
+        records=30_000,
+        rate=1500,
+        workers=2,
+        poison=0.01,
+        settings={"options": {"queue_type": "classic"}},
+        bound=of_none,
+    ) as trial:
+        trial.faults = sum(letter.poison for letter in trial.author.letters)

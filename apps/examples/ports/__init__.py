@@ -1,0 +1,1 @@
+"""Ships that call at ports, on NATS."""

@@ -49,7 +49,7 @@ class Keeper:
     def __init__(self, *kept: Settles) -> None:
         self.kept = kept
 
-    def decode(self, message: Message, /) -> object:
+    def decode(self, message: Message, as_: object = None, /) -> object:
         return message.body
 
     async def reject(self, message: Message, /) -> None: ...

@@ -11,7 +11,7 @@ from callboard_brokers.events import Event, PartitionsRevoked, ServerFound, Serv
 
 def kinds(of: type[Event]) -> Iterator[type[Event]]:
     for each in of.__subclasses__():
-        if each.__module__ == events.__name__:
+        if each.__module__ == events.__name__ and not each.__name__.startswith("_"):
             yield each
         yield from kinds(each)
 
@@ -22,6 +22,13 @@ def test_each_type_is_public_and_has_a_name_of_its_own() -> None:
 
     assert {each.__name__ for each in told} == {*events.__all__} - {"Event", "Notify"}
     assert len(names) == len(told)
+
+
+def test_no_type_is_a_kind_of_another() -> None:
+    """Whoever waits for partitions is not told of those that are gone."""
+    told = [*kinds(Event)]
+
+    assert not [each for each in told if issubclass(each.__base__ or object, tuple(told))]
 
 
 def test_what_an_event_says_is_there_by_name_too() -> None:

@@ -67,7 +67,7 @@ async def run(script: list[Step]) -> None:
     assert Counter(left) + gone == Counter(b"%03d" % n for n in range(published))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(steps)
 def test_no_message_is_lost_doubled_or_overtaken(script: list[Step]) -> None:
     anyio.run(run, script)

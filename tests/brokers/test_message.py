@@ -28,7 +28,7 @@ class Length:
         self.decoded = 0
         self.rejected: list[Message] = []
 
-    def decode(self, message: Message) -> object:
+    def decode(self, message: Message, as_: object = None, /) -> object:
         self.decoded += 1
         return len(message.body)
 

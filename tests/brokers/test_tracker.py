@@ -31,6 +31,18 @@ def test_the_position_waits_for_the_oldest_that_is_not_done() -> None:
     assert [tracker.done(second), tracker.position] == [True, 6]
 
 
+def test_the_position_passes_what_was_set_done_by_hand() -> None:
+    tracker = Tracker(3)
+    first, second, third = tracker.extend([3, 4, 5])
+
+    second.done = True
+    assert (tracker.position, tracker.span, tracker.ahead()) == (3, 3, [4])
+    first.done = True
+    assert (tracker.position, tracker.span, tracker.ahead()) == (5, 1, [])
+    third.done = True
+    assert (tracker.position, tracker.span) == (6, 0)
+
+
 def test_gaps_in_the_offsets_are_done_by_themselves() -> None:
     tracker = Tracker(3)
     first, second = add(tracker, 5, 9)
@@ -100,7 +112,7 @@ def test_a_poison_at_the_head_of_a_large_window_does_not_slow_the_others_down() 
     for tracked in reversed(others):
         tracker.done(tracked)
 
-    assert perf_counter() - began < 1  # it takes 0.01; looking for each in the window, minutes
+    assert perf_counter() - began < 20  # it takes 0.01; looking for each in the window, minutes
     assert tracker.position == 0
     tracker.done(poison)
     assert tracker.position == 100_000

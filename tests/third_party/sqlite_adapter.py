@@ -30,7 +30,6 @@ from callboard_brokers import (
     Message,
     PublishFailed,
     Settlement,
-    TopologyError,
 )
 from callboard_brokers.events import Notify, SettlementsFailed
 from callboard_brokers.kit import (
@@ -189,21 +188,11 @@ class SqliteConnection:
             self._subscriptions.discard(subscription)
 
     async def prepare(
-        self,
-        sources: Sequence[SqliteSource],
-        targets: Sequence[SqliteTarget],
-        /,
-        *,
-        passive: bool = False,
+        self, sources: Sequence[SqliteSource], targets: Sequence[SqliteTarget], /
     ) -> None:
         groups = [(each.address, each.group) for each in sources if each.group is not None]
         with CLIENT.translating(f"cannot prepare {groups}"):
-            there = await self._open().do("SELECT queue, name FROM groups", [()])
-            missing = [f"{name} of {queue}" for queue, name in groups if (queue, name) not in there]
-            if not passive:
-                await self._open().do(JOIN, groups)
-            elif missing:
-                raise TopologyError(f"there is no group {', '.join(missing)}", missing)
+            await self._open().do(JOIN, groups)
 
     async def publish(self, message: Message, target: SqliteTarget, /) -> Sequence[int]:
         """Return the numbers that the message has, one for each group."""

@@ -31,7 +31,7 @@ async def test_a_message_goes_from_a_file_through_a_handler_into_the_file(tmp_pa
 
     async with broker:
         await broker.start()
-        with fail_after(10):
+        with fail_after(30):
             await broker.publish([1, 2, 3], "orders")
             await done.wait()
 

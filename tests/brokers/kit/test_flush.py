@@ -50,7 +50,7 @@ async def test_what_is_written_in_one_tick_is_sent_together() -> None:
     assert broker.taken == [[0, 1, 2]]
 
 
-async def test_an_interval_is_waited_for_unless_enough_is_written() -> None:
+async def test_an_interval_is_waited_for() -> None:
     broker = Broker()
     flush = Flush(broker.send, broker.failed, every=10.0)
     async with background() as tasks:
@@ -59,12 +59,8 @@ async def test_an_interval_is_waited_for_unless_enough_is_written() -> None:
         await sleep(5)
         assert broker.taken == []
         await sleep(6)
-        assert len(broker.taken) == 1
-        flush.soon()
-        flush.now()
-        await sleep(1)
 
-    assert len(broker.taken) == 2
+    assert len(broker.taken) == 1
 
 
 async def test_a_failure_is_told_once_and_tried_again_until_it_is_through() -> None:
@@ -159,7 +155,7 @@ async def test_with_nothing_to_send_leaving_sends_nothing() -> None:
     assert broker.taken == []
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2)), max_size=20))
 def test_everything_is_sent_once_and_in_order(script: list[tuple[int, int]]) -> None:
     async def play() -> None:

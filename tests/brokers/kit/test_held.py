@@ -111,6 +111,20 @@ def test_what_the_broker_cannot_deliver_again_comes_from_here(
     assert written == [(7, Settlement.ACK, None)]
 
 
+def test_what_is_never_to_come_again_is_left_to_the_broker_though_others_come_from_here(
+    written: Written, journal: Journal
+) -> None:
+    returned = Returned()
+    held = Held[object](
+        written.write, journal, returned.again, lambda nacks: None if nacks > 1 else 0.1
+    )
+    for _ in range(3):
+        held.deliver(Message(b""), token=7).nack()
+
+    assert returned == [(7, 0.1), (7, 0.1)]
+    assert written == [(7, Settlement.NACK, None)]
+
+
 def test_what_was_withdrawn_is_held_no_more(held: Held[object], written: Written) -> None:
     delivery = held.deliver(Message(b""))
     held.withdraw([delivery])

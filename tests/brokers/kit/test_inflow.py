@@ -263,7 +263,7 @@ async def play(script: list[Step]) -> None:
     assert out == Counter(b"%03d" % n for n in range(made))
 
 
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(steps)
 def test_what_is_put_in_comes_out_once(script: list[Step]) -> None:
     backend, options = virtual_backend("asyncio")

@@ -7,10 +7,10 @@ import gc
 
 import anyio.lowlevel
 import pytest
-from anyio import run, sleep_forever
+from anyio import create_task_group, fail_after, run, sleep_forever
 
-from callboard_brokers import ConnectionLost
-from callboard_brokers.kit import heard, in_time, on_asyncio, together
+from callboard_brokers import BrokerError, ConnectionLost
+from callboard_brokers.kit import Known, heard, in_time, on_asyncio, together
 
 pytestmark = pytest.mark.anyio
 
@@ -71,3 +71,41 @@ def test_elsewhere_a_client_of_asyncio_says_so() -> None:
 
     with pytest.raises(RuntimeError, match="the client of Foo runs on asyncio only"):
         run(connect, backend="trio")
+
+
+async def test_whoever_waits_gets_the_first_result() -> None:
+    known, got = Known[int](), list[int]()
+
+    async def wait() -> None:
+        got.append(await known.wait())
+
+    with fail_after(15):
+        async with create_task_group() as tasks:
+            tasks.start_soon(wait)
+            tasks.start_soon(wait)
+            await anyio.lowlevel.checkpoint()
+            assert not known.known
+            known.end(1)
+            known.end(2)
+        got.append(await known.wait())
+
+    assert got == [1, 1, 1]
+
+
+async def test_a_failure_is_raised_to_each_who_waits_and_does_not_grow() -> None:
+    known = Known[int]()
+    known.end(None, ConnectionLost("gone"))
+    for _ in range(2):
+        with pytest.raises(ConnectionLost) as raised:
+            await known.wait()
+        assert len(raised.traceback) == 2
+
+
+def test_who_asks_to_be_called_is_once() -> None:
+    known, called = Known[None](), list[BrokerError | None]()
+    known.then(called.append)
+    known.end(None)
+    known.end(None, ConnectionLost("late"))
+    known.then(called.append)
+
+    assert called == [None, None]

@@ -7,6 +7,7 @@ from callboard_brokers._errors import (
     BrokerError,
     ConnectionClosed,
     ConnectionLost,
+    DeliveriesExhausted,
     DestinationError,
     MessageTooLarge,
     NotReceived,
@@ -17,6 +18,7 @@ from callboard_brokers._errors import (
     Unroutable,
 )
 from callboard_brokers._message import (
+    UNDECODED,
     BatchMessage,
     Binding,
     Headers,
@@ -27,7 +29,9 @@ from callboard_brokers._message import (
     forwarding,
 )
 from callboard_brokers._port import (
+    ARRIVED,
     Adapter,
+    Arrived,
     BatchPublishing,
     Blaming,
     Capacity,
@@ -36,7 +40,7 @@ from callboard_brokers._port import (
     Counting,
     Features,
     Flushing,
-    Lagging,
+    GivingUp,
     Preparing,
     Reaching,
     Requesting,
@@ -49,7 +53,7 @@ from callboard_brokers._port import (
     can_request,
     can_send,
 )
-from callboard_brokers._settlement import Settlement, Settles
+from callboard_brokers._settlement import AckStatus, Settlement, Settles, SourceType
 from callboard_brokers._tracker import Tracked, Tracker
 from callboard_brokers.memory import (
     DeadLetter,
@@ -61,8 +65,12 @@ from callboard_brokers.memory import (
 )
 
 __all__ = [
+    "ARRIVED",
+    "UNDECODED",
     "AccessRefused",
+    "AckStatus",
     "Adapter",
+    "Arrived",
     "BatchDelivery",
     "BatchFailed",
     "BatchMessage",
@@ -77,14 +85,15 @@ __all__ = [
     "ConnectionLost",
     "Counting",
     "DeadLetter",
+    "DeliveriesExhausted",
     "Delivery",
     "DestinationError",
     "Features",
     "Flushing",
+    "GivingUp",
     "HeaderValue",
     "Headers",
     "Keeping",
-    "Lagging",
     "Ledger",
     "Memory",
     "MemoryRecord",
@@ -104,6 +113,7 @@ __all__ = [
     "Sending",
     "Settlement",
     "Settles",
+    "SourceType",
     "StoppingIntake",
     "Subscription",
     "TopologyError",
@@ -117,3 +127,8 @@ __all__ = [
     "can_send",
     "forwarding",
 ]
+
+# In tracebacks they have the name by which they are imported.
+for _name in __all__:
+    if isinstance(_each := globals()[_name], type) and issubclass(_each, (BaseException, Message)):
+        _each.__module__ = __name__

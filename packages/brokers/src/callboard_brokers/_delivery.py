@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any, Final, Generic, Protocol
 
 from typing_extensions import TypeVar
@@ -12,6 +12,7 @@ from callboard_brokers._settlement import Settlement
 
 R_co = TypeVar("R_co", covariant=True, default=Any)
 
+_ACK: Final = Settlement.ACK
 _NACK: Final = Settlement.NACK
 """Looked up once: a member of an enumeration costs more than the settlement of most messages."""
 
@@ -38,10 +39,13 @@ class Delivery(Generic[R_co]):
     *epoch* is the generation of the connection or assignment that it came by: a settlement that
     arrives in a later one is stale. *deliveries* is the broker's count, 1 the first time, and one
     more for each time that the reader has kept it to try it again; None where the broker does not
-    count, before it is kept. *token* is the adapter's own: how to settle.
+    count, before it is kept. *token* is the adapter's own: how to settle. `lane` is the reader's
+    own: what it has found out of the order that this one is in, in a tuple; unset before.
     """
 
-    __slots__ = ("_ledger", "deliveries", "epoch", "message", "settlement", "token")
+    lane: tuple[Hashable]
+
+    __slots__ = ("_ledger", "deliveries", "epoch", "lane", "message", "settlement", "token")
 
     def __init__(
         self,
@@ -68,7 +72,8 @@ class Delivery(Generic[R_co]):
         """Write *settlement* into the ledger, unless there is one; return whether it was first.
 
         *delay*, for NACK, is how long to wait before the next delivery; None is the usual time, on
-        every broker: 0.1 s at least, and longer each time. Returns at once and never raises: sending it is the subscription's business.
+        every broker: 0.1 s at least, and longer each time. Returns at once and never raises:
+        sending it is the subscription's business.
 
         The ledger does not hear of a NACK of which the reader says that he tries again himself.
         """
@@ -78,7 +83,7 @@ class Delivery(Generic[R_co]):
         self.settlement = settlement
         # A message and its delivery hold each other. Parted here, they are freed as soon as
         # nobody needs them; else their bodies would wait for the collector of cycles.
-        self.message.delivery = _SETTLED
+        self.message.delivery = _ACKED if settlement is _ACK else _SETTLED[settlement]
         if settlement is not _NACK or not self._is_kept(delay):
             self._ledger.settle(self, settlement, delay)
         return True
@@ -147,12 +152,18 @@ class _Parts:
 class _Settled:
     """Stands in for the delivery in a message that has been settled."""
 
-    __slots__ = ()
+    __slots__ = ("deliveries", "settlement")
     settled = True
+
+    def __init__(self, settlement: Settlement | None) -> None:
+        self.settlement = settlement
+        self.deliveries: int | None = None
 
     def settle(self, settlement: Settlement, delay: float | None = None) -> bool:
         del settlement, delay
         return False
 
 
-_SETTLED: Final = _Settled()
+_SETTLED: Final = {settlement: _Settled(settlement) for settlement in Settlement}
+_ACKED: Final = _SETTLED[_ACK]
+"""A member of an enumeration is a slow key, and nearly all are acknowledged."""

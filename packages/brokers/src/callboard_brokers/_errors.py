@@ -12,6 +12,7 @@ BrokerError
 │   └── Unpublishable    and never will: it holds what the broker cannot carry        (hopeless)
 │       └── MessageTooLarge   or more than that
 ├── RequestTimeout       no reply in time
+├── DeliveriesExhausted  a message was delivered as often as it may be; only in its dead letter
 └── NotReceived          a message of one's own making was to be settled
 
 An adapter translates its client's errors into these, at one place. What is hopeless is not tried
@@ -88,8 +89,12 @@ class MessageTooLarge(Unpublishable):
     """A message is beyond a limit of the broker or of its client."""
 
 
-class RequestTimeout(BrokerError):
+class RequestTimeout(BrokerError, TimeoutError):
     """No reply came in time; the request may have been handled all the same."""
+
+
+class DeliveriesExhausted(BrokerError):
+    """A message was delivered as often as it may be, and nobody is done with it."""
 
 
 class NotReceived(BrokerError):

@@ -6,11 +6,11 @@ broker, so they live above the port.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from math import inf
-from typing import Protocol, TypeGuard, TypeVar, runtime_checkable
+from typing import Final, Protocol, TypeGuard, TypeVar, runtime_checkable
 
 from callboard_brokers._delivery import Delivery
 from callboard_brokers._errors import BrokerError
@@ -141,17 +141,15 @@ class Adapter(Protocol[S_contra, T_contra]):
 class Preparing(Protocol[S_contra, T_contra]):
     """A connection that has to have something there before anything can be read or published."""
 
-    async def prepare(
-        self, sources: Sequence[S_contra], targets: Sequence[T_contra], /, *, passive: bool = False
-    ) -> None:
+    async def prepare(self, sources: Sequence[S_contra], targets: Sequence[T_contra], /) -> None:
         """Have there what these need: queues, groups, topics. It may be called again, with more.
 
         It is done again after a reconnect. A source that was not prepared is, when it is read.
         What may not be made, and may come to be, is for whoever reads or publishes there to say.
-        *passive* makes nothing, and only looks.
 
         Raises:
-            TopologyError: Something is there and different; or, if *passive*, is missing.
+            DestinationError: One cannot be there.
+            TopologyError: Something is there and different, or is missing that was not to be made.
         """
         ...
 
@@ -202,6 +200,27 @@ class Confirmation(Protocol):
         It may be called outside of any task.
         """
         ...
+
+
+class Arrived:
+    """The `Confirmation` of what is there already. To wait for it is no checkpoint."""
+
+    __slots__ = ("_receipt",)
+
+    def __init__(self, receipt: object = None) -> None:
+        self._receipt = receipt
+
+    async def wait(self) -> object:
+        """Return the receipt."""
+        return self._receipt
+
+    def then(self, call: Callable[[BrokerError | None], None], /) -> None:
+        """Call at once."""
+        call(None)
+
+
+ARRIVED: Final = Arrived()
+"""Confirms without a receipt; known by its identity, so that nobody has to wait for it."""
 
 
 @runtime_checkable
@@ -298,11 +317,14 @@ class Counting(Protocol):
 
 
 @runtime_checkable
-class Lagging(Protocol):
-    """A subscription that knows how far behind it is."""
+class GivingUp(Protocol):
+    """A subscription of a broker that delivers a message no more in the end, and keeps it nowhere."""
 
-    async def lag(self) -> int:
-        """Return how many messages wait for this reader's group."""
+    def on_given_up(self, bury: Callable[[Delivery, BrokerError], Awaitable[None]], /) -> None:
+        """Have *bury* called with each such message, one after another; it settles it.
+
+        Until then they are only told, as `MessageGivenUp`.
+        """
         ...
 
 

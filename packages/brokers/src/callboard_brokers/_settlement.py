@@ -19,8 +19,30 @@ class Settlement(Enum):
     """Given back unhandled: deliver it again, to whom you like, and do not count this time."""
 
 
+class AckStatus(Enum):
+    """How a message has been settled, as one may look at it."""
+
+    ACKED = "acked"
+    NACKED = "nacked"
+    REJECTED = "rejected"
+
+
+class SourceType(Enum):
+    """Why a message has come."""
+
+    CONSUME = "consume"
+    """It was subscribed to."""
+    RESPONSE = "response"
+    """It was asked for."""
+
+
 class Settles(Protocol):
     """What a message is settled through."""
+
+    settlement: Settlement | None
+    """The settlement that has been accepted."""
+    deliveries: int | None
+    """How often the message was delivered; None: nobody counts."""
 
     @property
     def settled(self) -> bool:

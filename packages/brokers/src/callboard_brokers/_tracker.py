@@ -31,6 +31,7 @@ class Tracker:
     There is one for each partition or channel, and a new one, with another epoch, for each
     assignment or connection: what was added to the old one is not done in the new one.
     All steps take constant time, `done` amortised over the window. Nothing here waits or calls.
+    Who need not know whether the position moves may set the `done` of what was added by himself.
 
     Args:
         position: The first offset that is not known to be done: what was committed last.
@@ -64,9 +65,8 @@ class Tracker:
         tracked = Tracked(offset, self.epoch)
         if self._restored and offset in self._restored:
             self._restored.discard(offset)
-            if self._window:
-                tracked.done = True
-                self._window.append(tracked)
+            tracked.done = True
+            self._window.append(tracked)
             return None
         self._window.append(tracked)
         return tracked
@@ -79,12 +79,15 @@ class Tracker:
         """
         epoch, expected = self.epoch, self._next
         added: list[Tracked] = []
+        new = Tracked.__new__  # as the constructor, at two thirds of its cost
         try:
             for offset in offsets:
                 if offset < expected:
                     raise _shrinking(offset, expected)
                 expected = offset + 1
-                added.append(Tracked(offset, epoch))
+                tracked = new(Tracked)
+                tracked.offset, tracked.epoch, tracked.done = offset, epoch, False
+                added.append(tracked)
         finally:
             self._next = expected
             self._window.extend(added)
@@ -101,12 +104,9 @@ class Tracker:
             self.stale += 1
             return False
         tracked.done = True
-        window = self._window
-        if not window or window[0] is not tracked:
+        if not self._window or self._window[0] is not tracked:
             return False
-        window.popleft()
-        while window and window[0].done:
-            window.popleft()
+        self._pass_done()
         return True
 
     def skip(self, position: int) -> None:
@@ -119,6 +119,7 @@ class Tracker:
     @property
     def position(self) -> int:
         """What may be committed: everything below it is done. It never goes back."""
+        self._pass_done()
         return self._window[0].offset if self._window else self._next
 
     @property
@@ -131,11 +132,17 @@ class Tracker:
 
         Stored beside the position, they spare a restart from handling them again.
         """
+        self._pass_done()
         seen = [tracked.offset for tracked in self._window if tracked.done]
         if self._restored:
             # A restored one that was passed has left the log meanwhile.
             seen += sorted(offset for offset in self._restored if offset >= self._next)
         return seen
+
+    def _pass_done(self) -> None:
+        window = self._window
+        while window and window[0].done:
+            window.popleft()
 
     def _pass_over(self, added: Sequence[Tracked]) -> None:
         """Take notice that some of *added* were done before a restart."""

@@ -14,7 +14,9 @@ __all__ = [
     "Event",
     "FetchFailed",
     "MessageDeadLettered",
+    "MessageGivenUp",
     "MessageUnrouted",
+    "MessagesDropped",
     "Notify",
     "PartitionHeld",
     "PartitionsAssigned",
@@ -22,8 +24,10 @@ __all__ = [
     "PartitionsRevoked",
     "PartitionsRevoking",
     "PublicationFailed",
+    "ServerBlocked",
     "ServerFound",
     "ServerLost",
+    "ServerUnblocked",
     "SettledLate",
     "SettledTwice",
     "SettlementsFailed",
@@ -33,6 +37,7 @@ __all__ = [
 class _Named:
     """What all events of a type share: no field of theirs."""
 
+    # No ClassVar: what has one is not taken where a `name` is all that is asked for.
     name: str
 
 
@@ -78,6 +83,20 @@ class ServerFound(Event):
 
 
 @dataclass(frozen=True)
+class ServerBlocked(Event):
+    """The server takes nothing that is published until it has room again, or is lost; *reason* says why."""
+
+    name = "connection.blocked"
+    reason: str
+
+
+class ServerUnblocked(Event):
+    """The server takes what is published again."""
+
+    name = "connection.unblocked"
+
+
+@dataclass(frozen=True)
 class SettledLate(Event):
     """A settlement does nothing: the message is somebody else's by now, and is handled twice."""
 
@@ -117,12 +136,34 @@ class MessageUnrouted(Event):
 
 
 @dataclass(frozen=True)
+class MessagesDropped(Event):
+    """So many messages are gone: more came than may wait here, and nobody can be asked to wait."""
+
+    name = "messages.dropped"
+    dropped: int
+
+
+@dataclass(frozen=True)
 class MessageDeadLettered(Event):
     """A message is put to the broker's own dead letters."""
 
     name = "message.dead_lettered"
     group: str | None
     reason: str
+
+
+@dataclass(frozen=True)
+class MessageGivenUp(Event):
+    """A message was delivered so many times, to be delivered no more, and nobody is done with it.
+
+    Attributes:
+        position: Where it stands, for those who look for it.
+    """
+
+    name = "message.given_up"
+    group: str | None
+    position: int
+    deliveries: int
 
 
 @dataclass(frozen=True)
@@ -135,16 +176,21 @@ class FetchFailed(Event):
 
 
 @dataclass(frozen=True)
-class PartitionsAssigned(Event):
-    """A member of *group* reads these partitions from now on, each a topic and a number."""
+class _Partitions(Event):
+    """Something happened to *partitions*, each a topic and a number, of a member of *group*."""
 
-    name = "partitions.assigned"
     group: str | None
     partitions: Sequence[tuple[str, int]]
 
 
+class PartitionsAssigned(_Partitions):
+    """A member of *group* reads these partitions from now on, each a topic and a number."""
+
+    name = "partitions.assigned"
+
+
 @dataclass(frozen=True)
-class PartitionsRevoking(PartitionsAssigned):
+class PartitionsRevoking(_Partitions):
     """A member is to give up partitions, once what is *in_hand* is finished."""
 
     name = "partitions.revoking"
@@ -152,7 +198,7 @@ class PartitionsRevoking(PartitionsAssigned):
 
 
 @dataclass(frozen=True)
-class PartitionsRevoked(PartitionsAssigned):
+class PartitionsRevoked(_Partitions):
     """A member has given up partitions; *unfinished* messages are handled again by others."""
 
     name = "partitions.revoked"

@@ -112,10 +112,9 @@ async def hostile_headers_stop_nobody(harness: Harness) -> None:
 async def every_message_has_a_receipt_of_its_own(harness: Harness) -> None:
     async with harness.connect() as stage, stage.read() as incoming:
         receipts = [await stage.send(Message(b"%d" % n)) for n in range(3)]
-        if None in receipts:
-            harness.lacks("receipts")
         await incoming.take(3)
-
+    if None in receipts:
+        harness.lacks("receipts")
     assert len(set(map(repr, receipts))) == 3
 
 
@@ -194,7 +193,7 @@ _HOSTILE: Sequence[Sequence[tuple[str, bytes | None]]] = (
 def _read_all(message: Message) -> None:
     for name, value in message.headers.items():
         assert isinstance(name, str)
-        assert isinstance(value, str | bytes)
+        assert value is None or isinstance(value, str | bytes | int | float | datetime)
     for text in (
         message.content_type,
         message.message_id,

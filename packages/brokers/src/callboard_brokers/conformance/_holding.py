@@ -72,9 +72,9 @@ async def many_settlements_in_any_order_are_told_before_the_end(harness: Harness
     many = harness.many
     async with harness.connect() as stage:
         async with stage.read(capacity=many) as incoming, create_task_group() as tasks:
-            for _ in range(PUBLISHERS):
-                tasks.start_soon(stage.publish, *[b"one of many"] * (many // PUBLISHERS))
-            held = await incoming.take(many // PUBLISHERS * PUBLISHERS)
+            for n in range(PUBLISHERS):
+                tasks.start_soon(stage.publish, *[b"one of many"] * len(range(n, many, PUBLISHERS)))
+            held = await incoming.take(many)
             for delivery in (*held[::2], *held[-1::-2]):
                 delivery.ack()
         async with stage.read() as incoming:

@@ -4,9 +4,6 @@
 
 from __future__ import annotations
 
-import pytest
-
-from callboard_brokers._errors import TopologyError
 from callboard_brokers._port import Preparing
 from callboard_brokers.conformance._harness import Harness, Stage
 
@@ -21,22 +18,10 @@ async def what_is_prepared_keeps_what_is_published_before_it_is_read(harness: Ha
             assert (await incoming.one()).message.body == b"early"
 
 
-async def a_passive_preparation_names_what_is_missing_and_makes_nothing(harness: Harness) -> None:
-    harness.needs("persistent")
-    async with harness.connect() as stage:
-        for _ in range(2):
-            with pytest.raises(TopologyError) as raised:
-                await _prepare(stage, passive=True)
-            assert raised.value.missing
-            assert all(name in str(raised.value) for name in raised.value.missing)
-        await _prepare(stage)
-        await _prepare(stage, passive=True)
-
-
-async def _prepare(stage: Stage, *, passive: bool = False) -> None:
+async def _prepare(stage: Stage) -> None:
     harness, connection = stage.harness, stage.connection
     if not isinstance(connection, Preparing):
         harness.lacks("preparing")
     source = harness.source(harness.address, "readers")
     targets = [harness.target(harness.address)]
-    await connection.prepare([source], targets, passive=passive)  # pyright: ignore[reportUnknownMemberType] - isinstance can't say of what
+    await connection.prepare([source], targets)  # pyright: ignore[reportUnknownMemberType] - isinstance can't say of what

@@ -1,8 +1,8 @@
 """What adapters share, for those of this package and for anybody's.
 
 An adapter holds what is peculiar to its broker; these parts hold what two of them would write.
-Each can be used alone, and each runs on asyncio and trio, but for the four functions that help
-with a client of asyncio: `heard`, `in_time`, `on_asyncio` and `together`.
+Each can be used alone, and each runs on asyncio and trio, but for what helps with a client of
+asyncio: `Known`, `heard`, `in_time`, `on_asyncio`, `over` and `together`.
 """
 
 from callboard_brokers.kit._backoff import RECONNECT, REDELIVER, Backoff
@@ -11,10 +11,17 @@ from callboard_brokers.kit._flush import Flush
 from callboard_brokers.kit._held import Again, Held, Leases, Write
 from callboard_brokers.kit._inflow import Inflow
 from callboard_brokers.kit._journal import Journal
-from callboard_brokers.kit._on_asyncio import heard, in_time, on_asyncio, together
+from callboard_brokers.kit._on_asyncio import Known, heard, in_time, on_asyncio, over, together
 from callboard_brokers.kit._quiet import quiet
 from callboard_brokers.kit._reach import Reach
 from callboard_brokers.kit._replies import Replies
+from callboard_brokers.kit._security import (
+    BaseSecurity,
+    SASLOAuthBearer,
+    SASLPlaintext,
+    SASLScram256,
+    SASLScram512,
+)
 from callboard_brokers.kit._signal import Signal
 from callboard_brokers.kit._tasks import background, time_left
 from callboard_brokers.kit._template import Template
@@ -28,6 +35,7 @@ __all__ = [
     "RESERVED",
     "Again",
     "Backoff",
+    "BaseSecurity",
     "Each",
     "Entry",
     "Flush",
@@ -35,11 +43,16 @@ __all__ = [
     "Inflow",
     "Journal",
     "Kind",
+    "Known",
     "Leases",
     "Pair",
     "Prefix",
     "Reach",
     "Replies",
+    "SASLOAuthBearer",
+    "SASLPlaintext",
+    "SASLScram256",
+    "SASLScram512",
     "Signal",
     "Template",
     "Translation",
@@ -51,6 +64,7 @@ __all__ = [
     "in_time",
     "needing",
     "on_asyncio",
+    "over",
     "quiet",
     "text_of",
     "time_left",

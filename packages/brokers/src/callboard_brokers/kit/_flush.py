@@ -36,7 +36,6 @@ class Flush:
     _one_at_a_time: Lock = field(default_factory=Lock, init=False)
     _due: bool = field(default=False, init=False)
     _failures: int = field(default=0, init=False)
-    _enough: bool = field(default=False, init=False)
     _changed: Signal = field(default_factory=Signal, init=False)
 
     def soon(self) -> None:
@@ -45,18 +44,13 @@ class Flush:
             self._due = True
             self._changed.set()
 
-    def now(self) -> None:
-        """Send in the next tick: enough is written."""
-        self._due = self._enough = True
-        self._changed.set()
-
     async def run(self) -> None:
         """Send what is written, until cancelled."""
         while True:
             while not self._due:
                 await self._changed.wait()
-            if self.every and not self._enough:
-                await self._changed.wait(self.every)
+            if self.every:
+                await sleep(self.every)
             await self._through()
 
     async def leave(self, seconds: float) -> bool:
@@ -78,7 +72,7 @@ class Flush:
 
     async def _once(self) -> bool:
         async with self._one_at_a_time:
-            self._due = self._enough = False
+            self._due = False
             try:
                 with fail_after(self.patience):
                     await self.send()

@@ -31,7 +31,7 @@ class Held(Generic[R]):
     or not after a delay, *again* gets the nacks and the releases instead: it makes another
     message of the record, and delivers it with the same token. A nack without a delay gets
     that of *backoff*, which is given how often the message was nacked before, as far as that is
-    known; it may return None: never again.
+    known; it may return None: never again, and then the nack is written whoever else gets them.
 
     A settlement of an epoch that has ended does nothing. It is told, since the message is
     handled twice; a release is only counted, as `settle.recalled`: nothing was done.
@@ -68,8 +68,9 @@ class Held(Generic[R]):
             return
         if settlement is _NACK and delay is None:
             delay = self.backoff(self._failures(delivery))
-        if self.again is not None and settlement in _AGAIN:
-            self.again(delivery, delay or 0.0)
+        after = 0.0 if settlement is Settlement.RELEASE else delay
+        if self.again is not None and settlement in _AGAIN and after is not None:
+            self.again(delivery, after)
         else:
             if self._nacks:
                 self._nacks.pop(delivery.token, None)

@@ -29,7 +29,8 @@ R = TypeVar("R")
 class Reach(Generic[L]):
     """Knows whether the broker at *address* can be reached, since when not, and by which link.
 
-    `ServerLost` is told when that begins, and `ServerFound` when it ends; the attempts in between are not told. Nothing is told of a first attempt that succeeds.
+    `ServerLost` is told when that begins, and `ServerFound` when it ends; the attempts in between
+    are not told. Nothing is told of a first attempt that succeeds.
     """
 
     address: str

@@ -11,8 +11,13 @@ from callboard_brokers.memory._records import (
 )
 from callboard_brokers.memory._routing import (
     Carrying,
+    Declaring,
+    Distributing,
     Match,
+    Onward,
+    Paths,
     Readership,
+    Record,
     Recording,
     Routing,
     Templates,
@@ -21,6 +26,8 @@ from callboard_brokers.memory._routing import (
 __all__ = [
     "Carrying",
     "DeadLetter",
+    "Declaring",
+    "Distributing",
     "Match",
     "Memory",
     "MemoryConnection",
@@ -28,7 +35,10 @@ __all__ = [
     "MemorySource",
     "MemoryStats",
     "MemoryTarget",
+    "Onward",
+    "Paths",
     "Readership",
+    "Record",
     "Recording",
     "Routing",
     "Templates",

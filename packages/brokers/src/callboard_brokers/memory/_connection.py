@@ -4,24 +4,21 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Final, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from anyio import move_on_after
 from anyio.lowlevel import checkpoint
 
 from callboard_brokers._errors import (
-    BrokerError,
     ConnectionClosed,
     RequestTimeout,
-    TopologyError,
     Unroutable,
 )
 from callboard_brokers._message import Message, asking
-from callboard_brokers._port import Capacity, Confirmation
+from callboard_brokers._port import ARRIVED, Capacity, Confirmation
 from callboard_brokers.kit._inflow import FAIR
 from callboard_brokers.memory._exchange import Exchange, Inbox, Routes
-from callboard_brokers.memory._records import MemoryRecord, MemoryTarget
-from callboard_brokers.memory._routing import Carrying, Recording, Routing
+from callboard_brokers.memory._routing import Carrying, Declaring, Routing
 from callboard_brokers.memory._subscription import MemorySubscription
 
 S = TypeVar("S")
@@ -36,7 +33,6 @@ class MemoryConnection(Generic[S, T]):
         "_exchange",
         "_inboxes",
         "_open",
-        "_record",
         "_routing",
         "_subscriptions",
         "_turn",
@@ -45,7 +41,6 @@ class MemoryConnection(Generic[S, T]):
     def __init__(self, exchange: Exchange, routing: Routing[S, T]) -> None:
         self._exchange = exchange
         self._routing = routing
-        self._record = routing.record if isinstance(routing, Recording) else MemoryRecord
         self._carried: Callable[[Message, T], Message] | None = (
             routing.carried  # pyright: ignore[reportUnknownMemberType] - isinstance can't say of what
             if isinstance(routing, Carrying)
@@ -79,24 +74,15 @@ class MemoryConnection(Generic[S, T]):
             self._subscriptions.discard(subscription)
             self._exchange.leave(subscription)
 
-    async def prepare(
-        self, sources: Sequence[S], targets: Sequence[T], /, *, passive: bool = False
-    ) -> None:
-        """Have the groups of *sources*, which keep from now on what they would read.
-
-        Raises:
-            TopologyError: *passive*, and there is no such group.
-        """
-        del targets  # whatever somebody reads can be published to
+    async def prepare(self, sources: Sequence[S], targets: Sequence[T], /) -> None:
+        """Have the groups of *sources*, which keep from now on what they would read."""
         self._check_open()
         await checkpoint()
-        routes = [self._routing.source(each) for each in sources]
-        named = [each for each in routes if each.group is not None]
-        missing = [str(each.group) for each in named if not self._exchange.has(each)]
-        if passive and missing:
-            raise TopologyError(f"there is no group {', '.join(map(repr, missing))}", missing)
-        for route in named:
-            self._exchange.open(route)
+        if isinstance(self._routing, Declaring):  # else whatever is read can be published to
+            self._routing.prepare(sources, targets)  # pyright: ignore[reportUnknownMemberType] - isinstance can't say of what
+        for route in map(self._routing.source, sources):
+            if route.group is not None and route.keeps:
+                self._exchange.open(route)
 
     async def publish(self, message: Message, target: T, /) -> None:
         """Leave *message* with every group that reads *target*; wait while one of them is full.
@@ -109,6 +95,10 @@ class MemoryConnection(Generic[S, T]):
             DestinationError: *target* cannot be published to.
             Unpublishable: *message* is nothing that the broker of *routing* carries.
         """
+        await self.send(message, target)
+
+    async def send(self, message: Message, target: T, /) -> Confirmation:
+        """Publish *message*: what is in memory is there at once."""
         where = self._routing.target(target)
         if self._carried is not None:
             message = self._carried(message, target)
@@ -116,17 +106,13 @@ class MemoryConnection(Generic[S, T]):
         if self._turn % FAIR == 0:
             await checkpoint()
         self._check_open()
-        routes = self._exchange.routes(where.address)
+        routes = self._exchange.readers(message, target, where.address)
         for group, _ in routes:
             if group.full:
-                routes = await self._wait_for_room(where.address)
+                routes = await self._wait_for_room(message, target, where.address)
                 break
-        self._put(message, where, routes)
-
-    async def send(self, message: Message, target: T, /) -> Confirmation:
-        """Publish *message*: what is in memory is there at once."""
-        await self.publish(message, target)
-        return _THERE
+        self._exchange.put(message, where, routes)
+        return ARRIVED
 
     async def request(self, message: Message, target: T, timeout: float, /) -> Message:  # noqa: ASYNC109 - the port's
         """Publish *message* with a private address to reply to, and return the reply.
@@ -138,7 +124,8 @@ class MemoryConnection(Generic[S, T]):
         """
         self._check_open()
         address = self._routing.target(target).address
-        if not self._exchange.routes(address):
+        asked = message if self._carried is None else self._carried(message, target)
+        if not self._exchange.readers(asked, target, address):
             raise Unroutable(f"nobody reads {address!r}, so nobody can reply")
         inbox = self._exchange.open_inbox()
         self._inboxes.add(inbox)
@@ -177,34 +164,11 @@ class MemoryConnection(Generic[S, T]):
         if not self._open:
             raise ConnectionClosed("this connection to the memory broker was left; connect again")
 
-    async def _wait_for_room(self, address: str) -> Routes:
+    async def _wait_for_room(self, message: Message, target: T, address: str) -> Routes:
         while True:
-            routes = self._exchange.routes(address)
+            routes = self._exchange.readers(message, target, address)
             full = next((group for group, _ in routes if group.full), None)
             if full is None:
                 return routes
             await full.room()
             self._check_open()
-
-    def _put(self, message: Message, where: MemoryTarget, routes: Routes) -> None:
-        key = where.key if where.key is not None else message.key
-        if isinstance(key, str):
-            key = key.encode()
-        self._exchange.published += 1
-        for group, path in routes:
-            group.put(self._record(message, where.address, key, path), where.delay)
-        if not routes:
-            self._exchange.put_apart(self._record(message, where.address, key, {}))
-
-
-class _There:
-    """Confirms what has arrived already."""
-
-    async def wait(self) -> None:
-        pass
-
-    def then(self, call: Callable[[BrokerError | None], None], /) -> None:
-        call(None)
-
-
-_THERE: Final = _There()

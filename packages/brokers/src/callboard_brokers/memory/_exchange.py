@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from collections.abc import Hashable, Mapping, Sequence
+from heapq import heappop, heappush
+from math import inf
+from typing import Any, TypeAlias
 
-from anyio import Event
+from anyio import Event, current_time
 
 from callboard_brokers._message import Message
 from callboard_brokers._port import Capacity
 from callboard_brokers.events import MessageUnrouted
 from callboard_brokers.memory._book import Book
 from callboard_brokers.memory._group import Group
-from callboard_brokers.memory._records import MemoryRecord
-from callboard_brokers.memory._routing import Readership
+from callboard_brokers.memory._records import MemoryRecord, MemoryTarget
+from callboard_brokers.memory._routing import Distributing, Readership, Recording
 from callboard_brokers.memory._subscription import MemorySubscription
 
 Routes: TypeAlias = Sequence[tuple[Group, Mapping[str, str]]]
@@ -48,10 +50,14 @@ class Inbox:
 
 
 class Exchange:
-    """Brings what is published to the groups whose routes match."""
+    """Brings what is published to the groups that get it by the rules of *routing*."""
 
-    def __init__(self, capacity: int, book: Book) -> None:
+    def __init__(self, capacity: int, book: Book, routing: object) -> None:
         self.book = book
+        self.distributing: Distributing[Any, Any] | None = (
+            routing if isinstance(routing, Distributing) else None
+        )
+        self._record = routing.record if isinstance(routing, Recording) else MemoryRecord
         self.published = 0
         self.groups: list[Group] = []
         self._capacity = capacity
@@ -59,6 +65,7 @@ class Exchange:
         self._routes: dict[str, Routes] = {}
         self._inboxes: dict[str, Inbox] = {}
         self._numbers = 0
+        self._expiring: list[tuple[float, int, Group, MemoryRecord]] = []
 
     @property
     def outstanding(self) -> int:
@@ -70,7 +77,62 @@ class Exchange:
         routes = self._routes.get(address)
         return self._find(address) if routes is None else routes
 
-    def put_apart(self, record: MemoryRecord) -> None:
+    def readers(self, message: Message, target: Any, address: str) -> Routes:
+        """Return the groups that get *message*, with its path there; may be empty.
+
+        Raises:
+            DestinationError: The rules say that it is for somebody.
+        """
+        if self.distributing is None or address in self._inboxes:
+            return self.routes(address)
+        return self._among(self.distributing.readers(message, target))
+
+    def put(self, message: Message, where: MemoryTarget, routes: Routes) -> None:
+        """Leave *message* with the groups of *routes*."""
+        key = where.key if where.key is not None else message.key
+        if isinstance(key, str):
+            key = key.encode()
+        self.published += 1
+        for group, path in routes:
+            readership = group.readership
+            make = readership.record or self._record
+            record = make(message, readership.address or where.address, key, path)
+            if record is None:
+                continue
+            group.put(record, record.delay if where.delay is None else where.delay)
+            if record.lasts is not None:
+                self._limit(group, record, record.lasts)
+        if not routes:
+            self._put_apart(self._record(message, where.address, key, {}))
+
+    def _limit(self, group: Group, record: MemoryRecord, lasts: float) -> None:
+        self._numbers += 1
+        heappush(self._expiring, (current_time() + lasts, self._numbers, group, record))
+        for each in self.groups:
+            each.wake_all()  # each of them waits until the next expires
+
+    def expire(self) -> float:
+        """Give up what nobody has taken in time; return when the next is due."""
+        expiring = self._expiring
+        while expiring and expiring[0][0] <= current_time():
+            _, _, group, record = heappop(expiring)
+            if group.drop(record):
+                self.give_up(record, group, "expired")
+                if self.book.watch is not None:
+                    self.book.watch()
+        return expiring[0][0] if expiring else inf
+
+    def give_up(self, record: MemoryRecord, group: Group, reason: str) -> None:
+        """Take what *group* will not deliver again to where the rules say, or keep it."""
+        rules, readership = self.distributing, group.readership
+        onward = None if rules is None else rules.onward(record, readership.key, reason)
+        if onward is None:
+            self.book.keep(record, readership.group, reason)
+        else:
+            message, paths = onward
+            self.put(message, MemoryTarget(record.address), self._among(paths))
+
+    def _put_apart(self, record: MemoryRecord) -> None:
         """Take what no group reads: a reply, or else nothing that anybody waits for."""
         inbox = self._inboxes.get(record.address)
         if inbox is None:
@@ -81,7 +143,7 @@ class Exchange:
     def join(self, readership: Readership, capacity: Capacity) -> MemorySubscription:
         """Start a reader of *readership*'s group."""
         group = self.open(readership)
-        subscription = MemorySubscription(group, capacity, self._number(), self.book)
+        subscription = MemorySubscription(group, capacity, self._number(), self.book, self.give_up)
         group.readers.add(subscription)
         return subscription
 
@@ -93,11 +155,13 @@ class Exchange:
         """Return *readership*'s group, which is made if there is none yet."""
         group = self._shared.get(readership.key) if readership.group is not None else None
         if group is None:
-            group = Group(readership, self._capacity)
+            group = Group(readership, self._capacity, self.expire)
             self.groups.append(group)
             self._routes.clear()
             if readership.group is not None:
                 self._shared[readership.key] = group
+            for record in readership.earlier():
+                group.put(record, None)
         return group
 
     def leave(self, subscription: MemorySubscription) -> None:
@@ -107,8 +171,9 @@ class Exchange:
             return
         subscription.leave()
         group.readers.discard(subscription)
-        if group.readership.group is None:
+        if group.readership.group is None or not (group.readership.keeps or group.readers):
             self.groups.remove(group)
+            self._shared.pop(group.readership.key, None)
             self._routes.clear()
             group.let_in()
         if self.book.watch is not None:
@@ -123,6 +188,10 @@ class Exchange:
     def close_inbox(self, inbox: Inbox) -> None:
         """Forget the address: a reply that comes too late finds nobody."""
         del self._inboxes[inbox.address]
+
+    def _among(self, paths: Mapping[Hashable, Mapping[str, str]]) -> Routes:
+        keyed = ((group, group.readership.key) for group in self.groups)
+        return [(group, paths[key]) for group, key in keyed if key in paths]
 
     def _find(self, address: str) -> Routes:
         if address in self._inboxes:

@@ -9,8 +9,8 @@ it in one synchronous step, so a reader that is cancelled loses nothing.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sized
-from heapq import heappop, heappush
+from collections.abc import Callable, Sized
+from heapq import heapify, heappop, heappush
 from math import inf
 
 from anyio import CancelScope, Event, current_time
@@ -22,12 +22,14 @@ from callboard_brokers.memory._routing import Readership
 class Group:
     """A bounded queue: once it holds *capacity* records, it is full until it is half empty.
 
-    `full` binds publishers only: what is given back is always taken.
+    `full` binds publishers only: what is given back is always taken. *expire* gives up what nobody has
+    taken in time, in whichever group, and says when it is to be called again.
     """
 
     __slots__ = (
         "_capacity",
         "_delayed",
+        "_expire",
         "_published",
         "_ready",
         "_returned",
@@ -38,8 +40,11 @@ class Group:
         "readership",
     )
 
-    def __init__(self, readership: Readership, capacity: int) -> None:
+    def __init__(
+        self, readership: Readership, capacity: int, expire: Callable[[], float] = lambda: inf
+    ) -> None:
         self.readership = readership
+        self._expire = expire
         self.full = False
         self.readers: set[Sized] = set()  # each as long as it has unsettled deliveries
         self._capacity = capacity
@@ -93,6 +98,7 @@ class Group:
 
     def take(self, limit: int, max_bytes: float = inf) -> list[MemoryRecord]:
         """Pop at most *limit* records, and no more once they come to *max_bytes*, oldest first."""
+        self._expire()
         if self._delayed:
             self._collect_due()
         returned, ready, taken = self._returned, self._ready, list[MemoryRecord]()
@@ -105,12 +111,21 @@ class Group:
             self.let_in()
         return taken
 
+    def drop(self, record: MemoryRecord) -> bool:
+        """Take *record* out; return whether it was still here, for anybody to take."""
+        before = self.waiting
+        self._ready = deque(each for each in self._ready if each is not record)
+        self._returned = [entry for entry in self._returned if entry[1] is not record]
+        heapify(self._returned)
+        return self.waiting < before
+
     async def wait(self) -> None:
         """Wait until there may be something to take."""
         awake = Event()
         self._sleepers.append(awake)
         try:
-            with CancelScope(deadline=self._delayed[0][0] if self._delayed else inf):
+            due = self._delayed[0][0] if self._delayed else inf
+            with CancelScope(deadline=min(due, self._expire())):
                 await awake.wait()
         except BaseException:
             if awake.is_set():

@@ -64,14 +64,15 @@ class Memory:
         if capacity < 1:
             raise ValueError(f"a queue with a capacity of {capacity} holds nothing: give 1 or more")
         self._book = Book(Journal(notify), redelivery, deque(maxlen=dead_letters))
-        self._exchange = Exchange(capacity, self._book)
         self._routing = routing or Templates()
+        self._exchange = Exchange(capacity, self._book, self._routing)
         self._settled: Event | None = None
 
     def features(self, source: MemorySource, /) -> Features:
         """Return what *source* can do: without a group nothing is kept for it, nor shared."""
-        shared = self._routing.source(source).group is not None
-        return replace(_FEATURES, groups=shared, persistent=shared)
+        readership = self._routing.source(source)
+        shared = readership.group is not None
+        return replace(_FEATURES, groups=shared, persistent=shared and readership.keeps)
 
     @asynccontextmanager
     async def connect(self) -> AsyncGenerator[MemoryConnection[MemorySource, MemoryTarget]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from callboard_brokers._message import Message, Metadata
+from callboard_brokers._message import Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class MemorySource:
         return replace(self, address=prefix + self.address)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class MemoryTarget:
     """An address to publish to; *key* replaces the message's own, *delay* holds it back."""
 
@@ -42,6 +42,10 @@ class MemoryRecord:
     """A message in the queue of one group; `raw_message` of every message made from it."""
 
     __slots__ = ("address", "body", "deliveries", "key", "metadata", "sequence", "tombstone")
+    delay: float | None = None
+    """Seconds that the rules of a broker hold it back, where its target says nothing of that."""
+    lasts: float | None = None
+    """Seconds after which it is given up if nobody has taken it; None: it stays."""
 
     def __init__(
         self, published: Message, address: str, key: bytes | None, path: Mapping[str, str]
@@ -52,27 +56,13 @@ class MemoryRecord:
         self.key = key
         self.deliveries = 0
         self.sequence = 0
-        self.metadata = _along(published.metadata, path)
+        metadata = published.metadata
+        self.metadata = metadata if metadata.path == path else metadata.but(path=path)
 
     def message(self) -> Message:
         """Make a message as a reader gets it: one of its own for every delivery."""
         body = None if self.tombstone else self.body
         return Message.received(self, body, self.address, self.key, metadata=self.metadata)
-
-
-def _along(given: Metadata, path: Mapping[str, str]) -> Metadata:
-    """Return what was published, with the *path* of this group's source."""
-    if given.path == path:
-        return given
-    return Metadata(
-        given.headers,
-        given.content_type,
-        given.message_id,
-        given.correlation_id,
-        given.reply_to,
-        path,
-        given.pairs,
-    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ Pure and pluggable, so that a test double of another broker is this broker with 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias, TypeVar, runtime_checkable
 
@@ -19,6 +19,14 @@ T_contra = TypeVar("T_contra", contravariant=True)
 
 Match: TypeAlias = Callable[[str], Mapping[str, str] | None]
 """Returns the path parameters of an address that matches, may be empty; None if it does not."""
+Paths: TypeAlias = Mapping[Hashable, Mapping[str, str]]
+"""The keys of those who get a message, each with the parameters of its path."""
+Onward: TypeAlias = tuple[Message, Paths] | None
+
+
+Record: TypeAlias = Callable[[Message, str, bytes | None, Mapping[str, str]], MemoryRecord | None]
+"""Makes what is stored in the queue of a group, of a message, its address, key and path; None: the
+message is not for that group after all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +39,16 @@ class Readership:
     group: str | None
     key: Hashable
     match: Match
+    address: str | None = None
+    """What its messages are addressed to; None: where they were published."""
+    limit: int | None = None
+    """How often a message may come again; None: as the broker in memory says."""
+    keeps: bool = True
+    """Whether the group keeps what comes while nobody reads; False: it ends with its last reader."""
+    record: Record | None = None
+    """Makes what is stored for it; None: as it is made for everybody."""
+    earlier: Callable[[], Iterable[MemoryRecord]] = tuple
+    """What it finds when it begins: what was published before, and kept elsewhere."""
 
 
 class Routing(Protocol[S_contra, T_contra]):
@@ -65,6 +83,19 @@ class Recording(Protocol):
 
 
 @runtime_checkable
+class Declaring(Protocol[S_contra, T_contra]):
+    """Rules that depend on what is declared, beside the source and the target in hand."""
+
+    def prepare(self, sources: Sequence[S_contra], targets: Sequence[T_contra], /) -> None:
+        """Have what these declare.
+
+        Raises:
+            TopologyError: Something is different, or missing and not to be made.
+        """
+        ...
+
+
+@runtime_checkable
 class Carrying(Protocol[T_contra]):
     """Rules that also say what the broker makes of a message, and what it can't carry."""
 
@@ -73,6 +104,29 @@ class Carrying(Protocol[T_contra]):
 
         Raises:
             BrokerError: What the broker would raise, since it can't carry it.
+        """
+        ...
+
+
+@runtime_checkable
+class Distributing(Declaring[S_contra, T_contra], Protocol[S_contra, T_contra]):
+    """Rules by which an address alone does not say who gets a message; every one is asked about.
+
+    Instead of `Readership.match`, and readers are known by their `Readership.key`.
+    """
+
+    def readers(self, message: Message, target: T_contra, /) -> Paths:
+        """Return who gets *message*.
+
+        Raises:
+            DestinationError: It can't be published there, or nobody gets it and it must not be lost.
+        """
+        ...
+
+    def onward(self, record: MemoryRecord, reader: Hashable, reason: str, /) -> Onward:
+        """Return what becomes of *record*, which *reader* has given up, and who gets it.
+
+        None: it is kept with the dead letters.
         """
         ...
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import inf
 from typing import Final
 
@@ -28,16 +28,24 @@ class MemorySubscription:
     When it is left, all that it holds is given back; what is settled later is stale.
     """
 
-    __slots__ = ("_book", "_capacity", "_held", "_open", "_turn", "group")
+    __slots__ = ("_book", "_capacity", "_give_up", "_held", "_open", "_turn", "group")
 
-    def __init__(self, group: Group, capacity: Capacity, epoch: int, book: Book) -> None:
+    def __init__(
+        self,
+        group: Group,
+        capacity: Capacity,
+        epoch: int,
+        book: Book,
+        give_up: Callable[[MemoryRecord, Group, str], None],
+    ) -> None:
         self.group = group
         self._capacity = capacity
         self._book = book
+        self._give_up = give_up
         self._open = True
         self._turn = 0
         self._held = Held[MemoryRecord](
-            self._settle, book.journal, backoff=lambda nacks: book.redelivery(nacks + 1)
+            self._settle, book.journal, backoff=lambda nacks: self._redelivery(nacks + 1)
         )
         self._held.epoch = epoch
 
@@ -107,10 +115,15 @@ class MemorySubscription:
             record.deliveries -= 1
             self.group.put_back(record)
         elif settlement is Settlement.REJECT:
-            self._book.keep(record, self.group.readership.group, "rejected")
-        elif self._book.redelivery(record.deliveries) is None:
+            self._give_up(record, self.group, "rejected")
+        elif self._redelivery(record.deliveries) is None:
             reason = f"given up after {record.deliveries} deliveries"
-            self._book.keep(record, self.group.readership.group, reason)
+            self._give_up(record, self.group, reason)
         else:
             self._book.journal.counts["message.redelivered"] += 1
             self.group.put_back(record, delay or 0.0)
+
+    def _redelivery(self, deliveries: int) -> float | None:
+        limit = self.group.readership.limit
+        over = limit is not None and deliveries > limit
+        return None if over else self._book.redelivery(deliveries)

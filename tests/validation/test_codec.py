@@ -3,7 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
@@ -60,7 +60,7 @@ plain_values = st.recursive(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(plain_values)
 def test_what_was_encoded_is_decoded_again(value: object) -> None:
     codec = Codec()
@@ -156,6 +156,13 @@ def test_a_cycle_cannot_be_encoded() -> None:
 
     with pytest.raises(EncodeError, match="Circular"):
         Codec().encode(value)
+
+
+def test_a_moment_before_the_first_day_of_utc_is_none_of_messagepack() -> None:
+    early = datetime(1, 1, 1, tzinfo=timezone(timedelta(minutes=1)))
+
+    with pytest.raises(EncodeError, match="out of range"):
+        Codec().encode(early, "application/msgpack")
 
 
 def test_half_a_surrogate_pair_is_no_text() -> None:

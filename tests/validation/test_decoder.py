@@ -20,9 +20,10 @@ from callboard_validation import (
     Codec,
     DecodeError,
     DefinitionError,
-    ValidationFailed,
+    Explanation,
     caster,
     decoder,
+    explained,
 )
 
 
@@ -160,9 +161,9 @@ def test_text_may_be_json_of_a_type_that_takes_no_text(
 
 
 def test_json_text_that_is_not_valid_is_refused_as_json_is() -> None:
-    with pytest.raises(ValidationFailed, match="price: Field required"):
+    with pytest.raises(PydanticError, match="price: Field required"):
         decoder(Item)(b"{}", "text/plain")
-    with pytest.raises(ValidationFailed, match="it = 'plain'"):
+    with pytest.raises(PydanticError, match="it = 'plain'"):
         decoder(Item)(b"plain", "text/plain")
 
 
@@ -202,10 +203,10 @@ def test_an_empty_body_is_refused_as_empty(annotation: Any, content_type: str | 
 @pytest.mark.parametrize("annotation", [Order, Event, dict[str, int]])
 @pytest.mark.parametrize("body", [b"no json", b'{"due": ', b'{"a": "\xff"}', b"\xff"])
 def test_a_body_that_is_no_json_is_refused(annotation: Any, body: bytes) -> None:
-    with pytest.raises((DecodeError, ValidationFailed)) as caught:
+    with pytest.raises((DecodeError, PydanticError, msgspec.ValidationError)) as caught:
         decoder(annotation)(body, None)
 
-    assert "the body is '" in str(caught.value)
+    assert "the body is '" in told(caught.value)
 
 
 def test_invalid_utf8_in_text_is_refused() -> None:
@@ -218,11 +219,12 @@ def test_invalid_utf8_in_text_is_refused() -> None:
 def test_an_error_about_10_mib_is_short_and_says_how_long_it_was(
     annotation: Any, body: bytes
 ) -> None:
-    with pytest.raises((DecodeError, ValidationFailed)) as caught:
+    with pytest.raises((DecodeError, PydanticError, msgspec.ValidationError)) as caught:
         decoder(annotation)(body, None)
 
-    assert str(caught.value).endswith(f"({len(body)} bytes)")
-    assert len(str(caught.value)) < 500
+    assert told(caught.value).endswith(f"({len(body)} bytes)")
+    assert len(told(caught.value)) < 500
+    assert len(str(caught.value)) < 1_000
 
 
 HOSTILE = [
@@ -248,7 +250,7 @@ HOSTILE = [
 def test_a_hostile_body_is_refused_by_a_short_error_of_ours(
     annotation: Any, body: bytes, content_type: str
 ) -> None:
-    with pytest.raises((DecodeError, ValidationFailed)) as caught:
+    with pytest.raises((DecodeError, PydanticError, msgspec.ValidationError)) as caught:
         decoder(annotation)(body, content_type)
 
     assert len(str(caught.value)) < 2_000
@@ -257,28 +259,36 @@ def test_a_hostile_body_is_refused_by_a_short_error_of_ours(
 @given(st.binary(max_size=40), st.sampled_from(["application/msgpack", "application/json"]))
 def test_any_bytes_are_decoded_or_refused(body: bytes, content_type: str) -> None:
     for annotation in (Order, Event, list[int], Any):
-        with suppress(DecodeError, ValidationFailed):
+        with suppress(DecodeError, PydanticError, msgspec.ValidationError):
             decoder(annotation)(body, content_type)
 
 
+def told(error: BaseException) -> str:
+    return explained(error) or str(error)
+
+
+def why(error: BaseException) -> Explanation:
+    explanation = explained(error)
+    assert explanation is not None
+    return explanation
+
+
 def test_a_failure_names_path_value_and_reason_of_each_field() -> None:
-    with pytest.raises(ValidationFailed) as caught:
+    with pytest.raises(PydanticError) as caught:
         decoder(Order)(b'{"items": [{"price": 1}, {"price": "much"}]}', None)
 
-    due, price = caught.value.failures
+    due, price = why(caught.value).failures
     assert (due.path, due.value, due.reason) == ("due", None, "Field required")
     assert (price.path, price.value) == ("items[1].price", "'much'")
-    assert "no valid Order: due: Field required; items[1].price = 'much'" in str(caught.value)
-    assert isinstance(caught.value.__cause__, PydanticError)
+    assert "no valid Order: due: Field required; items[1].price = 'much'" in told(caught.value)
 
 
 def test_a_failure_inside_structs_names_path_and_value() -> None:
-    with pytest.raises(ValidationFailed) as caught:
+    with pytest.raises(msgspec.ValidationError) as caught:
         decoder(list[Event])(b'[{"id": 1}, {"id": "one"}]', None)
 
-    (failure,) = caught.value.failures
+    (failure,) = why(caught.value).failures
     assert failure == ("[1].id", "'one'", "Expected `int`, got `str`")
-    assert isinstance(caught.value.__cause__, msgspec.ValidationError)
 
 
 def test_a_model_inside_a_struct_is_read_from_json_too() -> None:
@@ -287,23 +297,23 @@ def test_a_model_inside_a_struct_is_read_from_json_too() -> None:
     assert read(b'{"id": 1, "order": {"due": "2030-01-31"}}', None).order == Order(
         due=date(2030, 1, 31)
     )
-    with pytest.raises(ValidationFailed, match="due: Input should be a valid date"):
+    with pytest.raises(msgspec.ValidationError, match="due: Input should be a valid date"):
         read(b'{"id": 1, "order": {"due": 3}}', None)
 
 
 def test_a_long_value_is_clipped() -> None:
-    with pytest.raises(ValidationFailed) as caught:
+    with pytest.raises(PydanticError) as caught:
         decoder(dict[str, int])(b'{"a": [' + b"1, " * 5_000 + b"1]}", None)
 
-    assert caught.value.failures[0].value == "[1, 1, 1, 1, ...]"
+    assert why(caught.value).failures[0].value == "[1, 1, 1, 1, ...]"
 
 
 def test_a_flood_of_failures_is_counted_and_not_listed() -> None:
-    with pytest.raises(ValidationFailed, match="5001 failures") as caught:
+    with pytest.raises(PydanticError, match="5001 failures") as caught:
         decoder(list[int])(b"[" + b'"x", ' * 5_000 + b'"x"]', None)
 
-    assert caught.value.failures == ()
-    assert caught.value.__cause__ is None
+    assert why(caught.value).failures == ()
+    assert len(str(caught.value)) < 500
 
 
 def test_an_unknown_content_type_is_named_if_the_bytes_do_not_fit() -> None:
@@ -357,11 +367,11 @@ def test_a_caster_is_lenient() -> None:
 
 
 def test_a_caster_refuses_what_does_not_fit() -> None:
-    with pytest.raises(ValidationFailed, match="no valid int: it = 'x'"):
+    with pytest.raises(PydanticError, match="no valid int: it = 'x'"):
         caster(int)("x")
-    with pytest.raises(ValidationFailed, match="the value is 'x'"):
+    with pytest.raises(PydanticError, match="the value is 'x'"):
         caster(Session)("x")
-    with pytest.raises(ValidationFailed, match="id"):
+    with pytest.raises(msgspec.ValidationError, match="id"):
         caster(Event)({"id": []})
 
 

@@ -19,10 +19,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, create_model
+from pydantic import ValidationError as PydanticError
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 from typing_extensions import TypedDict  # pydantic asks for it before Python 3.12
 
-from callboard_validation import Codec, EncodeError, ValidationFailed, decoder, encoder
+from callboard_validation import Codec, EncodeError, decoder, encoder
 
 JSON = "application/json"
 MESSAGEPACK = "application/msgpack"
@@ -61,7 +62,9 @@ FIELDS: Mapping[Any, st.SearchStrategy[Any]] = {
     UUID: st.uuids(),
     date: st.dates(),
     time: st.times(),
-    datetime: st.datetimes() | st.datetimes(timezones=zones),
+    # With a zone: those whose moment has a date in UTC, which is what MessagePack writes.
+    datetime: st.datetimes()
+    | st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=zones),  # noqa: DTZ001
     timedelta: st.timedeltas(timedelta(-9999), timedelta(9999)),
     Size: st.sampled_from(Size),
     Level: st.sampled_from(Level),
@@ -148,7 +151,7 @@ records = st.one_of(
 
 
 @pytest.mark.slow
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(records, st.sampled_from([JSON, MESSAGEPACK]))
 def test_a_record_arrives_equal_at_its_type(record: tuple[Any, Any], content_type: str) -> None:
     kind, value = record
@@ -157,7 +160,7 @@ def test_a_record_arrives_equal_at_its_type(record: tuple[Any, Any], content_typ
 
 
 @pytest.mark.slow
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(records, st.sampled_from([JSON, MESSAGEPACK]))
 def test_a_record_that_is_published_untyped_arrives_equal(
     record: tuple[Any, Any], content_type: str
@@ -318,7 +321,7 @@ def test_a_whole_number_that_messagepack_cannot_hold_is_refused() -> None:
 
 
 def test_malformed_base64_is_a_failure_of_the_field() -> None:
-    with pytest.raises(ValidationFailed, match="raw"):
+    with pytest.raises(PydanticError, match="raw"):
         decoder(Photo)(b'{"raw": "data:application/octet-stream;base64,!"}', JSON)
 
 
@@ -327,5 +330,5 @@ def test_a_struct_takes_no_other_text_for_a_number(body: bytes) -> None:
     class Ratios(msgspec.Struct):
         ratios: list[float]
 
-    with pytest.raises(ValidationFailed):
+    with pytest.raises(msgspec.ValidationError):
         decoder(Ratios)(body, JSON)

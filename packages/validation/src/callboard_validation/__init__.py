@@ -6,12 +6,13 @@ from ._codec import JSON, Codec, Encoded
 from ._decoder import Caster, Decoder, caster, decoder
 from ._encoder import Encoder, encoder
 from ._errors import (
+    CodecError,
     DecodeError,
     DefinitionError,
     EncodeError,
+    Explanation,
     Failure,
-    ValidationError,
-    ValidationFailed,
+    explained,
 )
 from ._schema import json_schema, spread_json_schema
 from ._spread import Parameter, SpreadDecoder, spread_decoder
@@ -20,21 +21,27 @@ __all__ = [
     "JSON",
     "Caster",
     "Codec",
+    "CodecError",
     "DecodeError",
     "Decoder",
     "DefinitionError",
     "EncodeError",
     "Encoded",
     "Encoder",
+    "Explanation",
     "Failure",
     "Parameter",
     "SpreadDecoder",
-    "ValidationError",
-    "ValidationFailed",
     "caster",
     "decoder",
     "encoder",
+    "explained",
     "json_schema",
     "spread_decoder",
     "spread_json_schema",
 ]
+
+# In tracebacks they have the name by which they are imported.
+for _name in __all__:
+    if isinstance(_each := globals()[_name], type) and issubclass(_each, BaseException):
+        _each.__module__ = __name__

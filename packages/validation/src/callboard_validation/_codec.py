@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import TypeAlias
+from functools import lru_cache
+from types import NoneType
+from typing import Any, Final, TypeAlias
 
 from pydantic_core import from_json
 
 from ._errors import DecodeError, DefinitionError, EncodeError, clipped
-from ._msgspec import decode_messagepack, encode_json, encode_messagepack
+from ._msgspec import decode_messagepack, encode_json, encode_messagepack, json_writer
 
 Encoded: TypeAlias = tuple[bytes, str | None]
 """A body and its content type; None for bytes that nothing is known of."""
 
+_RAW: Final = (bytes, bytearray)  # a union would be made anew for each body
 _Pair: TypeAlias = tuple[Callable[[object], bytes], Callable[[bytes], object]]
 
 JSON = "application/json"
@@ -95,21 +98,15 @@ class Codec:
         Raises:
             EncodeError: The value cannot be encoded, or the content type is unknown.
         """
-        if value is None:
-            return b"", content_type or JSON
-        if isinstance(value, bytes | bytearray):
-            return bytes(value), content_type
-        if content_type is None:
-            # A str that is also an Enum belongs to a model's world: it is JSON like its siblings.
-            text = isinstance(value, str) and not isinstance(value, Enum)
-            content_type = TEXT if text else JSON
-        name = self.known(content_type)
-        if name is None:
-            raise EncodeError(
-                f"content type {clipped(content_type)} is unknown; {HOW_TO_ADD}", value
-            )
+        kind: type = type(value)
         try:
-            return self._pairs[name][0](value), content_type
+            if content_type is None:
+                write, content_type = _untold(kind)
+            else:
+                write = self._writing(value, content_type)
+            return write(value), content_type
+        except EncodeError:
+            raise
         except Exception as error:
             raise EncodeError(str(error), value) from error
 
@@ -137,6 +134,33 @@ class Codec:
             return self._pairs[name][1](body)
         except Exception as error:
             raise DecodeError(str(error), body, content_type) from error
+
+    def _writing(self, value: object, content_type: str) -> Callable[[Any], bytes]:
+        """Return what encodes *value* as *content_type*, which for None and bytes is a label."""
+        if value is None or isinstance(value, _RAW):
+            kind: type = type(value)
+            return _untold(kind)[0]
+        name = self.known(content_type)
+        if name is None:
+            text = f"content type {clipped(content_type)} is unknown; {HOW_TO_ADD}"
+            raise EncodeError(text, value)
+        return self._pairs[name][0]
+
+
+@lru_cache(1_024)
+def _untold(kind: Any) -> tuple[Callable[[Any], bytes], str | None]:
+    """Return what encodes values of exactly this class if nothing is said, and what that is called.
+
+    Kept, since whoever publishes a value tells its class anew each time.
+    """
+    if kind is NoneType:
+        return lambda _: b"", JSON
+    if issubclass(kind, _RAW):
+        return bytes, None
+    # A str that is also an Enum belongs to a model's world: it is JSON like its siblings.
+    if issubclass(kind, str) and not issubclass(kind, Enum):
+        return _encode_text, TEXT
+    return json_writer(kind), JSON
 
 
 def _bare(content_type: str) -> str:

@@ -42,8 +42,9 @@ def decoder(annotation: object, codec: Codec | None = None) -> Decoder[Any]:
     * An empty body is None where the type allows it, but for one of `text/plain`, which is an empty
       str, and one of no or an unknown content type, which may be empty bytes or an empty str.
 
-    The function raises `DecodeError` or `ValidationFailed`; what a validator of the user raises
-    beyond ValueError and AssertionError passes through.
+    The function raises `DecodeError`, or what `explained` knows: the `ValidationError` of the library
+    that validates the type. What a validator of the user raises beyond ValueError and
+    AssertionError passes through.
 
     Raises:
         DefinitionError: The type cannot be validated; a Struct inside a pydantic type, for one.
@@ -61,7 +62,7 @@ def caster(annotation: object) -> Caster:
 
     A class that no library knows is checked with `isinstance`; what cannot even be checked so, a
     Protocol for one, passes as it is.
-    The function raises `ValidationFailed`.
+    The function raises the `ValidationError` of the library that validates the type.
     """
     if not is_untyped(annotation):
         with suppress(DefinitionError):

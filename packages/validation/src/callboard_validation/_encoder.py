@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from ._codec import BINARY, JSON, MESSAGEPACK, Codec, Encoded
 from ._decoder import casting, target_of
-from ._errors import EncodeError, ValidationError
+from ._errors import EncodeError, explained
 from ._msgspec import encode_json, encode_messagepack
 from ._pydantic import Target, is_untyped
 
@@ -45,8 +45,10 @@ def encoder(
     def encode(value: object) -> Encoded:
         try:
             result = cast(value)
-        except ValidationError as error:
-            raise EncodeError(f"it was to be {target.name}: {error}", value) from error
+        except Exception as error:
+            if (why := explained(error)) is None:
+                raise
+            raise EncodeError(f"it was to be {target.name}: {why}", value) from error
         if result is None:
             return chosen.encode(None, content_type)
         if isinstance(result, bytes) and (raw or content_type is None):

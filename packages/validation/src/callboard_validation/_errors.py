@@ -1,19 +1,22 @@
 """What can go wrong between bytes and values; each error says what, where, and what came instead.
 
-ValidationError
+CodecError
 ├── DecodeError         the body is not what its content type says (no JSON, no UTF-8, empty)
-├── ValidationFailed    the body is well formed, but is not of the type that was asked for
 ├── EncodeError         a value that cannot become a body
 └── DefinitionError     a type or a codec that can never work; raised where it is declared
 
-No error holds the whole body: dead letters and logs keep errors, and a body may have 10 MiB.
+What is well formed, but not of the type that was asked for, is refused by the error of the library
+that validates the type, pydantic's or msgspec's `ValidationError`, since that is what people catch.
+One of its notes is an `Explanation`, by which it is known from errors of their own.
+
+No text here holds the whole body: dead letters and logs keep them, and a body may have 10 MiB.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from reprlib import Repr
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 SHOWN = 10  # failures that a message spells out; `failures` has them all
 BODY_LIMIT = 200
@@ -25,11 +28,11 @@ _short.maxstring = _short.maxother = VALUE_LIMIT
 _short.maxlevel = 3
 
 
-class ValidationError(Exception):
+class CodecError(ValueError):
     """The root of this package's errors."""
 
 
-class DecodeError(ValidationError):
+class DecodeError(CodecError):
     """The body is not what its content type says.
 
     Attributes:
@@ -64,31 +67,43 @@ class Failure(NamedTuple):
         return f"{found}: {self.reason}" if found else self.reason
 
 
-class ValidationFailed(ValidationError):
-    """The body is well formed, but is not of the type that was asked for.
+class Explanation(str):
+    """Why a body, or a value, is not of the type that was asked for, in a line.
 
     Attributes:
         target: The name of the type.
         failures: Every failing value in the order of the type's fields; empty if there were over
             1,000, since listing those would cost more than the message is worth.
-        count: How many values failed.
+        total: How many values failed.
         body: What was to be validated, the body or its decoded value: the first 200 characters at
             most, and the length if that was cut.
     """
 
-    def __init__(self, target: str, failures: Sequence[Failure], count: int, body: object) -> None:
-        self.target = target
-        self.failures = tuple(failures)
-        self.count = count
-        self.body = _excerpt(body)
-        lines = [str(failure) for failure in self.failures[:SHOWN]]
+    __slots__ = ("body", "failures", "target", "total")
+    target: str
+    failures: Sequence[Failure]
+    total: int
+    body: str
+
+    @classmethod
+    def of(cls, target: str, failures: Sequence[Failure], count: int, body: object) -> Self:
+        """Tell of *failures*, or only how many there were."""
+        lines = [str(failure) for failure in failures[:SHOWN]]
         if count > len(lines):
             lines.append(f"{count - len(lines)} more failures" if lines else f"{count} failures")
-        given = "body" if isinstance(body, bytes) else "value"
-        super().__init__(f"no valid {target}: {'; '.join(lines)}; the {given} is {self.body}")
+        given, excerpt = "body" if isinstance(body, bytes) else "value", _excerpt(body)
+        self = cls(f"no valid {target}: {'; '.join(lines)}; the {given} is {excerpt}")
+        self.target, self.failures, self.total, self.body = target, failures, count, excerpt
+        return self
 
 
-class EncodeError(ValidationError):
+def explained(error: BaseException) -> Explanation | None:
+    """Return why *error* has refused a body or a value; None: it is about something else."""
+    notes: Iterable[object] = getattr(error, "__notes__", ())
+    return next((note for note in notes if isinstance(note, Explanation)), None)
+
+
+class EncodeError(CodecError):
     """A value cannot become a body.
 
     Attributes:
@@ -101,7 +116,7 @@ class EncodeError(ValidationError):
         super().__init__(f"a value of type {self.kind!r} cannot be encoded: {reason}")
 
 
-class DefinitionError(ValidationError):
+class DefinitionError(CodecError):
     """A type or a codec that can never work, raised where it is declared."""
 
 

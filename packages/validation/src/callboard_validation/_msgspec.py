@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
-from functools import partial
+from functools import lru_cache, partial
 from math import isfinite
 from types import NoneType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeGuard, get_args, get_origin
@@ -17,9 +17,8 @@ from pydantic_core import ValidationError as PydanticError
 from ._errors import (
     DecodeError,
     DefinitionError,
+    Explanation,
     Failure,
-    ValidationError,
-    ValidationFailed,
     clipped,
     dotted,
 )
@@ -125,19 +124,30 @@ def encode_json(value: object) -> bytes:
     NaN and infinity, for which JSON has no word, are text, and so are bytes.
     """
     kind: type = type(value)
+    return json_writer(kind)(value)
+
+
+@lru_cache(1_024)
+def json_writer(kind: type) -> Callable[[Any], bytes]:
+    """Return what encodes values of exactly this class; kept, as `target_of_class` is."""
     if kind not in _CONTAINERS and kind not in _PLAIN:
         target = target_of_class(kind)
         if target is not None:
-            return target.to_json(value, fallback=_struct_to_builtins)
-        if isinstance(value, msgspec.Struct):
-            return _encode_struct(value)
+            write = target.to_json
+            return lambda value: write(value, _struct_to_builtins)
+        if issubclass(kind, msgspec.Struct):
+            return _encode_struct
+    return _encode_plain
+
+
+def _encode_plain(value: object) -> bytes:
     try:
         body = to_json(value, inf_nan_mode="strings", fallback=_struct_to_builtins)
     except PydanticSerializationError:
         with suppress(RecursionError):  # of a cycle, which the first error tells better
             return _encode_spelled(value)  # there may be bytes in it that are no text
         raise
-    if b"null" in body and kind in _CONTAINERS and _holds_records(value):
+    if b"null" in body and type(value) in _CONTAINERS and _holds_records(value):
         # Of a model in a container, pydantic asks the serialiser that is the model's own.
         return _encode_spelled(value)
     return body
@@ -235,20 +245,26 @@ def _from_pydantic(kind: type, value: object) -> object:
         raise ValueError(f"{dotted(first['loc'])}: {first['msg']}") from error
 
 
-def _explain(
-    name: str, error: Exception, value: object, content_type: str | None
-) -> ValidationError:
-    explained: ValidationError
-    if isinstance(value, bytes) and not isinstance(error, msgspec.ValidationError):
-        explained = DecodeError(str(error), value, content_type)
-    else:
-        reason, _, steps = str(error).removesuffix("`").partition(" - at `$")
-        # A missing field is reported at its parent, whose value says nothing.
-        found = None if reason.startswith("Object missing") else _look_up(value, steps)
-        failure = Failure(steps.removeprefix("."), found, reason)
-        explained = ValidationFailed(name, [failure], 1, value)
-    explained.__cause__ = error
-    return explained
+def _explain(name: str, error: Exception, value: object, content_type: str | None) -> Exception:
+    if not isinstance(error, msgspec.ValidationError):
+        cause, error = (
+            error,
+            (
+                DecodeError(str(error), value, content_type)
+                if isinstance(value, bytes)
+                else msgspec.ValidationError(str(error))
+            ),
+        )
+        error.__cause__ = cause
+    if isinstance(error, DecodeError):
+        return error
+    reason, _, steps = str(error).removesuffix("`").partition(" - at `$")
+    # A missing field is reported at its parent, whose value says nothing.
+    found = None if reason.startswith("Object missing") else _look_up(value, steps)
+    error.add_note(
+        Explanation.of(name, [Failure(steps.removeprefix("."), found, reason)], 1, value)
+    )
+    return error
 
 
 def _look_up(body: object, steps: str) -> str | None:

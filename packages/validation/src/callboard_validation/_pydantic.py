@@ -14,18 +14,17 @@ from typing import Any, Final, Generic, TypeVar, get_args
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter
 from pydantic.errors import PydanticUndefinedAnnotation
-from pydantic_core import ErrorDetails, SchemaError, SchemaSerializer, SchemaValidator
+from pydantic_core import (
+    ErrorDetails,
+    InitErrorDetails,
+    PydanticCustomError,
+    SchemaError,
+    SchemaSerializer,
+    SchemaValidator,
+)
 from pydantic_core import ValidationError as PydanticError
 
-from ._errors import (
-    DecodeError,
-    DefinitionError,
-    Failure,
-    ValidationError,
-    ValidationFailed,
-    clipped,
-    dotted,
-)
+from ._errors import DecodeError, DefinitionError, Explanation, Failure, clipped, dotted
 from ._lossless import CONFIG, always, lossless
 
 T = TypeVar("T")
@@ -54,7 +53,8 @@ class Target(Generic[T]):
         to_json: Encodes a value of the type.
         to_builtins: Turns a value of the type into what MessagePack knows, bytes staying bytes.
         errors: What the first two raise for bad input.
-        explain: Makes our error of one of `errors`, given the value and its content type too.
+        explain: Makes of one of `errors`, given the value and its content type too, what is raised:
+            the library's error with an `Explanation`, or a `DecodeError`.
     """
 
     name: str
@@ -63,7 +63,7 @@ class Target(Generic[T]):
     to_json: Callable[..., bytes]
     to_builtins: Callable[[T], object]
     errors: tuple[type[Exception], ...]
-    explain: Callable[[Any, object, str | None], ValidationError]
+    explain: Callable[[Any, object, str | None], Exception]
 
 
 def is_untyped(annotation: Any) -> bool:
@@ -95,7 +95,7 @@ def pydantic_target(
         name=name,
         from_json=validator.validate_json,
         from_python=validator.validate_python,
-        to_json=partial(serializer.to_json, **_WRITING),
+        to_json=_to_json(serializer.to_json),
         to_builtins=partial(_to_builtins, lru_cache(1)(partial(_plain_serializer, schema))),
         errors=(PydanticError,),
         explain=partial(_explain, name),
@@ -136,23 +136,41 @@ def _plain_serializer(schema: Any) -> SchemaSerializer:
     return SchemaSerializer(always(schema), _use_prebuilt=False)
 
 
+def _to_json(write: Callable[..., bytes]) -> Callable[..., bytes]:
+    """Return what writes JSON; spelled out, since a `partial` of these would cost a third of it."""
+
+    def to_json(value: object, fallback: Callable[[Any], Any] | None = None) -> bytes:
+        return write(
+            value, by_alias=True, polymorphic_serialization=True, warnings=False, fallback=fallback
+        )
+
+    return to_json
+
+
 def _to_builtins(make: Callable[[], SchemaSerializer], value: object) -> object:
     return make().to_python(value, **_WRITING)
 
 
-def _explain(name: str, error: Any, value: object, content_type: str | None) -> ValidationError:
+def _explain(name: str, error: Any, value: object, content_type: str | None) -> Exception:
     count = error.error_count()
     if count > LISTED:
-        # No cause either: a traceback would spell out each of its failures.
-        return ValidationFailed(name, (), count, value)
+        return _flood(Explanation.of(name, (), count, value))
     details = error.errors(include_url=False, include_context=False)
-    explained: ValidationError
     if isinstance(value, bytes) and details[0]["type"] == "json_invalid" and not details[0]["loc"]:
-        explained = DecodeError(details[0]["msg"], value, content_type)
-    else:
-        explained = ValidationFailed(name, [_failure(each) for each in details], count, value)
-    explained.__cause__ = error
-    return explained
+        refused = DecodeError(details[0]["msg"], value, content_type)
+        refused.__cause__ = error
+        return refused
+    error.add_note(Explanation.of(name, [_failure(each) for each in details], count, value))
+    return error  # type: ignore[no-any-return] # pydantic's, which has no type that fits `Target`
+
+
+def _flood(explanation: Explanation) -> PydanticError:
+    """Return an error of one line: whoever shows the one of pydantic would spell out each failure."""
+    kind = PydanticCustomError("failures", "{count} failures", {"count": explanation.total})
+    line = InitErrorDetails(type=kind, input=explanation.body)
+    error = PydanticError.from_exception_data(explanation.target, [line])
+    error.add_note(explanation)
+    return error
 
 
 def _failure(details: ErrorDetails) -> Failure:

@@ -54,7 +54,7 @@ def spread_decoder(parameters: Sequence[Parameter], codec: Codec | None = None) 
     An empty body leaves every parameter to its default.
     JSON is validated from the bytes in one step; other content types are decoded by *codec* first.
 
-    The function raises `DecodeError` or `ValidationFailed`.
+    The function raises `DecodeError` or pydantic's `ValidationError`.
 
     Raises:
         DefinitionError: A parameter's type cannot be validated, or the names clash.

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from pydantic import BaseModel, Field
 
-from callboard_di import Context, Depends, Header, Overrides, PlanError, plan
+from callboard_di import Context, Depends, Header, Overrides, plan
 
 from .toy import Toy, body, caster
 
@@ -127,11 +127,15 @@ async def test_the_fields_of_a_class_are_parameters_like_any(kind: Any) -> None:
     assert (line.body, line.number) == (5, 3)
 
 
-def test_a_field_without_a_source_is_named_with_its_class() -> None:
-    async def handle(line: Any = Depends(Line)) -> None: ...
+async def test_a_field_of_a_class_that_has_no_default_is_read_from_the_body() -> None:
+    async def handle(line: Any = Depends(Line)) -> Any:
+        return line
 
-    with pytest.raises(PlanError, match="parameter 'body' of 'Line' has no source"):
-        plan(handle, resolver=Toy())
+    planned = plan(handle, resolver=Toy(), caster=caster)
+
+    assert [each.name for each in planned.body] == ["body"]
+    line: Any = await planned.bind(body)({"body": 5})
+    assert (line.body, line.number) == (5, 3)
 
 
 async def test_what_follows_one_that_is_left_out_is_passed_by_name() -> None:

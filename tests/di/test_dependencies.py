@@ -114,13 +114,54 @@ async def test_a_body_value_is_cast_if_the_dependency_wants_another_type() -> No
     assert await call(handle, {"body": 1234}, caster=caster) == 4
 
 
-def test_a_dependency_parameter_without_any_source_is_an_error() -> None:
-    def check(user: str) -> None: ...
+async def test_a_dependency_reads_what_the_handler_does_not_name() -> None:
+    def check(user: str, limit: int = 3) -> str:
+        return f"{user} {limit}"
 
-    async def handle(order: str, it: None = Depends(check)) -> None: ...
+    async def handle(order: str, checked: str = Depends(check)) -> object:
+        return order, checked
 
-    with pytest.raises(PlanError, match=r"'user' of 'check' .* body parameter .*\(order\)"):
-        plan(handle, resolver=Toy())
+    planned = plan(handle, resolver=Toy())
+
+    assert [each.name for each in planned.body] == ["order", "user", "limit"]
+    assert planned.spread
+    run = planned.bind(lambda s: [s["order"], s["user"], s["limit"]])
+    assert await run({"order": "o", "user": "u", "limit": 5}) == ("o", "u 5")
+
+
+async def test_a_dependency_alone_reads_the_whole_body() -> None:
+    def measure(order: str) -> int:
+        return len(order)
+
+    async def handle(it: int = Depends(measure)) -> int:
+        return it
+
+    assert await call(handle, {"body": "four"}) == 4
+
+
+async def test_a_default_of_a_dependency_spreads_no_body() -> None:
+    def limit(limit: int = 3) -> int:
+        return limit
+
+    async def handle(order: str, limit: int = Depends(limit)) -> object:
+        return order, limit
+
+    assert await call(handle, {"body": "o"}) == ("o", 3)
+
+
+async def test_dependencies_that_run_for_their_effect_read_the_body_too() -> None:
+    seen: list[str] = []
+
+    def note(user: str) -> None:
+        seen.append(user)
+
+    async def handle(order: str) -> str:
+        return order
+
+    planned = plan(handle, resolver=Toy(), dependencies=[Depends(note)])
+
+    assert await planned.bind(lambda s: [s["order"], s["user"]])({"order": "o", "user": "u"}) == "o"
+    assert seen == ["u"]
 
 
 async def test_what_a_dependency_gives_is_cast_unless_it_should_not_be() -> None:
@@ -163,7 +204,9 @@ def test_what_cannot_be_called_is_no_dependency() -> None:
 
     async def handle(it: Annotated[int, Depends(name)]) -> None: ...
 
-    with pytest.raises(PlanError, match="'load' can't be called"):
+    with pytest.raises(
+        PlanError, match=r"'handle' \(.*\) depends on 'load', which can't be called"
+    ):
         plan(handle, resolver=Toy())
 
 

@@ -53,7 +53,7 @@ graphs = st.lists(st.tuples(styles, st.sets(st.integers(0, 5))), max_size=6)
 
 
 @given(graph=graphs)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 async def test_any_graph_is_opened_once_needs_first_and_closed_in_reverse(graph: Graph) -> None:
     journal: Journal = []
     made: list[Callable[..., Any]] = []

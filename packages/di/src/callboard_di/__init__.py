@@ -38,3 +38,8 @@ __all__ = [
     "read",
     "unaliased",
 ]
+
+# In tracebacks they have the name by which they are imported.
+for _name in __all__:
+    if isinstance(_each := globals()[_name], type) and issubclass(_each, BaseException):
+        _each.__module__ = __name__

@@ -62,7 +62,8 @@ class Plan(Generic[S]):
 
     Attributes:
         callee: The planned function, as it was read.
-        body: Its parameters that the body fills, in order; may be empty.
+        body: The parameters that the body fills, in order: its own, then those of its dependencies
+            by other names; may be empty.
         spread: Whether a body is spread over several parameters (or `*args`, `**kwargs`)
             rather than given as a whole to one.
     """
@@ -73,7 +74,7 @@ class Plan(Generic[S]):
         self, callee: Callee, sources: Sources[S], dependencies: tuple[Dependency, ...]
     ) -> None:
         self.callee = callee
-        self.body = tuple(part for part in callee.parameters if _is_body(part, sources.resolver))
+        self.body = tuple(_flat(callee, dependencies, sources).values())
         self.spread = len(self.body) > 1 or any(part.variadic for part in self.body)
         self._sources = sources
         self._dependencies = dependencies
@@ -108,14 +109,14 @@ class Plan(Generic[S]):
             PlanError: There is no *body*, and a body parameter has no default. Also out of
                 `run`, if an override came that cannot be planned.
         """
+        if body is not None and self._is_called_with_the_body():
+            return _body_only(self.call, body)
         begin = self._beginning(body)
 
         def compiled() -> Callable[[S], Awaitable[object]]:
             steps = self._steps(
                 sync_to_thread=sync_to_thread, bodiless=body is None, limiter=limiter
             )
-            if body is not None and len(steps) == 1 and self._is_called_with_the_body():
-                return _body_only(self.call, body)
             return running(begin, steps)
 
         return self._following(compiled)
@@ -146,9 +147,10 @@ class Plan(Generic[S]):
         return planner.steps
 
     def _is_called_with_the_body(self) -> bool:
-        kinds = [part.kind for part in self.callee.parameters]
-        only = len(self.body) == len(kinds) == 1 and kinds[0] in POSITIONAL
-        return only and self.callee.style == "async"
+        """Whether that is all it needs: no override is of any concern to it."""
+        if self._dependencies or len(self.body) != 1 or [*self.body] != [*self.callee.parameters]:
+            return False
+        return self.callee.style == "async" and self.body[0].kind in POSITIONAL
 
     def _beginning(self, body: Body[S] | None) -> Begin[S]:
         if not self.body:
@@ -183,6 +185,38 @@ class Plan(Generic[S]):
 
 def _body_only(call: Callable[..., Any], body: Body[S]) -> Callable[[S], Awaitable[object]]:
     return lambda travelling: call(body(travelling))
+
+
+def _read(marker: Dependency) -> Callee:
+    if not isinstance(marker.callee, Callee):
+        marker.callee = read(marker.call)
+    return marker.callee
+
+
+def _flat(
+    callee: Callee, dependencies: Sequence[Dependency], sources: Sources[S]
+) -> dict[str, BodyParameter]:
+    """Return what the body fills, by name: for *callee*, then for all that it depends on.
+
+    Of a dependency, a parameter with a default counts only where a body is spread in any case: it is
+    left to its default else. That of a class always is: settings are read from the environment.
+    """
+    found = {each.name: each for each in callee.parameters if _is_body(each, sources.resolver)}
+    wanted: list[tuple[Callee, BodyParameter]] = []
+    waiting: list[Any] = [*dependencies, *(each.marker for each in callee.parameters)]
+    seen: set[int] = set()
+    for marker in waiting:
+        if not isinstance(marker, Dependency) or id(marker) in seen:
+            continue
+        seen.add(id(marker))
+        needed = sources.overrides.replacement(marker.call) or _read(marker)
+        waiting += [each.marker for each in needed.parameters]
+        wanted += [(needed, each) for each in needed.parameters if not each.variadic]
+    for needed, each in sorted(wanted, key=lambda pair: pair[1].default is not EMPTY):
+        is_free = each.default is not EMPTY and (isinstance(needed.call, type) or len(found) < 2)
+        if not is_free and _is_body(each, sources.resolver):
+            found.setdefault(each.name, each)
+    return found
 
 
 def _is_body(parameter: BodyParameter, resolver: Resolver[S]) -> bool:

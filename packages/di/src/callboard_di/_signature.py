@@ -139,8 +139,12 @@ def refuse_circle(call: Call, chain: tuple[Call, ...]) -> None:
 
 
 def _read(call: Call, chain: tuple[Call, ...]) -> Callee:
-    if not callable(call):  # pyright: ignore[reportUnnecessaryComparison] - `Depends(anything)`
-        raise PlanError(f"{call!r} can't be called; name a function, a class or a callable object")
+    given: object = call  # `Depends(anything)`
+    if not callable(given):
+        who = f"{_title(chain[-1])} depends on {given!r}, which" if chain else f"{given!r}"
+        raise PlanError(
+            f"{who} can't be called; name a function, a class or a callable object, not a result"
+        )
     refuse_circle(call, chain)
     try:
         signature = inspect.signature(call)

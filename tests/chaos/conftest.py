@@ -13,8 +13,7 @@ from uuid import uuid4
 
 import pytest
 
-from .node import Node, missing, node_in
-from .service import Settings
+from .kind import Kind, Node, Settings
 from .trial import Plan, Row, Trial, trial_of
 
 ROWS = pytest.StashKey[list[Row]]()
@@ -39,30 +38,37 @@ def seed() -> int:
     return chosen
 
 
-@pytest.fixture(scope="session")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Generator[Node]:
-    if (reason := missing()) is not None:
+@pytest.fixture(scope="module")
+def node(kind: Kind, tmp_path_factory: pytest.TempPathFactory) -> Generator[Node]:
+    """Run a server of the trials' own, of the *kind* that the module under test tries."""
+    if (reason := kind.missing()) is not None:
         if os.environ.get("CALLBOARD_REQUIRE_BROKERS") == "1":
             pytest.fail(reason, pytrace=False)
         pytest.skip(reason)
-    with node_in(tmp_path_factory.mktemp("node")) as running:
+    with kind.node_in(tmp_path_factory.mktemp("node")) as running:
         yield running
 
 
 @pytest.fixture
-def begin(request: pytest.FixtureRequest, seed: int, scale: float, tmp_path: Path) -> Begin:
+def begin(
+    request: pytest.FixtureRequest, kind: Kind, seed: int, scale: float, tmp_path: Path
+) -> Begin:
     """Begin a trial; its figures are in the table at the end, and what is wrong fails the test."""
 
     @asynccontextmanager
     async def run(
         name: str, *, records: int, rate: float, bound: Callable[[Trial], int],
-        direct: str = os.environ.get("CALLBOARD_KAFKA", ""), through: str | None = None,
+        direct: str | None = None, through: str | None = None,
         settings: Mapping[str, Any] = {}, **plan: Any,
     ) -> AsyncGenerator[Trial]:  # fmt: skip
         topic = f"chaos.{name.replace(' ', '.')}.{uuid4().hex}"
-        chosen = Settings(servers=through or direct, topic=topic, folder=str(tmp_path), **settings)
+        at = direct or os.environ[f"CALLBOARD_{kind.name.upper()}"]
+        chosen = Settings(
+            kind=kind.name, servers=through or at, topic=topic, folder=str(tmp_path), **settings
+        )
+        plan["slowness"] = 1.0 if scale >= 1 else 3.0  # CI has any machine, and other work beside
         planned = Plan(name=name, seed=seed, records=round(records * scale), rate=rate, **plan)
-        async with trial_of(planned, chosen, direct=direct, through=through) as trial:
+        async with trial_of(planned, kind, chosen, direct=at) as trial:
             yield trial
         row, wrong = trial.judge(bound(trial))
         request.config.stash.setdefault(ROWS, []).append(row)

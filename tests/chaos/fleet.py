@@ -17,7 +17,7 @@ from anyio import CancelScope, create_task_group, fail_after, open_process, slee
 from anyio.abc import Process
 
 from .history import Run
-from .service import Settings
+from .kind import Settings
 
 __all__ = ["Fleet", "fleet_of", "until"]
 

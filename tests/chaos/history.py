@@ -50,7 +50,7 @@ class History:
     """What was published, handled, committed and dead-lettered, by the ids of records."""
 
     acknowledged: AbstractSet[str]
-    """What Kafka said to have, poison included."""
+    """What the server said to have, poison included."""
     unsure: AbstractSet[str] = frozenset()
     """What may have arrived or not: publishing it failed."""
     poison: AbstractSet[str] = frozenset()
@@ -58,6 +58,8 @@ class History:
     runs: Sequence[Run] = ()
     commits: Sequence[Commit] = ()
     dead_letters: Sequence[str] = ()
+    ordered: bool = True
+    """Whether the records of a key are handled in order, whichever process gets them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +109,7 @@ def check(history: History) -> Verdict:
         ),
         duplicates=len(runs) - len(times),
         stall=_stall(runs),
-        disorder=_disorder(runs),
+        disorder=_disorder(runs) if history.ordered else (),
         overlaps=_overlaps(runs),
         rewinds=_rewinds(history.commits),
         premature=_premature(runs, history.commits),

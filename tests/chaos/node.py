@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import shutil
 import signal
-import socket
 import subprocess
-import time
 from collections.abc import Generator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-__all__ = ["Node", "node_in"]
+from .kind import Daemon, free_ports, listens
+
+__all__ = ["KafkaNode", "missing", "node_in"]
 
 ROOT: Final = Path(__file__).parents[2]
 JAVA: Final = ["java", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
 LOG: Final = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
 CLUSTER: Final = "Y2FsbGJvYXJkLWNoYW9zMA"
-PATIENCE: Final = 60.0
 PROPERTIES: Final = """\
 process.roles=broker,controller
 node.id=1
@@ -43,7 +42,7 @@ broker.session.timeout.ms=1500
 """
 
 
-class Node:
+class KafkaNode(Daemon):
     """One server. Its folder survives its process, hence so does what it has acknowledged."""
 
     def __init__(self, folder: Path, jars: Path) -> None:
@@ -53,52 +52,13 @@ class Node:
         self.proxied = f"127.0.0.1:{ports['proxied']}"
         self.proxy = f"127.0.0.1:{ports['proxy']}"
         """Where a proxy has to listen; it leads to `proxied`."""
-        self._folder = folder
-        self._properties = folder / "server.properties"
-        self._properties.write_text(PROPERTIES.format(data=folder / "data", **ports))
-        self._java = [*JAVA, LOG, "-cp", f"{jars}/*"]
-        self._process: subprocess.Popen[bytes] | None = None
-        form = ["format", "--standalone", "-t", CLUSTER, "-c", str(self._properties)]
-        self._run = [*self._java, "kafka.Kafka", str(self._properties)]
-        subprocess.run(
-            [*self._java, "kafka.tools.StorageTool", *form], check=True, capture_output=True
-        )
-
-    def start(self) -> None:
-        """Return when it answers."""
-        with (self._folder / "server.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                self._run, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-            )
-        end = time.monotonic() + PATIENCE
-        while not self._answers():
-            if self._process.poll() is not None or time.monotonic() > end:
-                raise ChildProcessError(f"Kafka does not start: {self._folder / 'server.log'}")
-            time.sleep(0.05)
-
-    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
-        """End it, in good order unless by SIGKILL."""
-        if self._process is not None:
-            self._process.send_signal(how)
-            self._process.wait(PATIENCE)
-            self._process = None
-
-    def _answers(self) -> bool:
-        host, _, port = self.address.rpartition(":")
-        try:
-            socket.create_connection((host, int(port)), timeout=1).close()
-        except OSError:
-            return False
-        return True
-
-
-def free_ports(count: int) -> list[int]:
-    """Find ports that nobody listens at."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
+        properties = folder / "server.properties"
+        properties.write_text(PROPERTIES.format(data=folder / "data", **ports))
+        java = [*JAVA, LOG, "-cp", f"{jars}/*"]
+        form = ["format", "--standalone", "-t", CLUSTER, "-c", str(properties)]
+        subprocess.run([*java, "kafka.tools.StorageTool", *form], check=True, capture_output=True)
+        run = [*java, "kafka.Kafka", str(properties)]
+        super().__init__(run, folder, lambda: listens(self.address))
 
 
 def missing() -> str | None:
@@ -111,10 +71,10 @@ def missing() -> str | None:
 
 
 @contextmanager
-def node_in(folder: Path) -> Generator[Node]:
+def node_in(folder: Path) -> Generator[KafkaNode]:
     """Run a node, and leave nothing of it."""
     jars = max(ROOT.glob(".brokers/kafka-*"))
-    node = Node(folder, jars)
+    node = KafkaNode(folder, jars)
     try:
         node.start()
         yield node

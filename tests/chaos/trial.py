@@ -1,4 +1,4 @@
-"""A trial: a topic that is written to, a service that reads it, and faults meanwhile; then a verdict."""
+"""A trial: a place that is written to, a service that reads it, and faults meanwhile; then a verdict."""
 
 from __future__ import annotations
 
@@ -13,15 +13,13 @@ from uuid import UUID
 from anyio import Event, create_task_group, sleep
 from anyio.abc import Process
 
-from callboard.kafka import KafkaBroker
 from callboard_brokers import BrokerError
 
-from .cluster import Cluster, cluster_at
 from .fleet import Fleet, fleet_of, until
 from .history import Commit, History, Verdict, check
-from .service import Letter, Settings
+from .kind import Kind, Letter, Onlooker, Settings
 
-__all__ = ["Author", "Plan", "Row", "Trial", "trial_of"]
+__all__ = ["Author", "Plan", "Row", "Trial", "of_all", "of_none", "of_one", "trial_of"]
 
 LANES: Final = 32
 STALLED: Final = 30.0
@@ -38,28 +36,35 @@ class Plan:
     rate: float
     """Records published a second."""
     keys: int = 100
-    partitions: int = 6
     workers: int = 3
     """Processes at the start."""
     poison: float = 0.0
     """The part of the records that no handler can do."""
+    slowness: float = 1.0
+    """How many times as long as promised anything may take."""
 
 
 class Author:
     """Publishes letters, those of a key one after another, and keeps a journal of the answers."""
 
-    def __init__(self, plan: Plan, topic: str, servers: str) -> None:
+    def __init__(self, plan: Plan, kind: Kind, settings: Settings) -> None:
         chance = random.Random(f"{plan.seed} letters")
         self.letters = [_letter(plan, seq, chance) for seq in range(plan.records)]
         self.acknowledged: set[str] = set()
         self.unsure: set[str] = set()
         self.done = Event()
-        self._broker = KafkaBroker(servers)
-        self._topic = topic
+        self._kind = kind
+        self._settings = settings
+        self._broker = kind.broker(settings.servers, settings)
         self._rate = plan.rate
+        self._enough = False
+
+    def stop(self) -> None:
+        """Publish no more, whatever is left: what there was to see has been seen."""
+        self._enough = True
 
     async def write(self) -> None:
-        """Publish all of them, at a steady rate."""
+        """Publish all of them, at a steady rate, unless told to stop."""
         lanes: list[list[Letter]] = [[] for _ in range(LANES)]
         for letter in self.letters:
             lanes[int(letter.key) % LANES].append(letter)
@@ -75,8 +80,10 @@ class Author:
             ahead = begin + letter.seq / self._rate - time.monotonic()
             if ahead > 0:
                 await sleep(ahead)
+            if self._enough:
+                return
             try:
-                await self._broker.publish(letter, self._topic, key=letter.key)
+                await self._kind.publish(self._broker, letter, self._settings)
             except BrokerError:
                 self.unsure.add(letter.id)
             else:
@@ -112,6 +119,7 @@ class Row:
 class Trial:
     """One trial, while it runs and afterwards."""
 
+    kind: Kind
     plan: Plan
     settings: Settings
     fleet: Fleet
@@ -125,6 +133,11 @@ class Trial:
     """The longest time in which nothing of some partition was handled; known in the end."""
     began: float = field(default_factory=time.monotonic)
     seconds: float = 0.0
+
+    @property
+    def in_flight(self) -> int:
+        """How many records a process may have taken that count as unhandled if it dies."""
+        return self.kind.in_flight(self.settings)
 
     async def joining(self, process: Process) -> None:
         """Wait until *process* has asked for its share, which it may have to wait for."""
@@ -154,19 +167,19 @@ class Trial:
             self.fleet.look()
             finished = self.author.done.is_set() and self.author.acknowledged <= self.fleet.handled
             moving = {run.partition for run in self.fleet.runs[known:] if run.began > since}
-            return finished or len(moving) == self.plan.partitions
+            return finished or len(moving) == self.kind.partitions
 
-        await until(resumed, "the service to go on", within)
+        await until(resumed, "the service to go on", within * self.plan.slowness)
 
-    async def finish(self, cluster: Cluster) -> None:
-        """Wait until everything is handled and committed, or until nothing moves any more."""
+    async def finish(self, onlooker: Onlooker) -> None:
+        """Wait until everything is handled and settled, or until nothing moves any more."""
         await self.author.done.wait()
         poison = {letter.id for letter in self.author.letters if letter.poison}
         wanted = self.author.acknowledged - poison
         moved, before = time.monotonic(), (0, 0)
         while time.monotonic() < moved + STALLED:
             self.fleet.look()
-            self.lag = await cluster.lag(self.settings.topic, self.settings.group)
+            self.lag = await onlooker.lag(self.settings)
             if not self.lag and wanted <= self.fleet.handled:
                 break
             now = len(self.fleet.handled), self.lag
@@ -174,6 +187,7 @@ class Trial:
                 moved, before = time.monotonic(), now
             await sleep(0.1)
         await self.fleet.stop_all()
+        self.lag = await onlooker.lag(self.settings)
         self.fleet.look()
         self.seconds = time.monotonic() - self.began
 
@@ -187,13 +201,14 @@ class Trial:
                 runs=self.fleet.runs,
                 commits=self.commits,
                 dead_letters=self.dead_letters,
+                ordered=self.kind.ordered,
             )
         )
         complaints = verdict.complaints(bound)
         self.stall = verdict.stall
         if self.lag:
-            complaints.append(f"{self.lag} records are not committed")
-        if not self.commits:
+            complaints.append(f"{self.lag} records are not settled")
+        if self.kind.commits and not self.commits:
             complaints.append("nothing was committed")
         row = Row(
             self.plan.name, self.plan.seed, len(self.author.acknowledged), self.faults,
@@ -204,34 +219,47 @@ class Trial:
         return row, "\n".join([*complaints, evidence, self.fleet.errors()]) if complaints else ""
 
 
+def of_one(trial: Trial) -> int:
+    """Each fault may repeat what one process had in flight."""
+    return trial.faults * trial.in_flight
+
+
+def of_all(trial: Trial) -> int:
+    """Each fault may repeat what all processes had in flight."""
+    return trial.faults * trial.in_flight * trial.plan.workers
+
+
+def of_none(trial: Trial) -> int:
+    """Nothing may be repeated."""
+    del trial
+    return 0
+
+
 @asynccontextmanager
 async def trial_of(
-    plan: Plan, settings: Settings, *, direct: str, through: str | None = None
+    plan: Plan, kind: Kind, settings: Settings, *, direct: str
 ) -> AsyncGenerator[Trial]:
     """Run the service, and write to it, for as long as the faults of the body take, and to the end.
 
-    Args:
-        plan: What the trial is like.
-        settings: Of the service.
-        direct: Where the onlooker reaches the server.
-        through: Where the author does; None: there too.
+    The onlooker reaches the server at *direct*, whatever is done to the connections of the others.
     """
-    async with cluster_at(direct) as cluster:
-        await cluster.create(settings.topic, settings.dead_letters, partitions=plan.partitions)
-        mark = await cluster.mark()
-    author = Author(plan, settings.topic, through or direct)
+    async with kind.onlooker(direct) as onlooker:
+        mark = await onlooker.create(settings)
+    author = Author(plan, kind, settings)
     async with fleet_of(settings, plan.workers) as fleet, create_task_group() as tasks:
         tasks.start_soon(author.write)
         chance = random.Random(f"{plan.seed} faults")
-        trial = Trial(plan=plan, settings=settings, fleet=fleet, author=author, random=chance)
+        trial = Trial(
+            kind=kind, plan=plan, settings=settings, fleet=fleet, author=author, random=chance
+        )
         yield trial
         await author.done.wait()
         # Anew: the faults may have been the server's own.
-        async with cluster_at(direct) as cluster:
-            await trial.finish(cluster)
-            trial.commits = await cluster.commits(settings.group, settings.topic, mark)
-            dead = cluster.read(settings.dead_letters, {})
-            trial.dead_letters = [Letter.model_validate_json(each.value).id async for each in dead]
+        async with kind.onlooker(direct) as onlooker:
+            await trial.finish(onlooker)
+            trial.commits = await onlooker.commits(settings, mark)
+            trial.dead_letters = await onlooker.dead_letters(settings)
+            await onlooker.close(settings)
 
 
 def _letter(plan: Plan, seq: int, chance: random.Random) -> Letter:

@@ -32,13 +32,20 @@ nitpicky = True
 nitpick_ignore_regex = [("py:.*", r"(?!callboard).*"), ("py:.*", r"callboard[\w.]*\._.*")]
 nitpick_ignore = [("py:class", "callboard.Message")]  # described as callboard_brokers.Message
 
+# The type of an attribute is looked up by its last name: actors and the kit each have a Backoff.
+suppress_warnings = ["ref.python"]
+
 # A name that is public in two places is documented at the later one.
 PUBLIC_MODULES = [
+    "callboard.exceptions",
+    "callboard.message",
     "callboard",
     "callboard.events",
     "callboard.extending",
     "callboard.instruments",
     "callboard.kafka",
+    "callboard.nats",
+    "callboard.rabbit",
     "callboard.memory",
     "callboard.security",
     "callboard.specification",
@@ -52,6 +59,9 @@ PUBLIC_MODULES = [
     "callboard_brokers.kit",
     "callboard_brokers.kafka",
     "callboard_brokers.kafka.connection",
+    "callboard_brokers.nats",
+    "callboard_brokers.nats.connection",
+    "callboard_brokers.rabbit",
     "callboard_brokers.memory",
     "callboard_brokers",
     "callboard_di",
@@ -65,19 +75,28 @@ def name_the_public_places() -> None:
         module = importlib.import_module(name)
         for exported in module.__all__:
             value = getattr(module, exported)
-            if isclass(value) or isfunction(value):
+            ours = getattr(value, "__module__", "").startswith("callboard")
+            if ours and (isclass(value) or isfunction(value)):
                 value.__module__ = name
 
 
 name_the_public_places()
 
 
-def read_defaults(*event: object) -> tuple[str, object] | None:
-    """Make signatures readable as Python: a dataclass shows a default that is made as <factory>."""
-    *_, signature, returned = event
-    return (signature.replace("<factory>", "..."), returned) if isinstance(signature, str) else None
+def read_signature(*event: object) -> tuple[str, object] | None:
+    """Make a signature readable as Python: a dataclass shows a default that is made as <factory>.
+
+    Options of RabbitMQ say which channel they mean, since a document has channels too.
+    """
+    *_, name, _, _, signature, returned = event
+    if not isinstance(signature, str):
+        return None
+    signature = signature.replace("<factory>", "...")
+    if str(name).startswith("callboard.rabbit"):
+        signature = signature.replace(": Channel ", ": callboard_brokers.rabbit.Channel ")
+    return signature, returned
 
 
 def setup(app: Sphinx) -> None:
     """Connect the above; Sphinx calls this."""
-    app.connect("autodoc-process-signature", read_defaults)
+    app.connect("autodoc-process-signature", read_signature)

@@ -55,7 +55,7 @@ class Trace:
             stack = _stack(frame)
             if stack[0].co_name == "put_many":
                 self.codes.append(stack[1])
-            if any(caller.co_name in {"put_many", "serve"} for caller in stack):
+            if any(each.co_name in {"put_many", "serve"} for each in filter(self._is_ours, stack)):
                 self.codes.append(code)
             self._over = code.co_name == "handle_order"
 

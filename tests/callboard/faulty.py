@@ -43,6 +43,8 @@ class Faulty:
         """For what it waits for ever: "connect" or "subscribe"."""
         self.limit: float = inf
         """How many bytes a message may have, its headers included."""
+        self.doom: Event | None = None
+        """If there is one when it subscribes: the reading ends with a failure when it is set."""
         self.late: dict[str, float] = {}
         """Seconds from sending to an address to the confirmation, or its failure; if there are any."""
 
@@ -87,7 +89,13 @@ class FaultyConnection:
         if "subscribe" in self._adapter.silent:
             await sleep_forever()
         async with self._inner.subscribe(source, capacity) as subscription:
-            yield FaultySubscription(subscription, self._adapter)
+            if self._adapter.doom is None:
+                yield FaultySubscription(subscription, self._adapter)
+                return
+            async with create_task_group() as tasks:
+                tasks.start_soon(die, self._adapter.doom)
+                yield FaultySubscription(subscription, self._adapter)
+                tasks.cancel_scope.cancel()
 
     async def publish(self, message: Message, target: MemoryTarget) -> None:
         if self._adapter.attempt(target.address):
@@ -99,6 +107,12 @@ class FaultyConnection:
 
     async def ping(self) -> None:
         await self._inner.ping()
+
+
+async def die(doom: Event) -> None:
+    """Fail when *doom* is set."""
+    await doom.wait()
+    raise ConnectionError("the reading has ended")
 
 
 class LateConnection(FaultyConnection):

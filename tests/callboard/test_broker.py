@@ -52,8 +52,7 @@ async def test_publishing_after_the_stop_is_refused(broker: MemoryBroker) -> Non
 
     with pytest.raises(NotRunning):
         await broker.publish(1, "orders")
-    with pytest.raises(NotRunning):
-        await broker.ping()
+    assert not await broker.ping()
 
 
 async def test_async_with_connects_so_that_one_can_publish_and_nothing_more(
@@ -414,15 +413,13 @@ async def test_two_brokers_may_stop_in_the_order_of_their_start() -> None:
 
 async def test_a_declaration_that_cannot_work_is_found_before_anything_is_connected() -> None:
     broker = FaultyBroker()
-    broker.subscriber("orders")
 
-    with pytest.raises(DeclarationError) as refused:
+    @broker.subscriber("orders")
+    async def handle(order: FaultyBroker) -> None: ...
+
+    with pytest.raises(DeclarationError, match=r"'handle' .* can't get order from a body"):
         await broker.start()
 
-    assert str(refused.value) == (
-        "the subscriber of MemorySource(address='orders', group=None) decorates nothing: put it"
-        " over a handler"
-    )
     assert not broker.running
 
 

@@ -23,6 +23,8 @@ from callboard import (
     TestBroker,
 )
 from callboard.annotations import ContextRepo as Repo
+from callboard.exceptions import ContextError
+from callboard_di import MissingValue
 
 pytestmark = pytest.mark.anyio
 
@@ -225,20 +227,67 @@ async def test_initial_is_made_once_and_shared(broker: MemoryBroker, name: str) 
     assert made[0] == [1, 1]
 
 
-async def test_an_unknown_name_is_refused_at_the_start(broker: MemoryBroker) -> None:
+async def test_a_name_may_get_its_value_after_the_start(broker: MemoryBroker) -> None:
+    taken: list[object] = []
+
     @broker.subscriber("orders")
-    async def on_order(order: int, database: object = Context()) -> None: ...
+    async def on_order(order: int, database: object = Context()) -> None:
+        taken.append(database)
+
+    async with TestBroker(broker):
+        with pytest.raises(
+            MissingValue, match=r"'database' of 'on_order' .* no 'database' is there"
+        ):
+            await broker.publish(1, "orders")
+        broker.context.set_global("database", "db")
+        await broker.publish(2, "orders")
+
+    assert taken == ["db"]
+
+
+async def test_what_an_actor_asks_for_has_to_be_there_at_the_start(broker: MemoryBroker) -> None:
+    @broker.subscriber("orders")
+    class Store:
+        def __init__(self, database: object = Context()) -> None: ...
+
+        async def receive(self, order: int) -> None: ...
 
     with pytest.raises(DeclarationError) as refused:
         await broker.start()
 
-    assert str(refused.value).startswith("parameter 'database' of 'on_order' (test_context.py:")
+    assert str(refused.value).startswith("parameter 'database' of 'Store' (test_context.py:")
     assert "asks the context for 'database', but no value is called 'database' here" in str(
         refused.value
     )
     assert "known are ['broker', 'context', 'logger'], and what set_global() adds" in str(
         refused.value
     )
+
+
+async def test_the_header_of_a_parameter_may_have_dashes(broker: MemoryBroker) -> None:
+    taken: list[object] = []
+
+    async def handle(x_trace: str = Header(), x_n: int = Header(default=5)) -> None:
+        taken.extend([x_trace, x_n])
+
+    await take(broker, handle, None, "logs.info", headers={"x-trace": "t"})
+
+    assert taken == ["t", 5]
+
+
+async def test_the_subscriber_and_its_words_for_the_log_are_in_the_context(
+    broker: MemoryBroker,
+) -> None:
+    taken: list[object] = []
+
+    async def handle(
+        handler_: Any = Context(), address: str = Context("log_context.address")
+    ) -> None:
+        taken.extend([handler_, address])
+
+    await take(broker, handle, None, "logs.info")
+
+    assert taken == [broker.subscribers[0], "logs.info"]
 
 
 async def test_a_name_that_the_application_sets_before_the_start_is_known(
@@ -265,7 +314,7 @@ async def test_a_name_that_the_application_sets_before_the_start_is_known(
 
 def test_a_part_that_no_message_has_is_refused_at_the_declaration(broker: MemoryBroker) -> None:
     with pytest.raises(
-        DeclarationError, match="a message has no 'topic'; it has address, binding, body"
+        DeclarationError, match="a message has no 'topic'; it has address, attempt, binding, body"
     ):
 
         @broker.subscriber("orders")
@@ -329,7 +378,7 @@ async def test_a_header_of_invalid_utf_8_is_rejected_with_the_reason(
 
     assert len(broker.dead_letters("orders")) == 1
     assert "parameter 'tenant' of '_with_tenant'" in caplog.text
-    assert "ValidationFailed" in caplog.text
+    assert "ValidationError" in caplog.text
 
 
 async def _with_tenant(order: int, tenant: str = Header()) -> None:
@@ -354,7 +403,7 @@ def test_what_was_set_can_be_taken_back() -> None:
     token = context.set_local("a", 2)
 
     assert context.get("a") == 2
-    context.reset_local(token)
+    context.reset_local("a", token)
     assert context.get("a") == 1
     context.reset_global("a")
     context.reset_global("a")
@@ -367,6 +416,41 @@ def test_a_wider_repository_is_asked_last() -> None:
     narrow.widen(narrow)
 
     assert (narrow["a"], narrow["b"]) == (1, 3)
-    assert narrow.names() == ["a", "b"]
+    assert narrow.names() == ["a", "b", "context"]
     narrow.clear()
     assert narrow["a"] == 2
+
+
+def test_several_values_may_be_set_for_a_block() -> None:
+    context = ContextRepo({"a": 0})
+    with context.scopes([("a", 1), ("b", 2)]):
+        assert (context["a"], context.get_local("b"), context.get_local("c", 5)) == (1, 2, 5)
+
+    assert context.context == {"a": 0, "context": context}
+
+
+def test_values_that_are_set_one_in_another_end_one_by_one() -> None:
+    context = ContextRepo()
+    first = context.set_local("a", 1)
+    context.set_local("b", 2)
+
+    context.reset_local("a", first)
+
+    assert (context.get("a"), context.get("b")) == (None, 2)
+
+
+def test_a_dotted_path_is_resolved() -> None:
+    context = ContextRepo({"settings": {"name": "x"}})
+
+    assert context.resolve("settings.name") == "x"
+    with pytest.raises(ContextError, match="no value of the name 'nothing'"):
+        context.resolve("nothing.here")
+    with pytest.raises(KeyError):
+        context.resolve("settings.nothing")
+
+
+def test_what_is_cleared_still_has_itself() -> None:
+    context = ContextRepo({"a": 1})
+    context.clear()
+
+    assert context.context == {"context": context}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from callboard import DeclarationError, Header, Path, SetupError
+from callboard.instruments import Instrument, Output, Place, Send
 from callboard.kafka import (
     KafkaBroker,
     KafkaMessage,
@@ -18,7 +20,7 @@ from callboard.kafka import (
     TopicPartition,
 )
 from callboard.specification import AsyncAPI
-from callboard_brokers import BatchMessage, Message
+from callboard_brokers import BatchMessage, Confirmation, Delivery, Message
 from callboard_brokers.kafka import KafkaTarget
 
 pytestmark = pytest.mark.anyio
@@ -202,6 +204,33 @@ async def test_a_batch_is_published_at_once_and_handled_as_one(kafka: KafkaBroke
         await kafka.publish_batch("a", second, topic="orders", key="k", headers={"kind": "x"})
 
     assert batches == [[("a", b"k"), ("b", b"own")]]
+
+
+class _Marks(Instrument):
+    """Gives each output of a batch a header with its number."""
+
+    def around_send(self, send: Send, place: Place, /) -> Send:
+        async def marked(outputs: Sequence[Output], cause: Delivery | None) -> Confirmation:
+            for number, each in enumerate(outputs):
+                each.carry({"number": number})
+            assert {each.target.address for each in outputs} == {"orders"}
+            return await send(outputs, cause)
+
+        return marked
+
+
+async def test_an_instrument_sees_each_message_of_a_batch_and_gives_it_headers() -> None:
+    kafka, heard = KafkaBroker(instruments=[_Marks()]), list[tuple[str, object]]()
+
+    @kafka.subscriber("orders")
+    async def handle(text: str, message: KafkaMessage) -> None:
+        heard.append((text, message.header("number")))
+
+    async with TestKafkaBroker(kafka):
+        await kafka.publish_batch("a", "b", topic="orders")
+        await kafka.publish_batch(topic="orders")
+
+    assert heard == [("a", "0"), ("b", "1")]
 
 
 async def test_a_publisher_of_batches_publishes_the_elements_with_the_keys_of_their_causes(

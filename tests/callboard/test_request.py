@@ -126,7 +126,7 @@ async def test_a_handler_that_fails_answers_with_its_failure(broker: MemoryBroke
 
 
 @pytest.mark.parametrize(
-    ("body", "kind"), [(b"{", "DecodeError"), ({"id": "x"}, "ValidationFailed")]
+    ("body", "kind"), [(b"{", "DecodeError"), ({"id": "x"}, "ValidationError")]
 )
 async def test_whoever_asks_with_an_invalid_body_is_told(
     broker: MemoryBroker, body: object, kind: str

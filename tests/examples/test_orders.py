@@ -42,7 +42,7 @@ async def test_an_order_is_checked_priced_invoiced_and_shipped(books: Books) -> 
     async with TestBroker(broker):
         await broker.publish(order(), "orders.new")
 
-        validate.assert_called_once_with(order().model_dump())
+        await validate.assert_called_once_with(order().model_dump())
 
     assert books.invoices == [invoice(1)]
     assert books.shipped == {"ada": [1]}
@@ -53,10 +53,10 @@ async def test_an_order_is_checked_priced_invoiced_and_shipped(books: Books) -> 
     ("line", "reason"),
     [
         (b'{"customer":"ada","num', "DecodeError"),
-        (b'["ada",1,"mask",2]', "ValidationFailed"),
-        (b'{"customer":"ada","number":1,"quantity":2}', "ValidationFailed"),
-        (b'{"customer":"ada","number":1,"product":"mask","quantity":"two"}', "ValidationFailed"),
-        (b'{"customer":"ada","number":1,"product":"mask","quantity":-2}', "ValidationFailed"),
+        (b'["ada",1,"mask",2]', "ValidationError"),
+        (b'{"customer":"ada","number":1,"quantity":2}', "ValidationError"),
+        (b'{"customer":"ada","number":1,"product":"mask","quantity":"two"}', "ValidationError"),
+        (b'{"customer":"ada","number":1,"product":"mask","quantity":-2}', "ValidationError"),
         (b'{"customer":"ada","number":1,"product":"gramophone","quantity":2}', "RequestFailed"),
     ],
 )
@@ -180,7 +180,7 @@ def test_the_orders_are_some_thousand_lines() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(180)
 def test_the_demo_adds_up_and_says_so_in_plain_lines() -> None:
     command = [sys.executable, "-m", "orders"]
     done = subprocess.run(command, cwd=EXAMPLES, capture_output=True, text=True, check=False)

@@ -8,8 +8,8 @@ from uuid import uuid4
 
 import pytest
 from anyio import fail_after, sleep
+from pydantic import ValidationError
 
-from callboard import ValidationFailed
 from callboard.kafka import TestKafkaBroker
 from payments.app import Payment, broker
 
@@ -35,7 +35,7 @@ async def test_what_one_account_loses_another_gets(statement: Counter[str]) -> N
 
 async def test_what_is_no_payment_is_not_booked(statement: Counter[str]) -> None:
     async with TestKafkaBroker(broker):
-        with pytest.raises(ValidationFailed):
+        with pytest.raises(ValidationError):
             await broker.publish({"payer": "ada", "payee": "bob", "cents": -5}, "payments")
 
     assert statement == {}
@@ -50,7 +50,7 @@ async def test_it_adds_up_on_a_real_server_too(statement: Counter[str], anyio_ba
         for cents in range(1, 21):
             payment = Payment(payer=payer, payee=payee, cents=cents)
             await broker.publish(payment, "payments", key=payer)
-        with fail_after(15):
+        with fail_after(45):
             while statement[payee] < 210 or statement[payer] > -210:  # noqa: ASYNC110 - of a counter
                 await sleep(0.02)
 

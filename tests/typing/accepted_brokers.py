@@ -32,8 +32,10 @@ broker = MemoryBroker(
     capacity=10,
 )
 assert_type(broker, MemoryBroker)
-assert_type(broker.subscriber("orders"), Subscriber)
-assert_type(broker.subscriber(address="orders", group="clerks", mailbox=1), Subscriber)
+assert_type(broker.subscriber("orders"), Subscriber[MemoryMessage])
+assert_type(
+    broker.subscriber(address="orders", group="clerks", mailbox=1), Subscriber[MemoryMessage]
+)
 invoices = broker.publisher("invoices", title="Invoices")
 assert_type(invoices, Publisher[MemoryTarget])
 

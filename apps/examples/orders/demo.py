@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import signal
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
@@ -25,8 +26,11 @@ __all__ = ["main", "play"]
 
 RATE: Final = 400
 """Orders per second: slow enough to watch."""
-DEADLINE: Final = 25.0
-"""Seconds after which it is over, done or not."""
+PATIENCE: Final = 100
+"""Looks in a row that find everything where it was, after which it is over, done or not.
+
+A tenth of a second lies between two of them. Seconds would not do: a busy machine needs more.
+"""
 
 WELCOME: Final = """\
 Orders of a shop for stage props, a dozen of them bad, pass four stages.
@@ -51,9 +55,27 @@ async def feed(lines: Sequence[bytes], books: Books) -> None:
         await anyio.sleep_until(began + books.published / RATE)
 
 
-async def play(console: Console, lines: Sequence[bytes]) -> Books:
-    """Run the application until all *lines* have come to an end; return what it leaves behind."""
-    books, passed = Books(), Counter[str]()
+async def play(console: Console, lines: Sequence[bytes]) -> Books | signal.Signals:
+    """Run the application until all *lines* have come to an end; return what it leaves behind.
+
+    SIGINT or SIGTERM ends it before, and is returned: also where a shell that has started it in
+    the background would have it ignore SIGINT.
+    """
+    books = Books()
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with anyio.create_task_group() as group:
+            group.start_soon(perform, console, lines, books, group.cancel_scope)
+            async for number in signals:
+                group.cancel_scope.cancel()
+                return number
+    return books
+
+
+async def perform(
+    console: Console, lines: Sequence[bytes], books: Books, scope: anyio.CancelScope
+) -> None:
+    """Run the application and show it; leave *scope* in the end."""
+    passed = Counter[str]()
     broker.context.set_global("books", books)
     broker.context.set_global("passed", passed)
     with Screen.on(console) as screen:
@@ -62,30 +84,38 @@ async def play(console: Console, lines: Sequence[bytes]) -> Books:
         try:
             async with anyio.create_task_group() as group:
                 group.start_soon(feed, lines, books)
-                while (
-                    passed["shipped"] + len(books.dead) < len(lines) and screen.elapsed < DEADLINE
-                ):
-                    await anyio.sleep(0.1)
-                    screen.draw(len(lines), passed, books, render(broker.tree(), depth=2))
+                await follow(screen, len(lines), passed, books)
                 group.cancel_scope.cancel()
         finally:
             await app.stop()
             deafen()
-    return books
+    scope.cancel()
+
+
+async def follow(screen: Screen, total: int, passed: Counter[str], books: Books) -> None:
+    """Show how it goes, until *total* orders have come to an end or nothing goes on."""
+    moved = waited = 0
+    while passed["shipped"] + len(books.dead) < total and waited < PATIENCE:
+        await anyio.sleep(0.1)
+        screen.draw(total, passed, books, render(broker.tree(), depth=2))
+        before, moved = moved, passed.total() + len(books.dead)
+        waited = waited + 1 if moved == before else 0
 
 
 def main(inspect: FilePath | None = None) -> int:
-    """Play the demo, open to be looked at by *inspect*; return 0 if everything adds up."""
+    """Play the demo, open to be looked at by *inspect*; return the status to exit with.
+
+    0: everything adds up; 1: it does not; 128 + n: signal n came before.
+    """
     app.inspect = inspect
     console = Console(highlight=False)
     console.width = min(console.width, 100)
     console.print(WELCOME)
     log = kept_log()
     lines = files("orders").joinpath("orders.jsonl").read_bytes().splitlines()
-    try:
-        books = anyio.run(partial(play, console, lines))
-    except KeyboardInterrupt:
-        return 130
+    books = anyio.run(partial(play, console, lines))
+    if isinstance(books, signal.Signals):
+        return 128 + books
     checks = audit(books)
     console.print("", summary(books, checks), "")
     if all(check.holds for check in checks):

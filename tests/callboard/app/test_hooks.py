@@ -14,9 +14,21 @@ import anyio
 import pytest
 from anyio import create_task_group
 
-from callboard import App, Context, ContextRepo, DeclarationError, Depends, Logger, MemoryBroker
+from callboard import (
+    App,
+    Context,
+    ContextRepo,
+    DeclarationError,
+    Depends,
+    Logger,
+    MemoryBroker,
+    TestApp,
+    TestBroker,
+)
+from callboard.exceptions import StartupValidationError
 from callboard_actors import ForeignCancellation
 from callboard_actors.testing import virtual_backend
+from callboard_di import MissingValue
 
 pytestmark = pytest.mark.anyio
 
@@ -210,16 +222,84 @@ async def test_a_hook_that_asks_for_what_nobody_has_is_named(app: App) -> None:
     @app.on_startup
     async def prepare(name: Annotated[str, Context("nobody")]) -> None: ...
 
-    with pytest.raises(DeclarationError, match=r"hook 'prepare' \(test_hooks.py:\d+\).*'nobody'"):
+    with pytest.raises(MissingValue, match=r"'name' of 'prepare' \(test_hooks.py:\d+\).*'nobody'"):
         await app.start()
 
 
-async def test_a_hook_has_no_body_to_take(app: App) -> None:
-    @app.on_startup
+async def test_a_hook_of_the_end_has_no_body_to_take(app: App) -> None:
+    @app.after_startup
     async def prepare(number: int) -> None: ...
 
     with pytest.raises(DeclarationError, match=r"hook 'prepare'.*'number'"):
         await app.start()
+
+
+async def test_hooks_and_lifespan_take_options_of_the_start_by_name() -> None:
+    seen: list[object] = []
+
+    @asynccontextmanager
+    async def lifespan(context: ContextRepo, dsn: str = "local") -> AsyncGenerator[None]:
+        seen.append(dsn)
+        with context.scope("dsn", dsn):
+            yield
+
+    broker = MemoryBroker()
+    app = App(broker, lifespan=lifespan)
+
+    @app.on_startup
+    async def prepare(port: int, rest: str = "none", **more: object) -> None:
+        seen.extend([port, rest, more])
+
+    @app.on_startup
+    def connect(port: int, dsn: str) -> None:
+        seen.append((port, dsn))
+
+    @broker.subscriber("in")
+    async def handle(dsn: str = Context()) -> None:
+        seen.append(dsn)
+
+    async with TestBroker(broker, connect_only=True), TestApp(app, {"port": "80", "dsn": "db"}):
+        await broker.publish(None, "in")
+
+    assert seen == ["db", 80, "none", {"dsn": "db"}, (80, "db"), "db"]
+
+
+async def test_options_that_are_missing_or_not_valid_are_all_named(app: App) -> None:
+    @app.on_startup
+    async def prepare(port: int, host: str, dsn: str) -> None: ...
+
+    with pytest.raises(StartupValidationError, match=r"missing: dsn; not valid: port") as refused:
+        await app.start(port="x", host="h")
+
+    assert refused.value.missed_fields == ["dsn"]
+    assert refused.value.invalid_fields == ["port"]
+
+
+async def test_an_application_is_a_context_manager_and_knows_its_first_broker() -> None:
+    app = App()
+    first = app.broker
+    app.add_broker(broker := MemoryBroker())
+    async with app:
+        assert app.running
+        assert await broker.ping(5)
+
+    assert (first, app.broker) == (None, broker)
+    assert not await broker.ping(5)
+    assert app.schema.brokers == [broker]
+
+
+def test_an_application_may_be_tested_without_async() -> None:
+    seen: list[object] = []
+    app = App(MemoryBroker())
+
+    @app.on_startup
+    async def prepare(name: str) -> None:
+        seen.append(name)
+
+    with TestApp(app, {"name": "x"}) as tested:
+        assert tested.running
+
+    assert seen == ["x"]
 
 
 async def test_a_lifespan_must_be_a_context_manager() -> None:

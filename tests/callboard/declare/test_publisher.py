@@ -13,6 +13,7 @@ from callboard import (
     App,
     DeclarationError,
     EncodeError,
+    Header,
     MemoryBroker,
     Message,
     NotRunning,
@@ -342,19 +343,23 @@ async def test_a_result_of_the_wrong_type_is_not_published(broker: MemoryBroker)
     assert heard == []
 
 
-def test_the_same_publisher_stacked_twice_is_refused(broker: MemoryBroker) -> None:
-    with pytest.raises(DeclarationError) as refused:
+async def test_the_same_publisher_stacked_twice_publishes_twice(broker: MemoryBroker) -> None:
+    heard: list[int] = []
 
-        @broker.publisher("out")
-        @broker.publisher("out")
-        @broker.subscriber("in")
-        async def handle(number: int) -> int:
-            return number
+    @broker.publisher("out")
+    @broker.publisher("out")
+    @broker.subscriber("in")
+    async def handle(number: int) -> int:
+        return number
 
-    assert str(refused.value).startswith("'handle' (test_publisher.py:")
-    assert str(refused.value).endswith(
-        "publishes to MemoryTarget(address='out', key=None, delay=None) already; say it once"
-    )
+    @broker.subscriber("out")
+    async def hear(number: int) -> None:
+        heard.append(number)
+
+    async with TestBroker(broker):
+        await broker.publish(1, "in")
+
+    assert heard == [1, 1]
 
 
 @pytest.mark.parametrize("address", ["", "out.{id}"])
@@ -392,7 +397,7 @@ async def test_a_return_type_matters_only_if_the_result_is_published(broker: Mem
     async with TestBroker(broker):
         await broker.publish(1, "in")
 
-        handle.assert_called_once_with(1)
+        await handle.assert_called_once_with(1)
 
 
 async def test_a_publisher_says_headers_and_where_to_answer_for_all_its_messages(
@@ -415,3 +420,69 @@ async def test_a_publisher_says_headers_and_where_to_answer_for_all_its_messages
         await out.publish(2, headers={"source": "hand"}, reply_to="elsewhere")
 
     assert heard == [("special", "shop", "answers"), ("plain", "hand", "elsewhere")]
+
+
+async def test_what_is_said_of_one_message_comes_before_what_its_publisher_says(
+    broker: MemoryBroker,
+) -> None:
+    heard: list[tuple[str, object, object, object]] = []
+    publisher = broker.publisher("out", key="own", headers={"a": "1", "b": "1"})
+
+    @broker.subscriber("{address}")
+    async def hear(message: Message) -> None:
+        headers = dict(message.headers)
+        heard.append((message.address, message.key, headers, message.correlation_id))
+
+    async with TestBroker(broker):
+        await publisher.publish(1, key="said", headers={"b": "2"}, correlation_id="c")
+        await publisher.publish(2, "elsewhere", correlation_id="d")
+
+    assert heard == [
+        ("out", b"said", {"a": "1", "b": "2"}, "c"),
+        ("elsewhere", b"own", {"a": "1", "b": "1"}, "d"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "hint"),
+    [
+        ((1,), {"corelation_id": "c"}, "do you mean 'correlation_id'"),
+        ((1,), {"adress": "out"}, "do you mean 'address'"),
+        ((1, "a", "k"), {}, "by position it takes address, everything else by name"),
+    ],
+)
+async def test_what_the_broker_does_not_take_is_refused_of_a_publisher_too(
+    broker: MemoryBroker, arguments: tuple[object, ...], options: dict[str, str], hint: str
+) -> None:
+    publisher = broker.publisher("out")
+    async with broker:
+        with pytest.raises(DeclarationError, match=rf"Publisher.publish\(\): .*{hint}"):
+            await publisher.publish(*arguments, **options)
+
+
+async def test_a_publisher_asks_and_returns_the_answer(broker: MemoryBroker) -> None:
+    questions = broker.publisher("questions", headers={"from": "us"})
+
+    @broker.subscriber("questions")
+    async def answer(number: int, source: str = Header("from")) -> str:
+        return f"{source} {number}"
+
+    async with TestBroker(broker):
+        message = await questions.request(1, correlation_id="c", timeout=5)
+
+    assert await message.decode() == "us 1"
+    assert message.correlation_id == "c"
+
+
+async def test_a_publisher_of_lists_publishes_its_messages_at_once(broker: MemoryBroker) -> None:
+    heard: list[tuple[object, object, object]] = []
+    lists = broker.publisher("out", batch=True, key="own")
+
+    @broker.subscriber("out")
+    async def hear(number: int, message: Message) -> None:
+        heard.append((number, message.key, message.headers.get("a")))
+
+    async with TestBroker(broker):
+        await lists.publish(1, Response(2, key="its", headers={"a": "2"}), 3, headers={"a": "1"})
+
+    assert heard == [(1, b"own", "1"), (2, b"its", "2"), (3, b"own", "1")]

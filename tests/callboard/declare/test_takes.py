@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -41,6 +42,58 @@ class Guide:
 def test_a_method_is_called_with_the_fields_and_receives_the_record() -> None:
     assert Guide().visit(city="Rome", hours=2) == Visit(city="Rome", hours=2)
     assert Guide().tell("hello", city="Rome") == ("hello", Visit(city="Rome"))
+
+
+@dataclass(frozen=True)
+class Walk:
+    start: str
+    end: str = ""
+    hours: int = field(default=1, kw_only=True)
+
+
+@dataclass(frozen=True)
+class Tour(Walk):
+    stops: list[str] = field(default_factory=list[str])
+
+
+class Leader:
+    @sends(Walk)
+    def walk(self, message: object, walk: Walk) -> Walk:
+        """Lead it."""
+        return walk
+
+    @sends(Tour)
+    def tour(self, message: object, tour: Tour) -> Tour:
+        """Lead it."""
+        return tour
+
+
+def test_a_record_is_made_as_it_makes_itself() -> None:
+    leader, walk = Leader(), Walk("here", "there", hours=3)
+
+    assert leader.walk("come", "here", end="there", hours=3) == walk
+    assert repr(leader.walk("come", "here", "there", hours=3)) == repr(walk)
+    assert leader.walk("come", start="here") == Walk("here")
+    assert leader.tour("come", "here", hours=3) == Tour("here", hours=3)
+    with pytest.raises(AttributeError):
+        leader.walk("come", "here").end = "there"  # type: ignore[misc] # pyright: ignore[reportAttributeAccessIssue] - that is the point
+
+
+@pytest.mark.parametrize(
+    ("places", "said", "message"),
+    [
+        (("a", "b", "c"), {}, "too many positional"),
+        (("a",), {"start": "b"}, "multiple values"),
+        ((), {"end": "b"}, "missing a required argument: 'start'"),
+        ((), {"ende": "b"}, "missing a required argument: 'start'"),
+        (("a",), {"ende": "b"}, "do you mean 'end'"),
+    ],
+)
+def test_what_a_record_does_not_take_is_refused(
+    places: tuple[str, ...], said: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(DeclarationError, match=message):
+        Leader().walk("come", *places, **said)
 
 
 def test_the_signature_shows_the_fields_with_their_defaults() -> None:

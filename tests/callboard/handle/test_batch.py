@@ -440,7 +440,7 @@ async def test_the_mock_sees_lists(broker: MemoryBroker) -> None:
     async with TestBroker(broker):
         await broker.publish(1, "orders")
 
-        handle.assert_called_once_with([1])
+        await handle.assert_called_once_with([1])
 
 
 async def test_batches_of_a_partition_are_handled_one_after_another() -> None:

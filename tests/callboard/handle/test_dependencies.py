@@ -9,6 +9,7 @@ from typing import Annotated
 
 import pytest
 from anyio import sleep_forever, wait_all_tasks_blocked
+from pydantic import ValidationError
 
 from callboard import (
     Context,
@@ -18,7 +19,6 @@ from callboard import (
     MemoryBroker,
     Message,
     TestBroker,
-    ValidationFailed,
 )
 
 pytestmark = pytest.mark.anyio
@@ -118,7 +118,7 @@ async def test_a_result_that_cannot_be_cast_names_the_parameter(
     async def on_order(number: int = Depends(lambda: "x")) -> None: ...
 
     async with TestBroker(broker):
-        with pytest.raises(ValidationFailed, match="it = 'x': Input should be a valid integer"):
+        with pytest.raises(ValidationError, match="it = 'x': Input should be a valid integer"):
             await broker.publish(None, "orders")
 
     assert "while casting parameter 'number' of 'on_order' (test_dependencies.py:" in caplog.text
@@ -330,22 +330,21 @@ def test_a_circle_of_dependencies_is_refused_at_the_declaration(broker: MemoryBr
         async def on_egg(hen: object = Depends(hen)) -> None: ...
 
 
-def test_a_parameter_that_nobody_fills_is_refused_at_the_declaration(
-    broker: MemoryBroker,
-) -> None:
-    def total(price: int) -> int:
-        return price
+async def test_a_dependency_reads_fields_of_the_body_like_the_handler(broker: MemoryBroker) -> None:
+    taken: list[object] = []
 
-    with pytest.raises(DeclarationError) as refused:
+    def total(price: int, count: int = 1) -> int:
+        return price * count
 
-        @broker.subscriber("orders")
-        async def on_order(total: int = Depends(total)) -> None: ...
+    @broker.subscriber("orders")
+    async def on_order(number: int, total: int = Depends(total)) -> None:
+        taken.append((number, total))
 
-    assert str(refused.value).startswith("parameter 'price' of 'total' (test_dependencies.py:")
-    assert str(refused.value).endswith(
-        "has no source: mark it with Depends or Context, name it like a body parameter of the"
-        " handler (none), or give it a default"
-    )
+    async with TestBroker(broker):
+        await broker.publish({"number": 7, "price": 5, "count": 2}, "orders")
+        await broker.publish({"number": 8, "price": 5}, "orders")
+
+    assert taken == [(7, 10), (8, 5)]
 
 
 def test_two_markers_on_one_parameter_are_refused_at_the_declaration(

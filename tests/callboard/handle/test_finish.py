@@ -141,7 +141,7 @@ async def test_a_handler_that_settles_by_hand_still_publishes(broker: MemoryBrok
     async with TestBroker(broker):
         await broker.publish(1, "in")
 
-        hear.assert_called_once_with(1)
+        await hear.assert_called_once_with(1)
 
 
 async def test_nothing_is_published_for_a_handler_that_failed(broker: MemoryBroker) -> None:

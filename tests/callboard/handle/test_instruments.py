@@ -164,7 +164,7 @@ async def test_a_body_that_does_not_fit_is_seen_as_a_failure(
 
     await deliver(broker, "many")
 
-    assert seen.handled == ["ValidationFailed"]
+    assert seen.handled == ["ValidationError"]
 
 
 async def test_every_try_is_seen_and_its_number(seen: Seen) -> None:

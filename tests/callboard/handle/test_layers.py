@@ -77,5 +77,5 @@ async def test_only_the_handler_that_takes_a_message_remembers_it(broker: Memory
         await broker.publish(1, "orders")
         await broker.publish(2, "orders")
 
-        first.assert_called_once_with(1)
-        rest.assert_called_once_with(2)
+        await first.assert_called_once_with(1)
+        await rest.assert_called_once_with(2)

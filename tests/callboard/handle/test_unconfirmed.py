@@ -7,11 +7,20 @@ from random import Random
 import pytest
 from anyio import Event, current_time, sleep, wait_all_tasks_blocked
 
-from callboard import AckPolicy, ActorCrash, App, Message, NackMessage, Supervision
+from callboard import (
+    AckPolicy,
+    ActorCrash,
+    App,
+    Decision,
+    Message,
+    NackMessage,
+    StopActor,
+    Supervision,
+)
 from callboard.instruments import Instrument, OnOutcome, Outcome, Place
 from callboard.memory import MemoryMessage
 from callboard.watch._observer import walk
-from callboard_brokers import Delivery, Settlement
+from callboard_brokers import Delivery, MessageTooLarge, Settlement
 
 from ..faulty import FaultyBroker
 
@@ -57,6 +66,14 @@ async def publish(broker: FaultyBroker, *keys: str | None) -> None:
     """Publish as many numbers as there are keys."""
     for number, key in enumerate(keys):
         await broker.publish(number, "in", key=key)
+
+
+async def served(broker: FaultyBroker, *keys: str | None, seconds: float = 10) -> None:
+    """Publish as many numbers as there are keys, and leave *seconds* to what comes of it."""
+    async with broker:
+        await broker.start()
+        await publish(broker, *keys)
+        await sleep(seconds)
 
 
 async def test_one_worker_goes_on_while_its_outputs_are_not_confirmed(
@@ -143,10 +160,7 @@ async def test_a_lane_whose_output_has_failed_waits_until_that_is_out(
             broker.faulty.faults["out"] = 3
         return number
 
-    async with broker:
-        await broker.start()
-        await publish(broker, "a", "a")
-        await sleep(20)
+    await served(broker, "a", "a", seconds=20)
 
     assert handled == [0, 1, 0, 0, 0, 0, 1]
     assert written == [1, 0, 1]
@@ -166,10 +180,7 @@ async def test_a_message_in_hand_goes_back_with_its_lane(
         await sleep(LAG * 0.8)
         return number
 
-    async with broker:
-        await broker.start()
-        await publish(broker, "a", "a", "a", "a")
-        await sleep(20)
+    await served(broker, "a", "a", "a", "a", seconds=20)
 
     # The failure is known while the third is handled.
     assert written == [1, 2, 0, 1, 2, 3]
@@ -192,10 +203,7 @@ async def test_a_message_in_hand_that_is_settled_by_hand_is_not_handled_again(
             await message.ack()
         return number
 
-    async with broker:
-        await broker.start()
-        await publish(broker, "a", "a", "a")
-        await sleep(20)
+    await served(broker, "a", "a", "a", seconds=20)
 
     assert handled == [0, 1, 0, 2]
     assert written == [1, 0, 2]
@@ -213,10 +221,7 @@ async def test_what_sends_nothing_is_settled_after_those_of_its_lane(
         handled.append(number)
         return [number] if number == 0 else []
 
-    async with broker:
-        await broker.start()
-        await publish(broker, "a", "a", "b")
-        await sleep(10)
+    await served(broker, "a", "a", "b")
 
     assert handled == [0, 1, 2, 0, 1]
 
@@ -227,10 +232,7 @@ async def test_without_a_lane_a_message_whose_output_failed_comes_again_alone(
     broker.faulty.faults["out"] = 1
     forwarding(broker)
 
-    async with broker:
-        await broker.start()
-        await publish(broker, None, None, None)
-        await sleep(10)
+    await served(broker, None, None, None)
 
     assert written == [1, 2, 0]
 
@@ -268,9 +270,7 @@ async def test_what_fails_while_it_is_waited_for_at_a_stop_comes_again_in_order(
     assert written == [1, 2, 0, 1, 2]
 
 
-async def test_a_hard_stop_leaves_what_is_under_way_unsettled(
-    broker: FaultyBroker, written: list[int]
-) -> None:
+async def test_a_hard_stop_leaves_what_is_under_way_unsettled() -> None:
     broker = FaultyBroker(graceful_timeout=LAG / 2)
     broker.faulty.late["out"] = LAG
     handled = forwarding(broker)
@@ -316,10 +316,7 @@ async def test_a_worker_that_crashes_repeats_nothing_of_what_is_under_way(
             raise ActorCrash("unlucky")
         return number
 
-    async with broker:
-        await broker.start()
-        await publish(broker, "a", "a", "a", "a")
-        await sleep(10)
+    await served(broker, "a", "a", "a", "a")
 
     assert handled == [0, 1, 2, 2, 3]
     assert written == [0, 1, 2, 3]
@@ -340,10 +337,7 @@ async def test_a_message_that_crashes_while_its_lane_goes_back_waits_behind(
             raise ActorCrash("unlucky")
         return number
 
-    async with broker:
-        await broker.start()
-        await publish(broker, "a", "a", "a")
-        await sleep(20)
+    await served(broker, "a", "a", "a", seconds=20)
 
     assert handled == [0, 1, 0, 1, 2]
     assert written == [0, 1, 2]
@@ -378,24 +372,242 @@ async def test_an_output_that_is_found_too_large_by_the_broker_makes_a_dead_lett
     assert [letter.headers["x-exception-type"] for letter in dead] == ["MessageTooLarge"]
 
 
-async def test_outputs_of_a_message_that_was_settled_by_hand_are_lost_aloud(
-    broker: FaultyBroker, written: list[int], caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("policy", [AckPolicy.MANUAL, AckPolicy.ACK_FIRST])
+@pytest.mark.parametrize("keys", ["aaa", "abc"])
+async def test_outputs_of_messages_that_were_settled_before_are_lost_aloud(
+    broker: FaultyBroker,
+    written: list[int],
+    policy: AckPolicy,
+    keys: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    broker.faulty.faults["out"] = 1
+    broker.faulty.faults["out"] = 2
+    handled: list[int] = []
 
     @broker.publisher("out")
-    @broker.subscriber("in", ack_policy=AckPolicy.MANUAL)
+    @broker.subscriber("in", ack_policy=policy)
     async def forward(number: int, message: Message) -> int:
+        handled.append(number)
         await message.ack()
         return number
 
+    await served(broker, *keys)
+
+    assert handled == [0, 1, 2]
+    assert written == [2]
+    assert caplog.text.count("it is settled already, so that they are lost: PublishFailed") == 2
+
+
+@pytest.mark.parametrize("policy", [AckPolicy.MANUAL, AckPolicy.ACK_FIRST])
+async def test_outputs_of_a_batch_that_was_settled_before_are_lost_aloud(
+    broker: FaultyBroker,
+    written: list[int],
+    policy: AckPolicy,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    broker.faulty.faults["out"] = 1
+    handled: list[list[int]] = []
+
+    @broker.publisher("out", batch=True)
+    @broker.subscriber("in", batch=True, max_records=2, batch_timeout=0.01, ack_policy=policy)
+    async def forward(numbers: list[int], message: Message) -> list[int]:
+        handled.append(numbers)
+        await message.ack()
+        return numbers
+
+    await served(broker, *"aa")
+
+    assert handled == [[0, 1]]
+    assert written == [1]
+    assert "they are lost: PublishFailed" in caplog.text
+
+
+async def test_of_a_batch_whose_output_failed_every_message_is_given_back(
+    broker: FaultyBroker, written: list[int]
+) -> None:
+    """It waits for its time when the broker wants it back."""
+    broker.faulty.faults["out"] = 1
+    handled: list[list[int]] = []
+
+    @broker.publisher("out", batch=True)
+    @broker.subscriber("in", batch=True, max_records=2, batch_timeout=0.01)
+    async def forward(numbers: list[int]) -> list[int]:
+        handled.append(numbers)
+        return numbers
+
     async with broker:
         await broker.start()
-        await publish(broker, "a", "a")
+        await publish(broker, *"aa")
+        await sleep(LAG + 0.03)
+        broker.faulty.recall()
         await sleep(10)
 
-    assert written == [1]
-    assert "it is settled already, so that they are lost: PublishFailed" in caplog.text
+    assert handled == [[0, 1], [0, 1]]
+    assert written == [1, 0, 1]
+
+
+async def test_a_batch_that_has_come_back_does_not_wait_for_what_comes_after_it(
+    broker: FaultyBroker, written: list[int]
+) -> None:
+    """Of the first, one output never can be out; while that is seen to, one of the second fails."""
+    broker.faulty.limit, broker.faulty.late["dead"] = 200, LAG
+    handled: list[list[int]] = []
+
+    @broker.publisher("out", batch=True)
+    @broker.subscriber("in", batch=True, max_records=2, batch_timeout=0.01, dead_letter="dead")
+    async def forward(numbers: list[int]) -> list[str | int]:
+        handled.append(numbers)
+        return ["x" * 201 if number == 1 else number for number in numbers]
+
+    async with broker:
+        await broker.start()
+        await publish(broker, *"aa")
+        await sleep(LAG / 2)
+        broker.faulty.limit, broker.faulty.faults["out"] = 10_000, 1
+        for number in [2, 3]:
+            await broker.publish(number, "in", key="a")
+        await sleep(20)
+
+    assert handled == [[0, 1], [2, 3], [2, 3]]
+    assert written == [0, 3, 2, 3]
+
+
+async def test_a_worker_that_is_busy_when_its_source_dies_holds_up_no_restart() -> None:
+    broker = FaultyBroker(graceful_timeout=100)
+    broker.faulty.late["out"], broker.faulty.doom = LAG, Event()
+    handled: list[float] = []
+
+    @broker.publisher("out")
+    @broker.subscriber("in", group="g")
+    async def forward(number: int) -> int:
+        handled.append(current_time())
+        if broker.faulty.doom is not None:
+            broker.faulty.doom.set()
+            broker.faulty.doom = None
+            await sleep(LAG)
+        return number
+
+    await served(broker, "a")
+
+    # It waits by itself for what it has sent.
+    assert handled[1] - handled[0] == pytest.approx(2 * LAG)
+
+
+async def test_a_worker_that_waits_for_its_turn_when_its_source_dies_holds_up_no_restart() -> None:
+    broker = FaultyBroker(graceful_timeout=100)
+    doom = broker.faulty.doom = Event()
+    broker.faulty.late["out"] = LAG
+    handled: list[list[int]] = []
+
+    @broker.publisher("out", batch=True)
+    @broker.subscriber("in", group="g", batch=True, max_records=2, batch_timeout=0.01)
+    async def forward(numbers: list[int]) -> list[int | Exception]:
+        handled.append(numbers)
+        # One of the second fails: that batch is settled after the first, by the worker himself.
+        return [ValueError("unlucky") if number == 2 else number for number in numbers]
+
+    async with broker:
+        await broker.start()
+        await publish(broker, *"aa")
+        await sleep(0.9 * LAG)
+        broker.faulty.late["out"] = 0.05 * LAG
+        for number in [2, 3]:
+            await broker.publish(number, "in", key="a")
+        await sleep(0.07 * LAG)
+        broker.faulty.doom = None
+        doom.set()
+        await sleep(10)
+
+    assert handled[2] == [0, 1]
+
+
+async def test_a_rule_that_raises_for_an_output_is_a_crash_of_the_worker() -> None:
+    def clumsy(error: Exception) -> bool:
+        if isinstance(error, MessageTooLarge):
+            raise KeyError("clumsy")
+        return False
+
+    broker = FaultyBroker(supervision=Supervision(decide=[(clumsy, Decision.RESUME)]))
+    broker.faulty.late["out"], broker.faulty.limit = LAG, 200
+    handled: list[Message] = []
+
+    @broker.publisher("out")
+    @broker.subscriber("in")
+    async def forward(number: int, message: Message) -> str | int:
+        handled.append(message)
+        return "x" * 201 if number == 0 else number
+
+    async with broker:
+        await broker.start()
+        await publish(broker, *"aa")
+        await sleep(100)
+        began = current_time()
+        await broker.stop()
+
+    assert [message.body for message in handled] == [b"0", b"1", b"0", b"1", b"1"]
+    assert all(message.processed for message in handled)
+    assert current_time() == began
+
+
+async def test_an_output_that_never_can_be_out_concerns_the_actor_if_a_rule_says_so() -> None:
+    rules = [(MessageTooLarge, Decision.RESTART)]
+    broker = FaultyBroker(supervision=Supervision(decide=rules))
+    broker.faulty.late["out"], broker.faulty.limit = LAG, 200
+    handled: list[Message] = []
+
+    @broker.publisher("out")
+    @broker.subscriber("in")
+    async def forward(number: int, message: Message) -> str | int:
+        handled.append(message)
+        return "x" * 201 if number == 0 else number
+
+    await served(broker, *"aa", seconds=100)
+
+    # It has taken its actor down twice.
+    assert [message.body for message in handled] == [b"0", b"1", b"0", b"1", b"1"]
+    assert all(message.processed for message in handled)
+
+
+async def test_what_is_under_way_is_waited_for_when_the_last_worker_stops_for_good(
+    broker: FaultyBroker, written: list[int]
+) -> None:
+    handled: list[Message] = []
+
+    @broker.publisher("out")
+    @broker.subscriber("in")
+    async def forward(number: int, message: Message) -> int:
+        if number == 2:
+            raise StopActor("enough")
+        handled.append(message)
+        return number
+
+    await served(broker, *"aaa")
+
+    assert [message.processed for message in handled] == [True, True]
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+async def test_each_message_is_asked_for_its_order_once(
+    broker: FaultyBroker, written: list[int], workers: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    broker.faulty.faults["out"] = 1
+    asked: list[bytes] = []
+
+    def order(message: Message) -> str:
+        asked.append(message.body)
+        if message.body == b"2":
+            raise ValueError("no order")
+        return "a"
+
+    @broker.publisher("out")
+    @broker.subscriber("in", max_workers=workers, ordered_by=order)
+    async def forward(number: int) -> int:
+        return number
+
+    await served(broker, *"aaa")
+
+    assert asked == [b"0", b"1", b"2"]
+    assert caplog.text.count("ordered_by= of forward(in) fails") == 1
 
 
 async def test_a_handler_that_publishes_by_itself_waits_for_the_confirmation(
@@ -498,10 +710,7 @@ async def test_of_a_batch_whose_predecessor_goes_back_nothing_is_settled_before(
         broker.faulty.faults["out"] = len(handled) == 1
         return [failures.pop(number, number) for number in numbers]
 
-    async with broker:
-        await broker.start()
-        await publish(broker, *["a"] * 4)
-        await sleep(20)
+    await served(broker, *["a"] * 4, seconds=20)
 
     # With the second batch fails one of its own messages, with the first an output.
     assert handled == [[0, 1], [2, 3], [0, 1], [2, 3]]
@@ -549,10 +758,7 @@ async def test_a_lane_waits_for_an_output_that_its_policy_tries_again_for_ever(
         handled.append(number)
         return "x" * 201 if number == 0 and len(handled) < 4 else number
 
-    async with broker:
-        await broker.start()
-        await publish(broker, "a", "a")
-        await sleep(20)
+    await served(broker, "a", "a", seconds=20)
 
     assert handled == [0, 1, 0, 0, 1]
     assert written == [1, 0, 1]

@@ -83,7 +83,7 @@ async def run(
         max_size=30,
     )
 )
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 async def test_messages_of_a_key_run_one_at_a_time_and_in_order(
     messages: list[tuple[str | None, float]],
 ) -> None:

@@ -114,7 +114,7 @@ async def run(steps: list[Step], *, actor: bool, max_workers: int) -> tuple[Reco
 @pytest.mark.parametrize("actor", [False, True])
 @pytest.mark.parametrize("max_workers", [1, 3])
 @given(steps=STEPS)
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 async def test_every_message_is_handled_or_dead_lettered(
     steps: list[Step], actor: bool, max_workers: int
 ) -> None:

@@ -125,7 +125,7 @@ def declare(broker: MemoryBroker, record: Record, *, actor: bool, max_workers: i
 @pytest.mark.parametrize("actor", [False, True])
 @pytest.mark.parametrize("max_workers", [1, 3])
 @given(steps=STEPS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 async def test_messages_of_a_key_begin_when_those_before_are_done_whatever_happens(
     steps: list[Step], actor: bool, max_workers: int
 ) -> None:

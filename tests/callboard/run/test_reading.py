@@ -28,6 +28,20 @@ async def test_messages_are_taken_one_by_one_and_settled_by_hand(broker: MemoryB
         assert broker.unread("orders") == 1  # what nobody asked for is given back
 
 
+async def test_a_subscriber_without_a_handler_starts_with_its_broker_and_is_read(
+    broker: MemoryBroker,
+) -> None:
+    orders = broker.subscriber("orders")
+    async with broker:
+        await broker.start()
+        await broker.publish(1, "orders")
+
+        message = await orders.get_one()
+
+    assert message is not None
+    assert message.raw_message.sequence == 1
+
+
 async def test_nothing_within_the_time_is_none(broker: MemoryBroker) -> None:
     orders = broker.subscriber("orders", persistent=False)
     async with broker, orders:
@@ -139,8 +153,10 @@ async def test_what_has_a_handler_is_not_read(broker: MemoryBroker) -> None:
 
     async with broker:
         await broker.start()
-        with pytest.raises(DeclarationError, match="has a handler, which gets its messages"):
+        with pytest.raises(DeclarationError, match="has a handler, which gets") as refused:
             await orders.get_one()
+
+    assert isinstance(refused.value, AssertionError)
 
 
 async def test_what_does_not_run_is_not_read(broker: MemoryBroker) -> None:

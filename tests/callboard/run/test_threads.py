@@ -26,7 +26,7 @@ class Meeting:
         self._barrier = Barrier(MANY)
 
     def join(self) -> None:
-        self._barrier.wait(10)
+        self._barrier.wait(30)
         anyio.from_thread.run_sync(self._leave)
 
     def attend(self) -> Iterator[None]:
@@ -85,8 +85,8 @@ async def test_a_subscription_whose_threads_are_all_busy_keeps_no_other_waiting(
 
     @broker.subscriber("slow", max_workers=MANY)
     def wait(number: int) -> None:
-        begun.wait(10)
-        release.wait(10)
+        begun.wait(30)
+        release.wait(30)
 
     @broker.subscriber("quick")
     def note(number: int) -> None:

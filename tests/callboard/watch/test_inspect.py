@@ -290,7 +290,7 @@ async def test_a_lock_on_a_folder_that_is_shared_keeps_nobody_waiting(path: Path
     held = os.open(path.parent, os.O_RDONLY)
     fcntl.flock(held, fcntl.LOCK_EX)
     try:
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             async with shown(path):
                 view = await asked(path)
     finally:

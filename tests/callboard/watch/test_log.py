@@ -86,7 +86,7 @@ async def test_a_body_that_does_not_fit_is_told_without_a_traceback(
     await deliver(broker, {"id": "x"})
 
     (record,) = log.records
-    assert "ValidationFailed" in record.getMessage()
+    assert "ValidationError" in record.getMessage()
     assert record.exc_info is None
 
 
@@ -101,6 +101,23 @@ async def test_what_is_raised_on_purpose_is_no_error(
     await deliver(broker, 1)
 
     assert log.records == []
+
+
+async def test_what_a_handler_decides_is_not_called_a_failure(
+    broker: MemoryBroker, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "callboard")
+
+    @broker.subscriber("orders")
+    async def handle(order: int) -> None:
+        raise RejectMessage("stale")
+
+    await deliver(broker, 1)
+
+    assert (
+        "handle(orders) has decided about message m1 of 'orders': RejectMessage: stale"
+        in caplog.messages
+    )
 
 
 async def test_a_crash_is_told_once_and_not_at_every_level_of_the_tree(

@@ -30,48 +30,57 @@ def spin(seconds: float) -> None:
         pass
 
 
-async def grind(child: Child, seconds: float) -> None:
-    spin(seconds)
-
-
 class Kennel:
-    """What a watchdog has told, and barked meanwhile."""
+    """What a watchdog has told, and barked meanwhile: after 0.2 s, 1 s and so on."""
 
     def __init__(self, lag: float = LAG) -> None:
         self.barks: list[tuple[float, Culprit]] = []
+        self.heard = threading.Event()
         self._told = anyio.Event()
-        self.watchdog = Watchdog(self._hear, self._hear_bark, long=0.04, lag=lag)
+        self.watchdog = Watchdog(self._hear, self._hear_bark, long=0.2, lag=lag)
+
+    def spin(self, barks: int = 1) -> None:
+        """Keep the processor busy until so many barks are heard, however busy it is anyway."""
+        until = perf_counter() + 30
+        while len(self.barks) < barks and perf_counter() < until:
+            pass
 
     def _hear_bark(self, seconds: float, culprit: Culprit) -> None:
         self.barks.append((seconds, culprit))
+        self.heard.set()
 
     def _hear(self, seconds: float, culprit: Culprit) -> None:
         self.seconds, self.culprit = seconds, culprit
         self._told.set()
 
     async def told(self) -> Culprit:
-        with anyio.fail_after(5):
+        with anyio.fail_after(30):
             await self._told.wait()
         return self.culprit
+
+
+async def grind(child: Child, kennel: Kennel, barks: int = 1) -> None:
+    kennel.spin(barks)
 
 
 async def test_whoever_runs_while_the_loop_is_late_is_told() -> None:
     kennel = Kennel()
     with kennel.watchdog.watching():
-        await grind(Child("app/mill"), 0.4)
+        await grind(Child("app/mill"), kennel)
         culprit = await kennel.told()
 
     assert culprit.path == "app/mill"
     assert culprit.where.startswith("test_watchdog.py:")
-    assert culprit.where.endswith("in spin")
-    assert 0.2 < kennel.seconds < 1
+    assert culprit.where.endswith("in Kennel.spin")
+    assert kennel.seconds >= kennel.barks[0][0] > 0.2
 
 
+@pytest.mark.slow
 async def test_who_runs_longest_is_the_culprit() -> None:
     kennel = Kennel()
     with kennel.watchdog.watching():
-        await grind(Child("app/short"), 0.15)
-        await grind(Child("app/long"), 0.5)
+        await grind(Child("app/short"), kennel)
+        await grind(Child("app/long"), kennel, barks=2)
         culprit = await kennel.told()
 
     assert culprit.path == "app/long"
@@ -80,7 +89,8 @@ async def test_who_runs_longest_is_the_culprit() -> None:
 async def test_who_waits_in_a_select_of_his_own_is_told() -> None:
     kennel = Kennel()
     with kennel.watchdog.watching(), selectors.DefaultSelector() as own:
-        own.select(0.4)
+        while not kennel.heard.is_set():
+            own.select(0.5)
         culprit = await kennel.told()
 
     assert culprit.where.startswith("selectors.py:")
@@ -121,7 +131,7 @@ async def test_a_loop_whose_handler_waits_is_not_at_rest() -> None:
 async def test_code_outside_of_the_tree_has_no_path() -> None:
     kennel = Kennel()
     with kennel.watchdog.watching():
-        spin(0.4)
+        kennel.spin()
         culprit = await kennel.told()
 
     assert culprit.path == ""
@@ -133,13 +143,26 @@ async def test_nobody_is_seen_while_the_loop_turns() -> None:
         await kennel.told()
 
 
+@pytest.mark.slow
+async def test_who_blocks_a_loop_that_was_idle_is_told_too() -> None:
+    kennel = Kennel(lag=0.01)
+    with kennel.watchdog.watching():
+        await anyio.sleep(0.7)
+        await grind(Child("app/mill"), kennel)
+        culprit = await kennel.told()
+
+    assert culprit.path == "app/mill"
+
+
+@pytest.mark.slow
 async def test_who_blocks_the_loop_is_named_while_it_lasts_and_ever_more_rarely() -> None:
     kennel = Kennel()
     with kennel.watchdog.watching():
-        await grind(Child("app/mill"), 0.7)
-        seconds = [at for at, _ in kennel.barks]
+        await grind(Child("app/mill"), kennel, barks=2)
+        first, second = [at for at, _ in kennel.barks]
 
-    assert len(seconds) == 2  # at 0.04 and 0.2 s; the next would be at 1 s
+    assert first > 0.2
+    assert second > 1
     assert {culprit.path for _, culprit in kennel.barks} == {"app/mill"}
 
 
@@ -152,7 +175,7 @@ async def test_the_log_names_the_handler_that_has_kept_the_event_loop(
 
     @broker.subscriber("parcels")
     async def mill(parcel: int) -> None:
-        spin(1.4)
+        spin(2)
 
     def hear(event: Event) -> None:
         # A busy machine may be late with anything else as well.
@@ -163,7 +186,7 @@ async def test_the_log_names_the_handler_that_has_kept_the_event_loop(
     runs: App | MemoryBroker = App(broker) if whole else broker
     await runs.start()
     await broker.publish(1, "parcels")
-    with anyio.fail_after(15):
+    with anyio.fail_after(30):
         await lag.wait()
     await runs.stop()
 
@@ -185,12 +208,14 @@ async def test_the_culprit_is_named_and_not_who_waits_for_something(
 
     @broker.subscriber("parcels")
     async def mill(parcel: int) -> None:
-        spin(0.4)
+        spin(1)
 
     def hear(event: Event) -> None:
         if event.name == "loop.lag":
             told.append(event)
-            lag.set()
+            # A busy machine may be late with anything else as well.
+            if "mill" in event.path:
+                lag.set()
 
     broker.events.subscribe(hear)
     app = App(broker)
@@ -198,10 +223,10 @@ async def test_the_culprit_is_named_and_not_who_waits_for_something(
     await broker.publish(1, "letters")
     await anyio.sleep(0.1)
     await broker.publish(1, "parcels")
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         await lag.wait()
     await app.stop()
 
-    assert told[0].path == "app/memory/subscriptions/mill(parcels)/workers/worker-0"
-    assert str(told[0].attributes["where"]).endswith("in spin")
-    assert told[0].attributes["seconds"] == pytest.approx(0.35, abs=0.15)
+    assert [event.path for event in told if "wait" in event.path] == []
+    assert told[-1].path == "app/memory/subscriptions/mill(parcels)/workers/worker-0"
+    assert str(told[-1].attributes["where"]).endswith("in spin")

@@ -36,3 +36,8 @@ __all__ = [
     "to_json",
     "to_yaml",
 ]
+
+# In tracebacks they have the name by which they are imported.
+for _name in __all__:
+    if isinstance(_each := globals()[_name], type) and issubclass(_each, BaseException):
+        _each.__module__ = __name__

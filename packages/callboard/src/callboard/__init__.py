@@ -14,10 +14,12 @@ from callboard_actors import (
     StopActor,
     Supervision,
 )
-from callboard_brokers import BrokerError, Message, RequestTimeout
+from callboard_brokers import BrokerError, Message, RequestTimeout, SourceType
 from callboard_di import Context, Depends, Header, InjectionError, NoCast, Path
-from callboard_validation import Codec, DecodeError, EncodeError, ValidationError, ValidationFailed
+from callboard_validation import Codec, DecodeError, EncodeError
 
+from . import exceptions as exceptions
+from ._absent import tells
 from ._broker import Broker
 from ._context import ContextRepo
 from ._errors import (
@@ -26,6 +28,7 @@ from ._errors import (
     BatchUnclear,
     CallboardError,
     DeclarationError,
+    HandlerTimedOut,
     NackMessage,
     NotRunning,
     Quarantined,
@@ -34,20 +37,26 @@ from ._errors import (
     SetupError,
     SkipMessage,
     StopApplication,
+    StopConsume,
     StopTimedOut,
 )
 from .annotations import Logger
 from .app._app import App
+from .declare._apply import apply_types
+from .declare._command import BatchPublishCommand, PublishCommand, PublishType
 from .declare._handler import Handler
-from .declare._options import Middleware
+from .declare._middleware import BaseMiddleware, Middleware
 from .declare._policy import AckPolicy
 from .declare._publisher import Publisher
+from .declare._retry import Retry
 from .declare._router import Router
 from .declare._subscriber import Subscriber
 from .events import Event
 from .handle._envelope import Response
+from .handle._exceptions import ExceptionMiddleware
 from .instruments import Handle
 from .memory import MemoryBroker, TestMemoryBroker
+from .specification import AsyncAPI
 from .testing import TestApp, TestBroker
 
 __all__ = [
@@ -56,8 +65,11 @@ __all__ = [
     "ActorCrash",
     "ActorError",
     "App",
+    "AsyncAPI",
     "Backoff",
+    "BaseMiddleware",
     "BatchError",
+    "BatchPublishCommand",
     "BatchUnclear",
     "Broker",
     "BrokerError",
@@ -72,11 +84,13 @@ __all__ = [
     "EncodeError",
     "Escalate",
     "Event",
+    "ExceptionMiddleware",
     "ExitReason",
     "ForeignCancellation",
     "GaveUp",
     "Handle",
     "Handler",
+    "HandlerTimedOut",
     "Header",
     "InjectionError",
     "Logger",
@@ -87,23 +101,31 @@ __all__ = [
     "NoCast",
     "NotRunning",
     "Path",
+    "PublishCommand",
+    "PublishType",
     "Publisher",
     "Quarantined",
     "RejectMessage",
     "RequestFailed",
     "RequestTimeout",
     "Response",
+    "Retry",
     "Router",
     "SetupError",
     "SkipMessage",
+    "SourceType",
     "StopActor",
     "StopApplication",
+    "StopConsume",
     "StopTimedOut",
+    "StreamMessage",
     "Subscriber",
     "Supervision",
     "TestApp",
     "TestBroker",
     "TestMemoryBroker",
-    "ValidationError",
-    "ValidationFailed",
+    "apply_types",
 ]
+
+StreamMessage = Message
+globals()["__getattr__"] = tells(__name__)

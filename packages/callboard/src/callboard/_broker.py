@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Generic, Self, TypeVar
 
+from anyio import move_on_after
+
 from callboard_actors import Node
+from callboard_brokers import BrokerError
 
 from ._errors import DeclarationError, NotRunning
 from .declare._broker_kind import BrokerKind
+from .declare._middleware import Middleware
 from .declare._options import BrokerOptions
 from .declare._router import Router
 from .handle._way_out import WayOut
@@ -44,7 +50,7 @@ class Broker(Router, Generic[T]):
                 f"{type(self).__name__} is of no kind: give its class one, kind=BrokerKind(...)"
             )
         self._kind = kind
-        super().__init__()
+        super().__init__(routers=options.routers)
         self.declared.check_dead_letter(options)
         self.slot = Slot(make, kind, options, self.declared)
         self.declared.owner = self.slot
@@ -57,6 +63,10 @@ class Broker(Router, Generic[T]):
         named = {"broker": self, "logger": around.logger, "context": self.context}
         for key, value in named.items():
             self.context.set_global(key, value)
+
+    def __repr__(self) -> str:
+        url = self.slot.around.kind.url
+        return f"<{type(self).__name__}{f' at {url}' if url else ''}>"
 
     @property
     def running(self) -> bool:
@@ -111,9 +121,24 @@ class Broker(Router, Generic[T]):
         """
         await self.slot.stop()
 
-    async def ping(self) -> None:
-        """Return once the broker has answered."""
-        await self.slot.connection.ping()
+    async def ping(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109 - as users know it
+        """Return whether the broker answers, within *timeout* seconds; None: however long it takes."""
+        with move_on_after(timeout):
+            try:
+                await self.slot.connection.ping()
+            except (BrokerError, NotRunning):
+                return False
+            return True
+        return False
+
+    @property
+    def _middlewares(self) -> Sequence[Middleware]:
+        return self.slot.around.options.middlewares
+
+    def _put(self, middlewares: Sequence[Middleware]) -> None:
+        around = self.slot.around
+        options = replace(around.options, middlewares=middlewares)
+        self.slot.around = replace(around, options=options)
 
     def tree(self) -> Node:
         """Return the supervision tree as plain data."""

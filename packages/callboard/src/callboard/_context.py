@@ -6,10 +6,12 @@ then in the application's. Nothing here costs a message that asks for nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from functools import partial
+
+from callboard._errors import ContextError
 
 Local = Mapping[str, object]
 _EMPTY: Local = {}
@@ -18,15 +20,25 @@ _EMPTY: Local = {}
 class ContextRepo:
     """Values by name: global to an application or broker, and local to the running message."""
 
-    def __init__(self, values: Mapping[str, object] | None = None) -> None:
-        self._values: dict[str, object] = dict(values or {})
+    def __init__(self, values: Mapping[str, object] | None = None, /) -> None:
+        self._values: dict[str, object] = {**(values or {}), "context": self}
         self._local: ContextVar[Local] = ContextVar("callboard-context", default=_EMPTY)
         self._wider: ContextRepo | None = None
+        self._kept: Local = _EMPTY
 
     def widen(self, wider: ContextRepo) -> None:
         """Look up in *wider* what is not here; a broker's context is widened by its application's."""
         if wider is not self:
             self._wider = wider
+
+    @contextmanager
+    def keep(self) -> Generator[None]:
+        """Let everybody see, during the block, what this task has set: a lifespan, for all handlers."""
+        self._kept = self._local.get()
+        try:
+            yield
+        finally:
+            self._kept = _EMPTY
 
     def set_global(self, key: str, value: object) -> None:
         """Set *key* for every message from now on."""
@@ -40,18 +52,49 @@ class ContextRepo:
         """Set *key* for what runs in this task from now on; undo it with the token."""
         return self._local.set({**self._local.get(), key: value})
 
-    def reset_local(self, token: Token[Local]) -> None:
-        """Undo the `set_local` that gave *token*."""
-        self._local.reset(token)
+    def reset_local(self, key: str, token: Token[Local]) -> None:
+        """Give *key* the value that it had before the `set_local` that gave *token*, or none."""
+        before = token.old_value
+        values = {**self._local.get()}
+        values.pop(key, None)
+        if before is not Token.MISSING and key in before:
+            values[key] = before[key]
+        self._local.set(values)
+
+    def get_local(self, key: str, default: object = None) -> object:
+        """Return the value that *key* has in this task, or *default*."""
+        return self._local.get().get(key, default)
 
     @contextmanager
     def scope(self, key: str, value: object) -> Generator[None]:
         """Set *key* for what runs inside the block."""
-        token = self.set_local(key, value)
+        with self.scopes([(key, value)]):
+            yield
+
+    @contextmanager
+    def scopes(self, values: Iterable[tuple[str, object]]) -> Generator[None]:
+        """Set several for what runs inside the block."""
+        tokens = [(key, self.set_local(key, value)) for key, value in values]
         try:
             yield
         finally:
-            self.reset_local(token)
+            for key, token in reversed(tokens):
+                self.reset_local(key, token)
+
+    def resolve(self, path: str) -> object:
+        """Return the value of a dotted *path*.
+
+        Raises:
+            ContextError: Its first name has no value.
+            LookupError: What it leads to next is not there.
+        """
+        name, *rest = path.split(".")
+        return self._find(name, tuple(rest), None)
+
+    @property
+    def context(self) -> dict[str, object]:
+        """All that can be found here, by name."""
+        return {name: self[name] for name in self.names()}
 
     def get(self, key: str, default: object = None) -> object:
         """Return the nearest value of *key*, or *default*."""
@@ -68,11 +111,11 @@ class ContextRepo:
     def names(self) -> list[str]:
         """Return the names that have a value here, in order."""
         wider = self._wider.names() if self._wider is not None else []
-        return sorted({*self._values, *self._local.get(), *wider})
+        return sorted({*self._values, *self._local.get(), *self._kept, *wider})
 
     def clear(self) -> None:
-        """Forget every global value."""
-        self._values.clear()
+        """Forget every global value but that of `context`, which is this."""
+        self._values = {"context": self}
 
     def _find(self, name: str, rest: tuple[str, ...], _scope: object) -> object:
         value = self[name]
@@ -84,15 +127,17 @@ class ContextRepo:
         local = self._local.get()
         if key in local:
             return local[key]
-        if key in self._values:
-            return self._values[key]
+        for values in (self._kept, self._values):
+            if key in values:
+                return values[key]
         if self._wider is not None:
             return self._wider[key]
-        raise KeyError(key)
+        raise ContextError(key)
 
     def __contains__(self, key: object) -> bool:
         return (
             key in self._local.get()
+            or key in self._kept
             or key in self._values
             or (self._wider is not None and key in self._wider)
         )

@@ -36,6 +36,8 @@ from callboard_brokers import BatchMessage, Message, Settlement
 from callboard_brokers.events import (
     FetchFailed,
     MessageDeadLettered,
+    MessageGivenUp,
+    MessagesDropped,
     MessageUnrouted,
     PartitionHeld,
     PartitionsAssigned,
@@ -43,8 +45,10 @@ from callboard_brokers.events import (
     PartitionsRevoked,
     PartitionsRevoking,
     PublicationFailed,
+    ServerBlocked,
     ServerFound,
     ServerLost,
+    ServerUnblocked,
     SettledLate,
     SettledTwice,
     SettlementsFailed,
@@ -65,6 +69,7 @@ __all__ = [
     "DeadLetterImpossible",
     "DeadLetterLate",
     "Event",
+    "FailureHandled",
     "FetchFailed",
     "HandlerDecided",
     "HandlerFailed",
@@ -78,9 +83,12 @@ __all__ = [
     "MessageDropped",
     "MessageEnded",
     "MessageFailed",
+    "MessageGivenUp",
     "MessageQuarantined",
+    "MessageRetried",
     "MessageUnordered",
     "MessageUnrouted",
+    "MessagesDropped",
     "NoDeadLetters",
     "Notify",
     "OutputsFailed",
@@ -91,8 +99,11 @@ __all__ = [
     "PartitionsRevoked",
     "PartitionsRevoking",
     "PublicationFailed",
+    "RetriesPlanned",
+    "ServerBlocked",
     "ServerFound",
     "ServerLost",
+    "ServerUnblocked",
     "SettledLate",
     "SettledTwice",
     "SettlementsFailed",
@@ -196,6 +207,26 @@ class HandlerFailed(MessageEnded):
     name = "message.exception"
 
 
+@dataclass(frozen=True)
+class MessageRetried(MessageEnded):
+    """A handler has failed, and its message comes again: it was try *attempt*, the next in *delay* s."""
+
+    name = "message.retried"
+    attempt: int
+    delay: float
+
+    @property
+    def attributes(self) -> Mapping[str, object]:
+        """The particulars by name, as plain data."""
+        return {**super().attributes, "attempt": self.attempt, "delay": self.delay}
+
+
+class FailureHandled(MessageEnded):
+    """A handler has failed, and a middleware has seen to it."""
+
+    name = "message.exception_handled"
+
+
 class HandlerDecided(MessageEnded):
     """A handler has raised on purpose what becomes of its message, `RejectMessage` for instance."""
 
@@ -242,6 +273,14 @@ class InstrumentFailed(MessageFailed):
     """What an instrument does when it is told of an outcome has failed; nothing else has."""
 
     name = "instrument.failed"
+
+
+@dataclass(frozen=True)
+class RetriesPlanned(actors.Event):
+    """How often a subscriber handles a message at most; told when it starts."""
+
+    name = "subscription.retries"
+    total: int
 
 
 class NoDeadLetters(actors.Event):

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
-from callboard_brokers import Confirmation, Delivery, Headers, Message, Metadata, Settlement
-
-from ._errors import NackMessage
+from callboard_brokers import Confirmation, Delivery, Headers, Message, Settlement
 
 __all__ = [
+    "Draft",
     "Handle",
     "Instrument",
     "OnOutcome",
@@ -100,6 +99,17 @@ class Sender(Protocol):
         ...
 
 
+class Draft(NamedTuple):
+    """How a message is made of what a middleware has yet to see: its body is not encoded."""
+
+    encode: Callable[[object], Any]
+    """Encodes the body, if it is still the same."""
+    chain: Any
+    """The middlewares to pass."""
+    together: bool = False
+    """Whether it is one of several that are published at once."""
+
+
 class Output:
     """A message, where it goes, by which broker, and why.
 
@@ -111,9 +121,10 @@ class Output:
         cause: The message of a batch that it came of; None where that goes without saying.
         timeout: Seconds for which an answer is waited for, which is the receipt of the confirmation
             then; None: for none.
+        draft: How the message is made, as long as middlewares are to see it; None: it is made.
     """
 
-    __slots__ = ("by", "cause", "kind", "message", "target", "timeout")
+    __slots__ = ("by", "cause", "draft", "kind", "message", "target", "timeout")
 
     def __init__(  # noqa: PLR0913, PLR0917 - it is made for each message, and by position is faster
         self,
@@ -123,6 +134,7 @@ class Output:
         kind: Literal["result", "answer", "dead letter", "own"] = "result",
         cause: Message | None = None,
         timeout: float | None = None,
+        draft: Draft | None = None,
     ) -> None:
         self.by = by
         self.target = target
@@ -130,6 +142,7 @@ class Output:
         self.kind: Literal["result", "answer", "dead letter", "own"] = kind
         self.cause = cause
         self.timeout = timeout
+        self.draft = draft
 
     def carry(self, headers: Headers) -> None:
         """Let the message have *headers* too, in the place of those by the same names."""
@@ -138,12 +151,9 @@ class Output:
             None if message.tombstone else message.body,
             address=message.address,
             key=message.key,
-            metadata=Metadata(
-                {**metadata.headers, **headers},
-                metadata.content_type,
-                metadata.message_id,
-                metadata.correlation_id,
-                metadata.reply_to,
+            metadata=metadata.but(
+                headers={**metadata.headers, **headers},
+                path={},
                 pairs=[pair for pair in metadata.pairs if pair[0] not in headers],
             ),
         )
@@ -158,20 +168,26 @@ class Outcome:
         outputs: What is published before, in order.
         error: What has led to this, if anything has failed.
         delay: Seconds until it comes again; None: the usual time.
-        failures: Those of the outputs that are not out, and why; None while that is not known.
+        attempt: Which try has failed, where a `Retry` gives it another; else None.
+        leaves: Whether later messages may pass it until it comes again.
     """
 
-    __slots__ = ("delay", "error", "failures", "is_plain", "outputs", "settlement")
+    __slots__ = ("attempt", "delay", "error", "is_plain", "leaves", "outputs", "settlement")
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what follows, by name
         self,
         settlement: Settlement | None,
         outputs: Sequence[Output] = (),
         error: Exception | None = None,
+        *,
+        delay: float | None = None,
+        attempt: int | None = None,
+        leaves: bool = False,
     ) -> None:
         self.settlement = settlement
         self.outputs = outputs
         self.error = error
-        self.failures: Sequence[tuple[Sequence[Output], Exception]] | None = None
-        self.delay = error.delay if isinstance(error, NackMessage) else None
+        self.delay = delay
+        self.attempt = attempt
+        self.leaves = leaves
         self.is_plain = settlement is Settlement.ACK and not outputs

@@ -6,7 +6,7 @@ Subscribers without a group each get every message; those of one group share its
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Final, TypeAlias
 
 from callboard_brokers import Message
@@ -24,6 +24,7 @@ from ._broker import Broker
 from .declare._broker_kind import BrokerKind
 from .declare._options import BrokerOptions, PublisherOptions, PublishOptions, SubscriberOptions
 from .declare._publisher import Publisher
+from .declare._route import Route
 from .declare._router import Router
 from .declare._subscriber import Subscriber
 from .declare._takes import part, sends, takes
@@ -33,6 +34,9 @@ __all__ = [
     "DeadLetter",
     "MemoryBroker",
     "MemoryMessage",
+    "MemoryPublisher",
+    "MemoryRoute",
+    "MemoryRouter",
     "MemorySource",
     "MemoryTarget",
     "TestMemoryBroker",
@@ -56,8 +60,16 @@ class MemorySubscriberOptions(SubscriberOptions, MemorySource):
 
 
 @dataclass(frozen=True)
-class MemoryPublisherOptions(PublisherOptions, MemoryTarget):
-    """An address that results are published to."""
+class MemoryPublisher(PublisherOptions, MemoryTarget):
+    """Where results are published to; given to a `MemoryRoute`, it is declared with that."""
+
+
+@dataclass(frozen=True)
+class MemoryRouteOptions(MemorySubscriberOptions):
+    """An address or template, and what is published of the results."""
+
+    _: KW_ONLY
+    publishers: Sequence[MemoryPublisher] = ()
 
 
 @dataclass(frozen=True)
@@ -80,16 +92,25 @@ MEMORY: Final = BrokerKind(
 )
 
 
+class MemoryRoute(Route):
+    """A handler of an address, to be declared by `MemoryRouter(handlers=[...])`."""
+
+    @sends(MemoryRouteOptions)
+    def __init__(self, call: object, options: MemoryRouteOptions) -> None:
+        publishers = [(part(each, MemoryTarget), each) for each in options.publishers]
+        super().__init__(call, part(options, MemorySource), options, publishers)
+
+
 class MemoryRouter(Router, kind=MEMORY):
     """Subscribers and publishers of a broker in memory."""
 
     @takes(MemorySubscriberOptions)
-    def subscriber(self, options: MemorySubscriberOptions) -> Subscriber:
+    def subscriber(self, options: MemorySubscriberOptions) -> Subscriber[MemoryMessage]:
         """Handle the messages of an address by the function or actor class below."""
         return self.declared.subscriber(part(options, MemorySource), options)
 
-    @takes(MemoryPublisherOptions)
-    def publisher(self, options: MemoryPublisherOptions) -> Publisher[MemoryTarget]:
+    @takes(MemoryPublisher)
+    def publisher(self, options: MemoryPublisher) -> Publisher[MemoryTarget]:
         """Publish to an address what the function or actor class below returns."""
         return self.declared.publisher(part(options, MemoryTarget), options)
 

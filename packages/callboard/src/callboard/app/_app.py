@@ -6,8 +6,9 @@ import logging
 import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from inspect import currentframe
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import anyio
 from anyio.lowlevel import EventLoopToken, current_token
@@ -19,9 +20,11 @@ from callboard.app._hooks import Hook, Hooks, Lifespan
 from callboard.app._last_resort import LastResort, abandon, obeying
 from callboard.app._life import Life, Phases
 from callboard.declare._handler import signature_of
+from callboard.declare._options import UNSET
 from callboard.events import Event, HandlerDecided, Notify
 from callboard.run._host import Host
 from callboard.run._slot import running
+from callboard.specification import AsyncAPI
 from callboard.watch._inspect import Inspection
 from callboard.watch._observer import OFTEN, SELDOM, SLOW, Observer
 from callboard.watch._view import View, seen_from, unready
@@ -51,12 +54,14 @@ class App:
         supervision: How often workers may crash, and what is a crash, where neither the subscriber
             nor its broker says it.
         context: Values for handlers and hooks, seen by all brokers.
+        serializer: None: values stay as they were decoded, on brokers that don't say otherwise.
         logger: None: `callboard`.
         title: For the AsyncAPI document, like `version` and `description`.
         version: Of the application.
         description: Of the application; may be Markdown.
         inspect: The Unix socket at which `callboard tree` and `callboard top` may look at it.
         slow: Seconds after which a message in hand is reported as `handler.slow`.
+        specification: What the document is made from; None: of the title and what follows it.
 
     Raises:
         DeclarationError: An option makes no sense, or a broker is there twice.
@@ -73,13 +78,16 @@ class App:
         graceful_timeout: float = 25.0,
         supervision: Supervision | None = None,
         context: ContextRepo | None = None,
+        serializer: object = UNSET,
         logger: logging.Logger | None = None,
         title: str = "Callboard",
         version: str = "0.1.0",
         description: str | None = None,
         inspect: str | Path | None = None,
         slow: float = SLOW,
+        specification: AsyncAPI | None = None,
     ) -> None:
+        self._specification = specification
         if not slow > 0:
             raise DeclarationError(f"slow={slow!r} of an application must be seconds, more than 0")
         if not isinstance(supervision, Supervision | None):  # pyright: ignore[reportUnnecessaryIsInstance] - of those who use no checker
@@ -87,7 +95,9 @@ class App:
                 f"supervision={supervision!r} of an application must be a"
                 " Supervision(intensity, period)"
             )
+        self._place = _caller()
         self.supervision = supervision
+        self.serializer = serializer
         self.brokers: list[Broker[Any]] = []
         self.graceful_timeout = graceful_timeout
         self.context = context if context is not None else ContextRepo()
@@ -118,6 +128,10 @@ class App:
         for broker in brokers:
             self.add_broker(broker)
 
+    def __repr__(self) -> str:
+        brokers = ", ".join(map(repr, self.brokers)) or "no broker"
+        return f"<{type(self).__name__} {self.title!r} of {brokers}>"
+
     def add_broker(self, broker: Broker[Any]) -> None:
         """Let *broker* run with the application.
 
@@ -131,12 +145,47 @@ class App:
         self.brokers.append(broker)
         broker.context.widen(self.context)
         slot = broker.slot
+        options = slot.around.options
+        if options.serializer is UNSET:
+            options = replace(options, serializer=self.serializer)
         slot.around = replace(
             slot.around,
+            options=options,
             supervision=self.supervision or slot.around.supervision,
             companions=lambda: running([each.slot for each in self.brokers]),
         )
         broker.events.subscribe(self._heed)
+
+    @property
+    def broker(self) -> Broker[Any] | None:
+        """The first of its brokers; None: it has none yet."""
+        return self.brokers[0] if self.brokers else None
+
+    @property
+    def schema(self) -> AsyncAPI:
+        """What its document is made from, with all of its brokers."""
+        said = self._specification
+        if said is None:
+            said = AsyncAPI(title=self.title, version=self.version, description=self.description)
+        for broker in self.brokers:
+            said.add_broker(broker)
+        return said
+
+    @property
+    def options(self) -> set[str] | None:
+        """The names of the options that its start takes; None: any."""
+        first = [each for each in (self._phases.lifespan, *self._phases.on_startup) if each]
+        parameters = [each for hook in first for each in hook.parameters if each.marker is None]
+        if any(each.kind is each.kind.VAR_KEYWORD for each in parameters):
+            return None
+        return {each.name for each in parameters}
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
 
     @property
     def running(self) -> bool:
@@ -194,8 +243,10 @@ class App:
         self._phases.after_shutdown.append(signature_of(hook))
         return hook
 
-    async def start(self) -> None:
+    async def start(self, **options: object) -> None:
         """Start everything; return when it is up, or over because `exit` was called meanwhile.
+
+        The lifespan and `on_startup` take *options* by name, as their annotations say.
 
         What fails undoes what had been started. A broker that runs already, under test for
         example, is left to whoever started it.
@@ -203,6 +254,7 @@ class App:
         Raises:
             DeclarationError: A declaration can't work, or it runs already.
             NotRunning: It is being stopped.
+            StartupValidationError: Options are missing, or not valid.
             Exception: Whatever a hook or a broker raised.
         """
         host = self._host
@@ -212,7 +264,7 @@ class App:
             )
         if host is not None and not host.over:
             raise DeclarationError("the application is running already; stop it first")
-        hooks = Hooks(self.context, self.provider, self.logger)
+        hooks = Hooks(self.context, self.provider, self.logger, options)
         self._life = Life(self._phases, hooks, self.brokers, self.graceful_timeout, self._beside)
         host = self._host = Host(self._life.run)
         self._loop, self._observer = current_token(), None
@@ -252,22 +304,37 @@ class App:
         else:
             self._exits_at_once = True
 
-    async def run(self) -> None:
+    async def run(
+        self,
+        log_level: int | None = None,
+        run_extra_options: Mapping[str, object] | None = None,
+    ) -> None:
         """Start, wait for SIGINT, SIGTERM or `exit`, and stop; it owns the process meanwhile.
+
+        *run_extra_options* are those of the start; *log_level* is that of the logger (None: as it
+        is).
 
         A second signal stops hard: what runs is cancelled at once. Should something outlive even
         that, or block the event loop, the process ends with status 70, since nothing else would
         end it; see `graceful_timeout`. Only the main thread may run it.
 
         Raises:
+            DeclarationError: It has no broker.
             Exception: What kept it from starting, or what ended it: a supervisor that gave up.
         """
+        if not self.brokers:
+            raise DeclarationError(
+                f"the application of {self._place} has no broker to run: App(broker), or"
+                " app.add_broker(broker)"
+            )
+        if log_level is not None:
+            self.logger.setLevel(log_level)
         self.hard_stop = None
         self._is_told = False
         loop = current_token().native_token
         with obeying(loop, self.logger, lambda: self.graceful_timeout, self._obey) as last_resort:
             try:
-                await self._run(last_resort)
+                await self._run(last_resort, run_extra_options or {})
             except StopTimedOut as error:
                 abandon(self.logger, f"{error}; the process ends")
             finally:
@@ -315,8 +382,8 @@ class App:
             beside.append(ChildSpec("inspection", inspection.run))
         return beside
 
-    async def _run(self, last_resort: LastResort) -> None:
-        await self.start()
+    async def _run(self, last_resort: LastResort, options: Mapping[str, object]) -> None:
+        await self.start(**options)
         try:
             if self._exits_at_once:
                 self.exit()
@@ -346,3 +413,11 @@ class App:
         is_told = isinstance(event, HandlerDecided) and isinstance(event.error, StopApplication)
         if is_told and self._host is not None:
             self.exit()
+
+
+def _caller() -> str:
+    """Return where the constructor is called that calls this: `service.py:7`."""
+    frame = currentframe()
+    for _ in range(2):
+        frame = frame and frame.f_back
+    return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}" if frame else "this process"

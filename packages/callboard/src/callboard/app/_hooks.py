@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeAlias
 
@@ -11,11 +11,11 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from callboard._context import ContextRepo
-from callboard._errors import DeclarationError
+from callboard._errors import DeclarationError, StartupValidationError
 from callboard.declare._resolver import HookResolver
 from callboard.watch._say import say
 from callboard_actors import guarded
-from callboard_di import Callee, Overrides, PlanError, plan
+from callboard_di import EMPTY, BodyParameter, Callee, Overrides, PlanError, plan
 from callboard_validation import caster
 
 Hook: TypeAlias = Callable[..., Any]
@@ -26,19 +26,28 @@ class Hooks:
     """Calls hooks: sync or async functions that may ask for what is in the context.
 
     Their signatures are read where they are declared: there the names in annotations can be found.
+    Those of the start take *options* by name, too.
     """
 
-    def __init__(self, context: ContextRepo, overrides: Overrides, logger: logging.Logger) -> None:
+    def __init__(
+        self,
+        context: ContextRepo,
+        overrides: Overrides,
+        logger: logging.Logger,
+        options: Mapping[str, object],
+    ) -> None:
+        self._context = context
+        self._options = options
         self._resolver = HookResolver(context)
         self._overrides = overrides
         self._logger = logger
 
-    async def call(self, hooks: Sequence[Callee]) -> None:
-        """Call *hooks* in order; the first that fails ends it."""
+    async def call(self, hooks: Sequence[Callee], *, at_start: bool = False) -> None:
+        """Call *hooks* in order, *at_start* with the options; the first that fails ends it."""
         for hook in hooks:
             await checkpoint()  # where a stop that came meanwhile ends it
             with guarded(f"the hook {hook.title}"):
-                await self._bound(hook)(None)
+                await self._bound(hook, takes_options=at_start)(None)
 
     async def call_all(self, hooks: Sequence[Callee], failures: list[BaseException]) -> None:
         """Call *hooks* in order, whatever fails; add to *failures* what they raised.
@@ -83,17 +92,53 @@ class Hooks:
                 yield
             return
         # Inline: making a context manager does no work that would be worth a thread.
-        manager: Any = await self._bound(lifespan, sync_to_thread=False)(None)
+        bound = self._bound(lifespan, sync_to_thread=False, takes_options=True)
+        manager: Any = await bound(None)
         with guarded(f"the lifespan {lifespan.title}"):
             async with manager:
-                with guarded("the application"):
+                with self._context.keep(), guarded("the application"):
                     yield
 
     def _bound(
-        self, hook: Callee, *, sync_to_thread: bool = True
+        self, hook: Callee, *, sync_to_thread: bool = True, takes_options: bool = False
     ) -> Callable[[None], Awaitable[object]]:
         try:
             planned = plan(hook, resolver=self._resolver, caster=caster, overrides=self._overrides)
-            return planned.bind(None, sync_to_thread=sync_to_thread)
+            if not (planned.body and takes_options):
+                return planned.bind(None, sync_to_thread=sync_to_thread)
+            values = options_of(planned.body, self._options)
+            body = values if planned.spread else values[0]
+            return planned.bind(lambda _: body, sync_to_thread=sync_to_thread)
         except PlanError as error:
             raise DeclarationError(f"the hook {hook.title} can't be called: {error}") from error
+
+
+def options_of(parameters: Sequence[BodyParameter], options: Mapping[str, object]) -> list[object]:
+    """Return a value for each of *parameters*, by name, as its annotation says.
+
+    Raises:
+        StartupValidationError: Some are missing, or not valid.
+    """
+    values: list[object] = []
+    missed: list[str] = []
+    invalid: list[str] = []
+    named = {each.name for each in parameters}
+    for each in parameters:
+        if each.kind is each.kind.VAR_POSITIONAL:
+            values.append(())
+        elif each.kind is each.kind.VAR_KEYWORD:
+            values.append({key: value for key, value in options.items() if key not in named})
+        elif each.name in options:
+            try:
+                convert = caster(each.annotation) if each.cast else None
+                value = options[each.name]
+                values.append(value if convert is None else convert(value))
+            except ValueError:  # what validates it is pydantic, or msgspec
+                invalid.append(each.name)
+        elif each.default is EMPTY:
+            missed.append(each.name)
+        else:
+            values.append(each.default)
+    if missed or invalid:
+        raise StartupValidationError(missed, invalid)
+    return values

@@ -110,7 +110,7 @@ class Life:
     async def _begin(self, child: Child) -> None:
         """Start, and return when the end begins."""
         with _unless_stopped(child):
-            await self._hooks.call(self._phases.on_startup)
+            await self._hooks.call(self._phases.on_startup, at_start=True)
         if child.stop_requested:
             return
         elsewhere = [broker for broker in self._brokers if broker.slot.runtime is not None]

@@ -1,4 +1,4 @@
-"""The command line: `callboard run`, `callboard docs gen`, `callboard demo`.
+"""The command line: `callboard run`, `docs gen`, `migrate`, `demo`, `tree`, `top`.
 
 Exit statuses: 0 done, 1 the application failed, 2 the command line is wrong, 70 something had to
 be left running, 128 + n a second signal n stopped it hard.
@@ -11,7 +11,7 @@ import logging
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from time import monotonic
@@ -25,9 +25,9 @@ from rich.live import Live
 from callboard.app._app import App
 from callboard.app._last_resort import abandon
 from callboard.command._locate import LocateError, explain, locate
+from callboard.command._migrate import MigrateError, migrate
 from callboard.command._top import screen
 from callboard.run._host import GRACE
-from callboard.specification import AsyncAPI
 from callboard.tree import render
 from callboard.watch._inspect import LookError, look
 from callboard.watch._printable import TRACE, printable
@@ -77,21 +77,26 @@ def _root(
     """Run stream-processing applications, and look at them."""
 
 
-@cli.command()
-def run(
+@cli.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def run(  # noqa: PLR0913, PLR0917 - the options of the command
+    context: typer.Context,
     app: Application,
     app_dir: AppDir = Path(),
     log_level: LogLevel = "INFO",
     factory: Factory = False,
     inspect: Inspect = None,
 ) -> None:
-    """Run an application until SIGINT or SIGTERM; a second one stops hard."""
+    """Run an application until SIGINT or SIGTERM; a second one stops hard.
+
+    Other options are for its lifespan and on_startup, by name: --db=URL, --flag, --no-flag.
+    """
     _log(log_level)
     found = _found(app, app_dir, factory=factory)
+    options = _extra(context.args, found)
     if inspect is not None:
         found.inspect = inspect
     try:
-        anyio.run(found.run)
+        anyio.run(found.run, None, options)
     except Exception as error:  # noqa: BLE001 - one line says so, and the log the rest
         say(found.logger, logging.DEBUG, "the application failed", error=error)
         if found.hard_stop is None:
@@ -113,7 +118,7 @@ def gen(
     """Write the AsyncAPI document of an application."""
     found = _found(app, app_dir, factory=factory)
     try:
-        specification = AsyncAPI.of(found).to_specification()
+        specification = found.schema.to_specification()
         text = specification.to_yaml() if yaml else specification.to_json()
     except Exception as error:  # noqa: BLE001 - whatever can't be described, one line says so
         _fail(explain(error, app_dir), status=1)
@@ -124,6 +129,19 @@ def gen(
         out.write_text(text + "\n", encoding="utf-8")
     except OSError as error:
         _fail(f"the document can't be written: {error}", status=2)
+
+
+@cli.command("migrate")
+def migrate_(
+    path: Annotated[Path, typer.Argument(help="A module, or a folder of a project.")] = Path(),
+    write: Annotated[bool, typer.Option("--write/--diff", help="Change files; else show.")] = False,
+) -> None:
+    """Rewrite a project that was written for FastStream: the diff, and a report on stderr."""
+    try:
+        for kind, text in migrate(path, write=write):
+            typer.echo(text, nl=kind == "report", err=kind == "report")
+    except (MigrateError, OSError) as error:
+        _fail(str(error), status=2)
 
 
 @cli.command()
@@ -199,6 +217,35 @@ def _found(path: str, directory: Path, *, factory: bool) -> App:
         return locate(path, directory, factory=factory)
     except LocateError as error:
         _fail(str(error), status=2)
+
+
+def _extra(words: Sequence[str], found: App) -> dict[str, object]:
+    """Return the options that are not the command's own, which the application has to take."""
+    said: dict[str, list[str]] = {}
+    name = ""
+    for word in words:
+        if word.startswith("--"):
+            name, equals, given = word[2:].partition("=")
+            values = said.setdefault(name.replace("-", "_"), [])
+            values += [given] if equals else []
+        elif name:
+            said[name.replace("-", "_")].append(word)
+        else:
+            _fail(f"{word!r} belongs to no option", status=2)
+    options: dict[str, object] = {"worker_id": None}
+    for key, values in said.items():
+        is_no = not values and key.startswith("no_")
+        value: object = (values if len(values) > 1 else values[0]) if values else not is_no
+        options[key.removeprefix("no_") if is_no else key] = value
+    taken = found.options
+    for key in options:
+        if taken is not None and key not in taken | {"worker_id"}:
+            _fail(
+                f"no such option: --{key.replace('_', '-')}; neither the command nor the lifespan or"
+                " an on_startup hook of the application takes it",
+                status=2,
+            )
+    return options
 
 
 def _log(level: str) -> None:

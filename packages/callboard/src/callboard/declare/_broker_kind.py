@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from callboard._errors import declaring
+from callboard.declare._command import BatchPublishCommand, PublishCommand, redirected
 from callboard_brokers import Message
 
 T = TypeVar("T")
@@ -23,6 +24,8 @@ class BrokerKind(Generic[T]):
     dead_letter: Callable[[str, Any], T]
     """Turns the address of dead letters, and the source of what was rejected, into a target: of the
     same kind as that source, where a broker has several."""
+    makes_dead_letters: bool = False
+    """Whether that target has to be made before the first letter, which would else find nobody."""
     routing: Callable[[], Any]
     """The rules by which the broker in memory stands in for it under test. What they refuse can't
     be declared either."""
@@ -32,6 +35,12 @@ class BrokerKind(Generic[T]):
     """Refuses sources that one broker can't read together, by a `DeclarationError`."""
     url: str = ""
     protocol: str = ""
+    command: type[PublishCommand] = PublishCommand
+    """What middlewares see of what is published."""
+    commands: type[BatchPublishCommand] = BatchPublishCommand
+    """What they see of several that are published at once."""
+    redirect: Callable[[Any, str], Any] = redirected
+    """Returns a target with another address."""
 
     def check_source(self, source: Any, others: Sequence[Any]) -> None:
         """Refuse *source*, if nobody can read it, or not beside *others*."""

@@ -35,11 +35,11 @@ class Declarations:
         self.owner: Owner | None = None
         self.options = options
         self._kind = kind
-        self._declared: list[Subscriber | Publisher[Any] | Declarations] = []
+        self._declared: list[Subscriber[Any] | Publisher[Any] | Declarations] = []
         self._around: Declarations | None = None
         self.check_dead_letter(options)
 
-    def subscriber(self, source: Any, options: SubscriberOptions) -> Subscriber:
+    def subscriber(self, source: Any, options: SubscriberOptions) -> Subscriber[Any]:
         """Declare that *source* is subscribed to; the result decorates the handlers.
 
         Raises:
@@ -48,7 +48,7 @@ class Declarations:
         if self._kind is not None:
             self._kind.check_source(source, [each.source for each in self.placed(PlacedSubscriber)])
         self.check_dead_letter(options, source)
-        subscriber = Subscriber(source, options, self, self._declared)
+        subscriber: Subscriber[Any] = Subscriber(source, options, self, self._declared)
         self._declared.append(subscriber)
         return subscriber
 
@@ -123,7 +123,7 @@ class Declarations:
 
 
 def _placed(
-    declaration: Subscriber | Publisher[Any], scopes: Sequence[RouterOptions]
+    declaration: Subscriber[Any] | Publisher[Any], scopes: Sequence[RouterOptions]
 ) -> PlacedSubscriber | PlacedPublisher:
     """Return *declaration* with what *scopes* say."""
     if isinstance(declaration, Subscriber):

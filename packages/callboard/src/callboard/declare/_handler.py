@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial, update_wrapper
 from operator import attrgetter
 from pathlib import Path
 from types import FunctionType, MethodType
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 
 from callboard._errors import DeclarationError
+from callboard.declare._recorded import Recorded
 from callboard_di import Callee, PlanError, read
-
-if TYPE_CHECKING:
-    from unittest.mock import MagicMock
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -35,26 +33,12 @@ class ActorClass(Protocol):
         ...
 
 
-class Recorder(Protocol):
-    """What a test broker puts under a handler to remember its calls."""
-
-    mock: MagicMock
-
-    def record(self, body: object) -> None:
-        """Remember a call with this decoded body."""
-        ...
-
-    async def wait_call(self, timeout: float = 3.0) -> None:  # noqa: ASYNC109 - as users know it
-        """Wait until the handler is called, or has been."""
-        ...
-
-
 def _attribute(name: str) -> Any:
     """Return a property that is another attribute; checkers go by its annotation."""
     return property(attrgetter(name))
 
 
-class Handler(Generic[P, R_co]):
+class Handler(Recorded, Generic[P, R_co]):
     """A subscribed function, or one that publishes. It stays what it was.
 
     Calling it calls the function. Its signature, hints and documentation are the function's, and so
@@ -79,7 +63,11 @@ class Handler(Generic[P, R_co]):
         setattr(self, PUBLISHERS, [*vars(self).get(PUBLISHERS, ())])
         self.function = function
         self.callee = signature_of(function)
-        self.recorder: Recorder | None = None
+        self.called = where(function)
+        self.recorder = None
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {where(self.function)}>"
 
     def __get__(self, instance: object, owner: type | None = None) -> Any:
         """Return a bound method, if the function would be one."""
@@ -91,35 +79,6 @@ class Handler(Generic[P, R_co]):
         if isinstance(self.function, FunctionType | staticmethod):
             return self.__qualname__
         return type(self), (self.function,)
-
-    @property
-    def mock(self) -> MagicMock:
-        """What a test broker remembers of the calls, each with the decoded body."""
-        return self._recorder().mock
-
-    def wait_call(self, timeout: float = 3.0) -> Awaitable[None]:
-        """Wait until the handler is called under a test broker, or has been."""
-        return self._recorder().wait_call(timeout)
-
-    def assert_called_once_with(self, *args: object, **kwargs: object) -> None:
-        """Fail unless the handler was called exactly once, with this body."""
-        self.mock.assert_called_once_with(*args, **kwargs)
-
-    def assert_called_with(self, *args: object, **kwargs: object) -> None:
-        """Fail unless the last call was with this body."""
-        self.mock.assert_called_with(*args, **kwargs)
-
-    def assert_any_call(self, *args: object, **kwargs: object) -> None:
-        """Fail unless some call was with this body."""
-        self.mock.assert_any_call(*args, **kwargs)
-
-    def _recorder(self) -> Recorder:
-        if self.recorder is None:
-            raise DeclarationError(
-                f"{where(self.function)} is not under test: mocks exist inside"
-                " `async with TestBroker(broker):`"
-            )
-        return self.recorder
 
 
 def handler_of(function: Callable[P, R]) -> Handler[P, R]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol, TypeAlias
 
 from callboard.declare._options import PublishOptions
 from callboard_brokers import Message
+
+Aim: TypeAlias = Callable[[Any], Any]
+"""Returns a target with what is said of it for one message."""
 
 
 class Live(Protocol):
@@ -24,7 +27,7 @@ class Live(Protocol):
         """Whether a subscriber is up, and nobody stops it."""
         ...
 
-    def reader(self, declaration: object, /) -> Callable[[], Awaitable[Message]]:
+    def reader(self, declaration: object, /) -> Callable[[], Awaitable[Any]]:
         """Return what waits for the next message of a subscriber that is read by hand."""
         ...
 
@@ -33,9 +36,27 @@ class Live(Protocol):
         ...
 
     async def publish(
-        self, declaration: object, message: object, options: PublishOptions, /
+        self, declaration: object, message: object, options: PublishOptions, aim: Aim, /
     ) -> object:
         """Publish *message* to where a publisher leads; return the receipt when the broker has it."""
+        ...
+
+    async def publish_batch(
+        self, declaration: object, messages: Sequence[object], options: PublishOptions, aim: Aim, /
+    ) -> None:
+        """Publish *messages* at once; return when the broker has them all."""
+        ...
+
+    async def request(
+        self,
+        declaration: object,
+        message: object,
+        options: PublishOptions,
+        aim: Aim,
+        timeout: float,  # noqa: ASYNC109 - travels with the request
+        /,
+    ) -> Message:
+        """Publish *message* and return the answer to it."""
         ...
 
 

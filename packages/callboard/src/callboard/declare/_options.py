@@ -20,8 +20,11 @@ from typing import (
 
 from callboard._context import ContextRepo
 from callboard._errors import DeclarationError, declaring
+from callboard.declare._codec import AnyCodec, CodecProto
+from callboard.declare._middleware import Middleware, is_hooked
 from callboard.declare._policy import AckPolicy
-from callboard.instruments import Handle, Instrument
+from callboard.declare._retry import Retry
+from callboard.instruments import Instrument
 from callboard_actors import Supervision
 from callboard_brokers import Headers, Message
 from callboard_validation import Codec
@@ -38,10 +41,12 @@ class Unset(Enum):
 
 UNSET: Final = Unset.UNSET
 _BRACES: Final = frozenset("{}")
-Middleware: TypeAlias = Callable[[Handle], Handle]
-"""Wraps what handles a message; made once for each worker, when it starts."""
 OnBatchError: TypeAlias = Literal["fail", "split"]
 OrderedBy: TypeAlias = Literal["key", "partition", "none"] | Callable[[Message], Hashable]
+
+
+Parser: TypeAlias = Callable[..., Any]
+Decode: TypeAlias = Callable[..., Any]
 
 
 DEFAULT_SUPERVISION: Final = Supervision()
@@ -59,6 +64,8 @@ class Inherited:
 
     None: to the broker's own dead letters where it has them; else they are logged and counted.
     """
+    retry: Retry | None = None
+    """How often, and when, a message that has failed is handled again; None: as `ack_policy` says."""
     supervision: Supervision = DEFAULT_SUPERVISION
     """How often the workers may crash before the subscription gives up, and what is a crash."""
 
@@ -74,10 +81,23 @@ class BrokerOptions(Inherited):
     """Around every handler, the first of them outermost."""
     dependencies: Sequence[Any] = ()
     """`Depends(...)` that run before every handler, for their effect."""
+    routers: Sequence[Included] = ()
+    """Those that it includes from the start."""
     instruments: Sequence[Instrument] = ()
     """What looks on while messages are handled and sent, the first of them outermost."""
-    codec: Codec = field(default_factory=Codec)
-    """How bodies are encoded and decoded, by content type."""
+    codec: AnyCodec = field(default_factory=Codec)
+    """How bodies are encoded and decoded: by content type, or by what the user has made for it."""
+    parser: Parser | None = None
+    """Makes messages of what the client has received, `parser(record)` or, to have it made as else,
+    `parser(record, original)`; the nearest holds, that of a subscriber, its router or the broker."""
+    decoder: Decode | None = None
+    """Makes values of bodies, `decoder(message)` or `decoder(message, original)`; the nearest holds
+    that says `decoder` or `codec`."""
+    apply_types: bool = True
+    """False: nothing is injected and nothing validated; handlers get the decoded body."""
+    serializer: Any = UNSET
+    """None: what is injected, and the body, stays as it was decoded. Anything else changes nothing:
+    each type is validated by its own library."""
     context: ContextRepo | None = None
     logger: logging.Logger | None = None
     """None: `callboard.` and the name of the broker."""
@@ -120,7 +140,11 @@ class SubscriberOptions:
     mailbox: int = 256
     """How many messages may wait here; with them 16 MiB. The broker keeps the rest."""
     dead_letter: str | Unset | None = UNSET
+    retry: Retry | Unset | None = UNSET
+    """How often, and when, a message that has failed is handled again: `Retry(attempts=5)`."""
     supervision: Supervision | Unset = UNSET
+    middlewares: Sequence[Middleware] = ()
+    """Around its handlers, inside of those of the broker and of routers; the first outermost."""
     dependencies: Sequence[Any] = ()
     """`Depends(...)` that run before the handler, for their effect."""
     batch: bool = False
@@ -135,6 +159,10 @@ class SubscriberOptions:
     valid are found before the call in any case."""
     persistent: bool = True
     """Start with the broker; False: when `start` is called, by hand."""
+    codec: AnyCodec | None = None
+    """How bodies are decoded here, and answers encoded; None: as its router or broker says."""
+    parser: Parser | None = None
+    decoder: Decode | None = None
     no_reply: bool = False
     """Do not answer, even a message that says where to."""
     title: str | None = None
@@ -164,21 +192,48 @@ class SubscriberOptions:
         return self.max_records or self.mailbox
 
 
+class Included(Protocol):
+    """A router, as another one or a broker includes it."""
+
+    @property
+    def declared(self) -> Any:
+        """What is declared on it."""
+        ...
+
+
+class Declares(Protocol):
+    """What declares something on the router that it is given to."""
+
+    def declare(self, declared: Any, /) -> None:
+        """Declare it among what is *declared* there."""
+        ...
+
+
 @dataclass(frozen=True)
 class RouterOptions:
     """What holds for everything that is declared on a router."""
 
     prefix: str = ""
     """Stands in front of every address as it is, without a dot of its own."""
+    handlers: Sequence[Declares] = ()
+    """Routes: handlers with what their subscribers and publishers are told."""
     _: KW_ONLY
+    routers: Sequence[Included] = ()
+    """Those that it includes from the start."""
     ack_policy: AckPolicy | Unset = UNSET
     dead_letter: str | Unset | None = UNSET
+    retry: Retry | Unset | None = UNSET
     supervision: Supervision | Unset = UNSET
     middlewares: Sequence[Middleware] = ()
     """Around every handler, inside of those of the broker; the first of them outermost."""
     dependencies: Sequence[Any] = ()
     """`Depends(...)` that run before every handler, for their effect."""
-    include_in_schema: bool = True
+    codec: AnyCodec | None = None
+    """How bodies are decoded and encoded here; None: as what is around it says."""
+    parser: Parser | None = None
+    decoder: Decode | None = None
+    include_in_schema: bool | None = None
+    """False: whatever is in it is left out of documents; None: as what is around it says."""
 
     def __post_init__(self) -> None:
         _check_inherited("a router", self)
@@ -225,6 +280,8 @@ class PublisherOptions:
     """Where whoever handles them may send an answer."""
     batch: bool = False
     """Publish each element of the list that the handler returns, as a message of its own."""
+    codec: AnyCodec | None = None
+    """How bodies are encoded; None: as its router or broker says."""
     include_in_schema: bool = True
 
 
@@ -270,10 +327,13 @@ def _check_batch(options: SubscriberOptions) -> None:
 
 def _check_inherited(owner: str, options: Any) -> None:
     """Refuse what is not of its type: it would show only when a message has failed."""
-    for name in ("middlewares", "dependencies", "instruments"):
+    for name in ("middlewares", "dependencies", "instruments", "handlers", "routers"):
         # What can be gone through only once would be there for the first that starts alone.
         if not isinstance(several := getattr(options, name, ()), Sequence):
             raise DeclarationError(f"{name}={several!r} of {owner} must be a list")
+    for each in getattr(options, "middlewares", ()):
+        is_hooked(each)
+    check_codec(owner, getattr(options, "codec", None), getattr(options, "decoder", None))
     policy, address, supervision = options.ack_policy, options.dead_letter, options.supervision
     if not isinstance(policy, AckPolicy | Unset):
         names = ", ".join(each.name for each in AckPolicy)
@@ -282,11 +342,39 @@ def _check_inherited(owner: str, options: Any) -> None:
         raise DeclarationError(
             f"supervision={supervision!r} of {owner} must be a Supervision(intensity, period)"
         )
+    retry: object = options.retry
+    if not isinstance(retry, Retry | Unset | None):
+        raise DeclarationError(f"retry={retry!r} of {owner} must be a Retry(attempts=...) or None")
     if isinstance(address, str) and (not address or _BRACES & {*address.replace("{address}", "")}):
         raise DeclarationError(
             f"dead_letter={address!r} of {owner} is no address; the only thing in braces that may"
             " stand in it is {address}, for where the message came from"
         )
+
+
+def check_codec(owner: str, codec: object, decoder: object) -> None:
+    """Refuse what is no codec, and one that decodes beside a decoder.
+
+    Raises:
+        DeclarationError: It is.
+    """
+    if codec is None or isinstance(codec, Codec):
+        return
+    if not isinstance(codec, CodecProto):
+        raise DeclarationError(
+            f"codec={codec!r} of {owner} must be a Codec, or have `async encode(value, serializer)`"
+            " and `async decode(message)`"
+        )
+    if decoder is not None:
+        raise DeclarationError(
+            f"{owner} has codec={codec!r} and decoder={decoder!r}, which both decode; give one"
+        )
+
+
+def nearest(name: str, layers: Sequence[object]) -> Any:
+    """Return the first value of *name* that one of *layers* has, the nearest first; else None."""
+    values = (getattr(layer, name, None) for layer in layers)
+    return next((value for value in values if value is not None), None)
 
 
 def resolve(*layers: object) -> Inherited:

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from enum import Enum
 
-from callboard._errors import AckMessage, NackMessage, RejectMessage, SkipMessage, StopApplication
+from callboard._errors import (
+    AckMessage,
+    NackMessage,
+    RejectMessage,
+    SkipMessage,
+    StopApplication,
+    StopConsume,
+    Suppressed,
+)
 from callboard_brokers import Settlement
 from callboard_di import MissingValue
-from callboard_validation import DecodeError, ValidationFailed
+from callboard_validation import DecodeError, explained
 
 
 class AckPolicy(Enum):
@@ -40,6 +48,7 @@ _ON_REQUEST: dict[type[Exception], Settlement | None] = {
     NackMessage: Settlement.NACK,
     RejectMessage: Settlement.REJECT,
     SkipMessage: None,
+    StopConsume: Settlement.ACK,
     StopApplication: Settlement.ACK,
 }
 
@@ -51,15 +60,17 @@ def settlement_of(policy: AckPolicy, error: Exception | None) -> Settlement | No
     """
     if error is None:
         return None if policy is AckPolicy.MANUAL else Settlement.ACK
+    if isinstance(error, Suppressed):
+        return settlement_of(policy, error.failure)
     for kind, settlement in _ON_REQUEST.items():
         if isinstance(error, kind):
             return settlement
-    if policy is AckPolicy.NACK_ON_ERROR and _is_invalid(error):
+    if policy is AckPolicy.NACK_ON_ERROR and is_invalid(error):
         return Settlement.REJECT
     return _ON_ERROR[policy]
 
 
-def _is_invalid(error: Exception) -> bool:
+def is_invalid(error: Exception) -> bool:
     """Whether the message itself is at fault, its body, a header or its path."""
     lacks = isinstance(error, MissingValue) and error.path[0] == "message"
-    return lacks or isinstance(error, DecodeError | ValidationFailed)
+    return lacks or isinstance(error, DecodeError) or explained(error) is not None

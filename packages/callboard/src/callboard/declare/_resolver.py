@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Any, Final, get_origin
 
 from callboard._context import ContextRepo, follow
@@ -12,13 +13,17 @@ from callboard_brokers import Message
 from callboard_di import UnknownName
 
 Getter = Callable[[Any], object]
+EMPTY: Final[Mapping[str, Any]] = MappingProxyType({})
 _PARTS: Final = sorted(
     name for name, part in vars(Message).items() if name[0] != "_" and not callable(part)
 )
 
 
 class HookResolver:
-    """Finds values for the hooks of an application: what is in its context."""
+    """Finds values for the hooks of an application: what is in its context by then.
+
+    No name is unknown at the start: hooks, a lifespan and middlewares may set it later.
+    """
 
     def __init__(self, context: ContextRepo) -> None:
         self._context = context
@@ -27,16 +32,7 @@ class HookResolver:
         """Return how to read *path* from the context."""
         if (whole := ".".join(path)) in self._context:
             path = (whole,)  # what `initial=` made is kept under its whole name
-        if not self.knows(path[0]):
-            raise UnknownName(
-                f"no value is called {path[0]!r} here; known are {self._context.names()}, and what"
-                " set_global() adds before the start"
-            )
         return self._context.getter(path)
-
-    def knows(self, name: str) -> bool:
-        """Whether *name* can lead to a value."""
-        return name in self._context
 
     def given(self, annotation: object, /) -> Getter | None:
         """Return how to read a value of this type; None: not to be had by type."""
@@ -49,23 +45,33 @@ class HookResolver:
         self._context.set_global(".".join(path), value)
 
 
+class ActorResolver(HookResolver):
+    """Finds values for the constructors of actors, which are made at the start: they are there then."""
+
+    def context(self, path: tuple[str, ...], /) -> Getter:
+        """Return how to read *path* from the context."""
+        if path[0] not in self._context:
+            raise UnknownName(
+                f"no value is called {path[0]!r} here; known are {self._context.names()}, and what"
+                " set_global() adds before the start"
+            )
+        return super().context(path)
+
+
 class MessageResolver(HookResolver):
-    """Finds values for handlers: the message too.
+    """Finds values for handlers: the message too, and *presets* that are made of it."""
 
-    Where middlewares run, they may set any name for the message, so that none is unknown.
-    """
-
-    def __init__(self, context: ContextRepo, *, has_middlewares: bool) -> None:
+    def __init__(
+        self, context: ContextRepo, presets: Mapping[str, Callable[[Message], object]] = EMPTY
+    ) -> None:
         super().__init__(context)
-        self._has_middlewares = has_middlewares
+        self._presets = presets
 
     def context(self, path: tuple[str, ...], /) -> Getter:
         """Return how to read *path* from the message or from the context."""
+        if (preset := self._presets.get(path[0])) is not None:
+            return partial(_part, preset, path[1:])
         return _of_message(path[1:]) if path[0] == "message" else super().context(path)
-
-    def knows(self, name: str) -> bool:
-        """Whether *name* can lead to a value."""
-        return self._has_middlewares or super().knows(name)
 
     def given(self, annotation: object, /) -> Getter | None:
         """Claim the message itself, as `Message` or any of its subclasses."""
@@ -110,6 +116,8 @@ def _of_message(path: tuple[str, ...]) -> Getter:
     match path:
         case ():
             return _itself
+        case ("headers", name) if "_" in name:
+            return partial(_dashed, name, name.replace("_", "-"))
         case ("headers", name):
             return partial(_header, name)
         case ("path", name):
@@ -122,6 +130,19 @@ def _of_message(path: tuple[str, ...]) -> Getter:
 
 def _header(name: str, message: Message) -> object:
     return message.headers[name]
+
+
+def _dashed(name: str, dashed: str, message: Message) -> object:
+    """Return the header of a parameter's name, in which no dash can stand."""
+    headers = message.headers
+    return headers[name] if name in headers else headers[dashed]
+
+
+def _part(preset: Callable[[Message], object], path: tuple[str, ...], message: Message) -> object:
+    value = preset(message)
+    for part in path:
+        value = follow(value, part)
+    return value
 
 
 def _path(name: str, message: Message) -> object:

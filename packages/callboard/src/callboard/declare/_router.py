@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from callboard._errors import DeclarationError
 from callboard.declare._broker_kind import BrokerKind
 from callboard.declare._declarations import Declarations
-from callboard.declare._options import Middleware, RouterOptions
+from callboard.declare._middleware import Middleware, is_hooked
+from callboard.declare._options import Included, RouterOptions
 from callboard.declare._publisher import PlacedPublisher, Publisher
 from callboard.declare._subscriber import PlacedSubscriber, Subscriber
 from callboard.declare._takes import takes
@@ -33,9 +35,16 @@ class Router:
     def __init__(self, options: RouterOptions) -> None:
         self.declared = Declarations(options, self._kind)
         self._routers: list[Router] = []
+        for route in options.handlers:
+            route.declare(self.declared)
+        self.include_routers(*options.routers)
+
+    def __repr__(self) -> str:
+        here = [each.source.address for each in self.subscribers]
+        return f"<{type(self).__name__} of {', '.join(map(repr, here)) or 'no subscribers'}>"
 
     @property
-    def subscribers(self) -> Sequence[Subscriber]:
+    def subscribers(self) -> Sequence[Subscriber[Any]]:
         """Those declared here and on the routers that are included, in order."""
         return [each.declaration for each in self.declared.placed(PlacedSubscriber)]
 
@@ -51,12 +60,12 @@ class Router:
 
     def include_router(
         self,
-        router: Router,
+        router: Included,
         *,
         prefix: str = "",
         dependencies: Sequence[Any] = (),
         middlewares: Sequence[Middleware] = (),
-        include_in_schema: bool = True,
+        include_in_schema: bool | None = None,
     ) -> None:
         """Add what is declared on *router*, now and later; what is given here comes around it.
 
@@ -64,7 +73,7 @@ class Router:
             DeclarationError: It is the router of another kind of broker, or contains this one.
         """
         declare = getattr(type(self), "subscriber", None)
-        if getattr(type(router), "subscriber", None) != declare:
+        if not isinstance(router, Router) or getattr(type(router), "subscriber", None) != declare:
             raise DeclarationError(
                 f"a {type(self).__name__} can't include a {type(router).__name__}, whose options"
                 " are those of another broker"
@@ -80,7 +89,32 @@ class Router:
         self.declared.include(router.declared, around)
         self._routers.append(router)
 
-    def include_routers(self, *routers: Router) -> None:
+    def add_middleware(self, middleware: Middleware) -> None:
+        """Put *middleware* inside of all others here; it holds from the next start on.
+
+        Raises:
+            DeclarationError: It is no middleware.
+        """
+        is_hooked(middleware)
+        self._put([*self._middlewares, middleware])
+
+    def insert_middleware(self, middleware: Middleware) -> None:
+        """Put *middleware* outside of all others here; it holds from the next start on.
+
+        Raises:
+            DeclarationError: It is no middleware.
+        """
+        is_hooked(middleware)
+        self._put([middleware, *self._middlewares])
+
+    @property
+    def _middlewares(self) -> Sequence[Middleware]:
+        return self.declared.options.middlewares
+
+    def _put(self, middlewares: Sequence[Middleware]) -> None:
+        self.declared.options = replace(self.declared.options, middlewares=middlewares)
+
+    def include_routers(self, *routers: Included) -> None:
         """Add what is declared on each of *routers*."""
         for router in routers:
             self.include_router(router)

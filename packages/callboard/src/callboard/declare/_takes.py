@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
-from dataclasses import Field, fields
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import MISSING, Field, fields
 from difflib import get_close_matches
 from functools import wraps
 from types import MethodType
 from typing import Any, ClassVar, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
 
 from callboard._errors import DeclarationError, declaring
+from callboard.declare._handler import Handler, where
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -40,7 +41,10 @@ def takes(
 
         @wraps(method)
         def call(self: X, /, *args: P.args, **kwargs: P.kwargs) -> R:
-            return method(self, made(self, *args, **kwargs))
+            _refuse_bare(self, method, args)
+            with declaring():
+                taken = made(self, *args, **kwargs)
+            return method(self, taken)
 
         _show(call, method, record, keep=1)
         return call
@@ -141,6 +145,7 @@ def takes_names(
 
         @wraps(method)
         def call(self: X, /, *names: str, **options: Any) -> R:
+            _refuse_bare(self, method, names)
             if names:
                 if field in options:
                     raise DeclarationError(
@@ -161,18 +166,44 @@ def sends(
     record: Callable[P, V],
 ) -> Callable[[Callable[[X, object, V], R]], Callable[Concatenate[X, object, P], R]]:
     """Do what `takes` does for a method whose first argument is the message."""
+    make = _filled(record)
 
     def decorate(method: Callable[[X, object, V], R]) -> Callable[Concatenate[X, object, P], R]:
-        made = _made(record, method)
-
         @wraps(method)
         def call(self: X, message: object, /, *args: P.args, **kwargs: P.kwargs) -> R:
-            return method(self, message, made(self, *args, **kwargs))
+            try:  # as `_made` would, without a call: this is the path of what is published by hand
+                options = make(args, kwargs)
+            except TypeError as error:
+                _refuse(record, _called(self, method), args, kwargs, error)
+                raise
+            return method(self, message, options)
 
         _show(call, method, record, keep=2)
         return call
 
     return decorate
+
+
+def refuse(
+    called: str, first: Sequence[str], rest: Sequence[str], positions: int, names: Collection[str]
+) -> None:
+    """Refuse arguments of what is *called* so: it takes *first*, also by position, and *rest*.
+
+    Raises:
+        DeclarationError: There are more *positions*, or other *names*.
+    """
+    by_place, by_name = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
+    signature = inspect.Signature(
+        [
+            *(inspect.Parameter(name, by_place, default=None) for name in first),
+            *(inspect.Parameter(name, by_name, default=None) for name in rest),
+        ]
+    )
+    try:
+        signature.bind(*[None] * positions, **dict.fromkeys(names))
+    except TypeError as mismatch:
+        hint = _hint(signature, positions, tuple(names))
+        raise DeclarationError(f"{called}(): {mismatch}{hint}") from None
 
 
 def part(record: object, kind: type[D]) -> D:
@@ -185,6 +216,18 @@ def part(record: object, kind: type[D]) -> D:
         return kind(**{field.name: getattr(record, field.name) for field in fields(kind)})
 
 
+def _refuse_bare(owner: object, method: Callable[..., object], args: Sequence[object]) -> None:
+    """Refuse what is decorated by the method itself, which has been told nothing yet."""
+    bare = args[0] if len(args) == 1 else None
+    named: Any = bare
+    if inspect.isroutine(bare) or inspect.isclass(bare) or isinstance(bare, Handler):
+        name = method.__name__
+        raise DeclarationError(
+            f"{where(named)} is decorated by {type(owner).__name__}.{name} itself, which has to be"
+            f" told an address first: @broker.{name}(address)"
+        )
+
+
 def _made(
     record: Callable[P, V], method: Callable[..., object]
 ) -> Callable[Concatenate[object, P], V]:
@@ -192,18 +235,72 @@ def _made(
         try:
             return record(*args, **kwargs)
         except TypeError as error:
-            # The record's own words speak of its __init__, which the user has never seen.
-            signature = inspect.signature(record)
-            try:
-                signature.bind(*args, **kwargs)
-            except TypeError as mismatch:
-                kind, name = type(owner).__name__, method.__name__
-                called = kind if name == "__init__" else f"{kind}.{name}"
-                hint = _hint(signature, len(args), tuple(kwargs))
-                raise DeclarationError(f"{called}(): {mismatch}{hint}") from error
+            _refuse(record, _called(owner, method), args, kwargs, error)
             raise
 
     return make
+
+
+def _filled(record: Callable[..., V]) -> Callable[[Sequence[Any], Mapping[str, Any]], V]:
+    """Return what makes a *record*, of arguments by position and by name.
+
+    A frozen dataclass sets each of its fields by a call; here they are set at once, where there is
+    nothing else to do. A mistake is left to the record itself.
+    """
+    kind: Any = record
+    given: Sequence[Field[Any]] = fields(kind)
+    places = [each.name for each in given if not each.kw_only]
+    unsaid = {each.name: each.default for each in given}
+    needed = [name for name, value in unsaid.items() if value is MISSING]
+    new, set_ = object.__new__, object.__setattr__
+    check: Callable[[Any], object] = getattr(kind, "__post_init__", lambda _: None)
+    is_plain = (
+        kind.__dataclass_params__.frozen
+        and not any(getattr(each, "__slots__", ()) for each in kind.__mro__)
+        and all(each.init and each.default_factory is MISSING for each in given)
+    )
+
+    def make(args: Sequence[Any], kwargs: Mapping[str, Any]) -> V:
+        values = {**unsaid, **kwargs}
+        is_wrong = len(args) > len(places) or len(values) > len(unsaid)
+        if args:
+            for name, value in zip(places, args, strict=False):
+                is_wrong |= name in kwargs
+                values[name] = value
+        for name in needed:
+            is_wrong |= values[name] is MISSING
+        if is_wrong:
+            return record(*args, **kwargs)
+        made: V = new(kind)
+        set_(made, "__dict__", values)
+        check(made)
+        return made
+
+    return make if is_plain else lambda args, kwargs: record(*args, **kwargs)
+
+
+def _refuse(
+    record: Callable[..., object],
+    called: str,
+    args: Sequence[object],
+    kwargs: Mapping[str, object],
+    error: TypeError,
+) -> None:
+    """Raise what names what was *called*, unless *error* is not about its arguments.
+
+    The record's own words speak of its __init__, which the user has never seen.
+    """
+    signature = inspect.signature(record)
+    try:
+        signature.bind(*args, **kwargs)
+    except TypeError as mismatch:
+        hint = _hint(signature, len(args), tuple(kwargs))
+        raise DeclarationError(f"{called}(): {mismatch}{hint}") from error
+
+
+def _called(owner: object, method: Callable[..., object]) -> str:
+    kind, name = type(owner).__name__, method.__name__
+    return kind if name == "__init__" else f"{kind}.{name}"
 
 
 def _hint(signature: inspect.Signature, positions: int, names: Sequence[str]) -> str:

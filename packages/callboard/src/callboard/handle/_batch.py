@@ -7,7 +7,8 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, TypeGuard, TypeVar
 
-from callboard._errors import BatchError, BatchUnclear, CallboardError, ControlFlow
+from callboard._errors import BatchError, BatchUnclear, CallboardError, IgnoredException
+from callboard.handle._outcome import Verdicts
 from callboard.handle._parts import parts_of, size_of
 from callboard.handle._worker import Worker
 from callboard.instruments import Outcome
@@ -83,25 +84,29 @@ class BatchWorker(Worker):
     is not called again. If nobody can know what it means by that, all of them have failed.
     """
 
-    __slots__ = ("_settles", "_splits")
+    __slots__ = ("_settles", "_splits", "_verdicts")
 
     def __init__(
         self,
         settles: Callable[[Exception | None], Settlement | None],
+        verdicts: Verdicts,
         *,
         splits: bool,
         **steps: Any,
     ) -> None:
         super().__init__(**steps)
         self._settles = settles
+        self._verdicts = verdicts
         self._splits = splits
 
     async def receive(self, delivery: Delivery) -> None:
         """Handle, then finish: see `Worker`."""
-        if self._failed and (outcome := self._failed.pop(delivery, None)):
-            await self._finish(self._bind(delivery), outcome)
+        if handled := self._failed.pop(delivery, None):
+            # Not the one in hand: that would be settled, though its parts are kept, and given back.
+            await self._resume(self._bind(BatchDelivery(parts_of(delivery))), handled)
+            return
         # A crash may come after a half of it was settled.
-        elif left := [part for part in parts_of(delivery) if not part.settled]:
+        if left := [part for part in parts_of(delivery) if not part.settled]:
             await self._try(left)
         self._keeper.end()
 
@@ -156,16 +161,24 @@ class BatchWorker(Worker):
     ) -> Sequence[Sequence[Delivery]]:
         """Fail *parts*; or return halves, if that is asked for and can make a difference."""
         middle = len(parts) // 2
-        alike = isinstance(error, ControlFlow) or self._settles(error) in (None, Settlement.ACK)
+        alike = isinstance(error, IgnoredException) or self._settles(error) in (
+            None,
+            Settlement.ACK,
+        )
         if not self._splits or not middle or alike:
             await self._fail(parts, error)
             return []
         return [parts[:middle], parts[middle:]]
 
     async def _fail(self, parts: Sequence[Delivery], error: Exception) -> None:
-        """Decide once, for all of *parts* together."""
-        failed = parts[0] if len(parts) == 1 else BatchDelivery(parts)
-        await self._finish(failed, self._decide(failed.message, error))
+        """Decide once for all of *parts* together that are of one fate: some may have more tries left."""
+        fates: dict[object, list[Delivery]] = {}
+        for part in parts:
+            settlement, *_ = self._verdicts(part.message, error)
+            fates.setdefault(settlement, []).append(part)
+        for alike in fates.values():
+            failed = alike[0] if len(alike) == 1 else BatchDelivery(alike)
+            await self._finish(failed, self._decide(failed.message, error))
 
     async def _finish_parts(
         self,

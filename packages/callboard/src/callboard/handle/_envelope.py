@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from itertools import count
 from secrets import token_hex
 from typing import Any, Final, TypeAlias, get_args
 
+from callboard.declare._codec import AnyCodec
 from callboard.declare._options import PublishOptions
-from callboard_brokers import Headers, Message
-from callboard_validation import JSON, Codec, Encoded, encoder
+from callboard_brokers import UNDECODED, Headers, Message, Metadata
+from callboard_validation import JSON, Codec, Encoded, caster, decoder, encoder
 
 Encode: TypeAlias = Callable[[object], Encoded]
 Wrap: TypeAlias = Callable[[object, Message], Message]
@@ -39,9 +41,26 @@ class Response:
         self.correlation_id = correlation_id
         self.key = key.encode() if isinstance(key, str) else key
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.body!r:.80}>"
+
     def aim(self, target: Any) -> Any:
         """Return where it goes, given where the results of its handler go."""
         return target
+
+    def place(self, target: Any) -> Any:
+        """Return where it goes among others that go to *target*, whatever its key."""
+        return target
+
+    def over(self, options: PublishOptions) -> PublishOptions:
+        """Return *options* with what this says of them."""
+        if self.headers is None and self.correlation_id is None:
+            return options
+        return replace(
+            options,
+            headers={**(options.headers or {}), **(self.headers or {})},
+            correlation_id=self.correlation_id or options.correlation_id,
+        )
 
 
 def aimed(result: object, target: Any) -> Any:
@@ -60,11 +79,11 @@ class _Process:
         self.renew()
 
     def renew(self) -> None:
-        self._prefix, self._numbers = token_hex(8), count(1)
+        self._ids = map(f"{token_hex(8)}-%x".__mod__, count(1))
 
     def identify(self) -> str:
         """Return an id that no other message has, of this process or another."""
-        return f"{self._prefix}-{next(self._numbers):x}"
+        return next(self._ids)
 
 
 _process: Final = _Process()
@@ -77,23 +96,26 @@ def identities() -> Callable[[], str]:
     return _process.identify
 
 
-def envelope(
-    value: object,
+def envelopes(
+    values: Iterable[object],
     options: PublishOptions,
     encode: Callable[[object, str | None], Encoded],
     identify: Callable[[], str],
-) -> Message:
-    """Return the message that carries *value*, published of one's own accord."""
-    body, content_type = encode(value, options.content_type)
-    message_id = options.message_id or identify()
-    return Message(
-        None if value is None else body,
-        headers=options.headers,
-        content_type=content_type,
-        message_id=message_id,
-        correlation_id=options.correlation_id or message_id,
-        reply_to=options.reply_to,
-    )
+    key: bytes | None = None,
+) -> list[Message]:
+    """Return the messages that carry *values*, published of one's own accord.
+
+    What *options* say of all is looked at once.
+    """
+    told, correlation_id, reply_to = options.content_type, options.correlation_id, options.reply_to
+    headers = dict(options.headers) if options.headers else None
+    message_id, make, made = options.message_id, Message.made, list[Message]()
+    for value in values:
+        body, content_type = encode(value, told)
+        own = message_id or identify()
+        metadata = Metadata(headers, content_type, own, correlation_id or own, reply_to)
+        made.append(make(None if value is None else body, metadata, key))
+    return made
 
 
 def content_type_of(message: Message) -> str | None:
@@ -101,7 +123,30 @@ def content_type_of(message: Message) -> str | None:
     return JSON if message.tombstone else message.content_type
 
 
-def result_encoder(annotation: object, codec: Codec) -> Encode:
+def decoded(message: Message, codec: Codec, as_: Any = UNDECODED) -> object:
+    """Return the value of the body of *message*; as a type, if one is given."""
+    content_type = content_type_of(message)
+    if as_ is UNDECODED:
+        return codec.decode(message.body, content_type)
+    value: object = decoder(as_, codec)(message.body, content_type)
+    return value
+
+
+def encoding(codec: AnyCodec) -> Callable[..., Any]:
+    """Return what encodes values by *codec*; it is to be awaited if that is the user's own."""
+    if isinstance(codec, Codec):
+        return codec.encode
+
+    async def encode(value: object, content_type: str | None = None) -> Encoded:
+        if value is None:  # no body at all
+            return b"", content_type or JSON
+        body, its_type = await codec.encode(value, None)
+        return body, content_type or its_type
+
+    return encode
+
+
+def result_encoder(annotation: object, codec: AnyCodec) -> Callable[[object], Any]:
     """Return what encodes the results of a handler with this return annotation.
 
     One that may return a `Response` has no type that its body could be validated by.
@@ -110,8 +155,26 @@ def result_encoder(annotation: object, codec: Codec) -> Encode:
         isinstance(each, type) and issubclass(each, Response)
         for each in (annotation, *get_args(annotation))
     ):
-        return codec.encode
-    return encoder(annotation, codec)
+        return encoding(codec)
+    if isinstance(codec, Codec):
+        return encoder(annotation, codec)
+    cast, encode = caster(annotation), encoding(codec)
+
+    async def encode_as(value: object) -> Encoded:
+        encoded: Encoded = await encode(cast(value))
+        return encoded
+
+    return encode_as
+
+
+def unencoded(value: object, content_type: str | None = None) -> Any:
+    """Leave *value* as it is, for middlewares to see; what makes the message encodes it."""
+    return value, content_type
+
+
+def ensure_response(value: object) -> Response:
+    """Return *value* if it is a `Response`, else one with this body."""
+    return value if isinstance(value, Response) else Response(value)
 
 
 def wrapping(
@@ -136,14 +199,7 @@ def wrapping(
             key = result.key if result.key is not None else key
             result = result.body
         body, content_type = encode(result)
-        return Message(
-            None if result is None else body,
-            key=key,
-            headers=headers,
-            content_type=content_type,
-            message_id=identify(),
-            correlation_id=correlation_id,
-            reply_to=reply_to,
-        )
+        metadata = Metadata(headers, content_type, identify(), correlation_id, reply_to)
+        return Message.made(None if result is None else body, metadata, key)
 
     return wrap

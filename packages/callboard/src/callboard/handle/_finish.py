@@ -3,33 +3,55 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from callboard.events import Notify, OutputsFailed, OutputsLost, about
 from callboard.handle._outcome import Judge
 from callboard.handle._output import is_hopeless
-from callboard.handle._parts import parts_of
-from callboard.handle._unconfirmed import Keeper, Sent
+from callboard.handle._parts import is_settled, parts_of
+from callboard.handle._unconfirmed import Failed, Keeper, Sent
 from callboard.instruments import Outcome, Output, Send
 from callboard_brokers import BatchDelivery, Delivery, Settlement
 
-Finish: TypeAlias = Callable[[Delivery, Outcome], Awaitable[bool]]
-"""Ends a delivery; returns whether that is done now, and not when its outputs are confirmed."""
 ToDeadLetters: TypeAlias = Callable[[Delivery, Exception | None], Awaitable[None]]
 """Brings a rejected delivery to where the subscription's dead letters go, and settles it."""
 
 Unpublished: TypeAlias = Callable[[Delivery, Exception], Outcome]
 """Tells that outputs are not out, and says what follows for what they came of."""
-Failed: TypeAlias = tuple[Sequence[Output], Exception]
-Settle: TypeAlias = Callable[..., Awaitable[None]]
-"""Settles a delivery, given the settlement, why, and after which delay."""
 
 
-def finishing(send: Send, settle: Settle, unpublished: Unpublished, keeper: Keeper) -> Finish:
+class Finish(Protocol):
+    """Ends a delivery; returns whether that is done now, and not when its outputs are confirmed."""
+
+    def __call__(
+        self, delivery: Delivery, outcome: Outcome, failures: Sequence[Failed] | None = None, /
+    ) -> Awaitable[bool]:
+        """End it; *failures* are those of its outputs, None: they are not sent yet."""
+        ...
+
+
+class Settle(Protocol):
+    """Settles a delivery, for a reason."""
+
+    def __call__(
+        self,
+        delivery: Delivery,
+        settlement: Settlement | None,
+        cause: Exception | None,
+        delay: float | None = None,
+        /,
+    ) -> Awaitable[None]:
+        """Settle it, unless *settlement* is None; after a NACK it comes again in *delay* seconds."""
+        ...
+
+
+def finishing(
+    send: Send, settle: Settle, unpublished: Unpublished, keeper: Keeper, *, defers: bool = True
+) -> Finish:
     """Compose publish-then-settle.
 
     What was handled well is settled when its outputs are confirmed, and the worker goes on
-    meanwhile, if *keeper* can defer it; everything else is waited for.
+    meanwhile, if *keeper* can defer it; everything else is waited for, or all if nothing *defers*.
 
     Outputs that can't be published now are no fault of the message: it is delivered again (nack),
     never rejected. Those that never can be are a failure of the handler that made them, which
@@ -38,15 +60,18 @@ def finishing(send: Send, settle: Settle, unpublished: Unpublished, keeper: Keep
     delivery is left unsettled.
     """
 
-    async def finish(delivery: Delivery, outcome: Outcome) -> bool:
-        failures = outcome.failures
+    async def finish(
+        delivery: Delivery, outcome: Outcome, failures: Sequence[Failed] | None = None, /
+    ) -> bool:
+        comes_back = failures is not None
         if failures is None:
             sent, failures = await _handed_over(send, delivery, outcome.outputs)
-            is_good = outcome.settlement is Settlement.ACK or delivery.settled
-            if is_good and not failures and keeper.defer(delivery, outcome, sent):
+            is_good = outcome.settlement is Settlement.ACK or is_settled(delivery)
+            is_good = is_good and defers and not failures
+            if is_good and keeper.defer(delivery, outcome, sent):
                 return False
             failures = [*await _failed_of(sent), *failures]
-        settlement, cause = outcome.settlement, outcome.error
+        ended, cause = outcome, outcome.error
         for outputs, error in failures:
             failed = (is_hopeless(error) and _source_of(outputs, delivery)) or delivery
             verdict = unpublished(failed, error)
@@ -54,12 +79,15 @@ def finishing(send: Send, settle: Settle, unpublished: Unpublished, keeper: Keep
                 # If that can't be sent either, the reason has been told.
                 await _failed_of((await _handed_over(send, delivery, verdict.outputs))[0])
             if failed is delivery:
-                settlement, cause = verdict.settlement, error
+                ended, cause = verdict, error
                 break  # all of it is decided upon
-            await settle(failed, verdict.settlement, error)
-        if settlement is Settlement.ACK and not await keeper.in_turn():
+            await settle(failed, verdict.settlement, error, verdict.delay)
+        # What has come back is the first of its lane: all that is open comes after it.
+        if ended.settlement is Settlement.ACK and not comes_back and not await keeper.in_turn():
             return False  # what goes before it comes again, hence so does this
-        await settle(delivery, settlement, cause, outcome.delay)
+        keeper.lets_pass = ended.leaves
+        await settle(delivery, ended.settlement, cause, ended.delay)
+        keeper.lets_pass = False
         return True
 
     return finish
@@ -72,7 +100,11 @@ def telling(name: str, judge: Judge, tell: Notify) -> Unpublished:
         hopeless = is_hopeless(error)
         verdict = judge(delivery.message, error) if hopeless else Outcome(Settlement.NACK)
         facts = name, *about(delivery.message), error
-        tell(OutputsLost(*facts) if delivery.settled else OutputsFailed(*facts, verdict.settlement))
+        tell(
+            OutputsLost(*facts)
+            if is_settled(delivery)
+            else OutputsFailed(*facts, verdict.settlement)
+        )
         return verdict
 
     return unpublished
@@ -86,6 +118,7 @@ def settling(to_dead_letters: ToDeadLetters) -> Settle:
         settlement: Settlement | None,
         cause: Exception | None,
         delay: float | None = None,
+        /,
     ) -> None:
         if delivery.settlement is not None:
             return  # by the handler, or before it ran

@@ -8,6 +8,7 @@ from typing import Any
 
 from callboard.events import InstrumentFailed, Notify, about
 from callboard.handle._finish import Finish
+from callboard.handle._unconfirmed import Failed
 from callboard.instruments import Handle, Instrument, OnOutcome, Outcome, Place, Send
 from callboard_brokers import Delivery
 
@@ -61,8 +62,10 @@ def heard(finish: Finish, hear: OnOutcome | None) -> Finish:
     if hear is None:
         return finish
 
-    async def finish_and_tell(delivery: Delivery, outcome: Outcome) -> bool:
-        is_done = await finish(delivery, outcome)
+    async def finish_and_tell(
+        delivery: Delivery, outcome: Outcome, failures: Sequence[Failed] | None = None, /
+    ) -> bool:
+        is_done = await finish(delivery, outcome, failures)
         if is_done:  # else it is told when it is
             hear(delivery, outcome)
         return is_done

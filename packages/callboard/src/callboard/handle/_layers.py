@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
+from anyio import move_on_after
+
+from callboard._errors import HandlerTimedOut, Suppressed
 from callboard.declare._handler import Handler
+from callboard.declare._retry import Verdict
 from callboard.events import about, described
-from callboard.instruments import Handle
+from callboard.handle._outcome import Conclude, Verdicts
+from callboard.handle._passage import PASSAGE
+from callboard.instruments import Handle, Outcome
 from callboard.watch._say import say
-from callboard_brokers import Message
-from callboard_validation import ValidationError
+from callboard_brokers import Message, Settlement
 
 
 def acknowledged_first(handle: Handle) -> Handle:
@@ -20,6 +26,19 @@ def acknowledged_first(handle: Handle) -> Handle:
         return await handle(message)
 
     return acknowledge
+
+
+def timed(handle: Handle, seconds: float) -> Handle:
+    """Cancel what takes longer than *seconds*: that is a failure."""
+
+    async def within(message: Message) -> object:
+        with move_on_after(seconds) as scope:
+            return await handle(message)
+        if scope.cancelled_caught:
+            raise HandlerTimedOut(f"the handler took longer than {seconds:g} s")
+        return None
+
+    return within
 
 
 def logged(handle: Handle, name: str, logger: logging.Logger, level: int) -> Handle:
@@ -37,20 +56,30 @@ def logged(handle: Handle, name: str, logger: logging.Logger, level: int) -> Han
     return log
 
 
+def minded(
+    conclude: Conclude,
+    verdicts: Verdicts,
+    report: Callable[[Message, Exception, Verdict], None],
+) -> Conclude:
+    """Settle by its policy what has failed, though a middleware has made a result of it.
+
+    As long as it is tried again, nothing leaves.
+    """
+
+    def conclude_failure(message: Message, result: object) -> Outcome:
+        outcome, passage = conclude(message, result), PASSAGE.get()
+        if passage is None or (failure := passage.failure) is None:
+            return outcome
+        verdict = verdicts(message, failure)
+        settlement, delay, attempt, leaves = verdict
+        report(message, Suppressed(failure), verdict)
+        outputs = () if settlement is Settlement.NACK else outcome.outputs
+        return Outcome(settlement, outputs, failure, delay=delay, attempt=attempt, leaves=leaves)
+
+    return conclude_failure
+
+
 def recorded(target: object, handle: Handle) -> Handle:
-    """Let the recorder that a test broker put under a handler see every message."""
+    """Let the recorder that a test broker put under a handler see every message, and its end."""
     recorder = target.recorder if isinstance(target, Handler) else None
-    if recorder is None:
-        return handle
-    record = recorder.record
-
-    async def remember(message: Message) -> object:
-        try:
-            body = await message.decode()
-        except ValidationError:
-            # Whether that is a failure is for the handler to say: it may have no use for a body.
-            body = message.body
-        record(body)
-        return await handle(message)
-
-    return remember
+    return handle if recorder is None else recorder.around(handle)

@@ -7,13 +7,13 @@ composed once, when the subscription starts.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, Final, Protocol, TypeAlias
 
-from callboard._errors import words
+from callboard._errors import Suppressed, words
 from callboard.declare._policy import AckPolicy, settlement_of
+from callboard.declare._retry import Verdict
 from callboard.handle._envelope import Wrap, aimed
-from callboard.instruments import Outcome, Output, Sender
+from callboard.instruments import Draft, Outcome, Output, Sender
 from callboard_actors import Rule, concerns_actor
 from callboard_brokers import Message, Settlement
 
@@ -35,6 +35,9 @@ class Answering(Sender, Protocol):
 Produce: TypeAlias = Callable[[object, Message], Sequence[Output]]
 """Makes the outputs of a result, given the message that it came from."""
 
+Verdicts: TypeAlias = Callable[[Message, Exception], Verdict]
+"""Says how a message is settled that has failed."""
+
 Judge: TypeAlias = Callable[[Message, Exception], Outcome]
 """Says what follows from the failure of a message."""
 
@@ -42,14 +45,14 @@ Judge: TypeAlias = Callable[[Message, Exception], Outcome]
 def concluding(
     policy: AckPolicy,
     publishers: Sequence[Produce],
-    answer: tuple[Wrap, Answering] | None,
+    answer: tuple[Wrap, Answering, Draft | None] | None,
     *,
     is_heard: bool = False,
 ) -> Conclude:
     """Compose what follows a handler's return: first the answer, then each of *publishers*.
 
-    *answer* wraps the result, and says by whom it goes; None: nobody is answered. What *is_heard*
-    takes no short cut.
+    *answer* wraps the result, and says by whom it goes, and through what; None: nobody is answered.
+    What *is_heard* takes no short cut.
     """
     settlement = settlement_of(policy, None)
     plain = Outcome(settlement)
@@ -61,51 +64,46 @@ def concluding(
             return plain
         outputs = [each for produce in publishers for each in produce(result, message)]
         if answer is not None and reply_to is not None:
-            wrap, by = answer
+            wrap, by, draft = answer
             if (target := by.answer(reply_to)) is not None:
-                wrapped = wrap(result, message)
-                outputs.insert(0, Output(by, aimed(result, target), wrapped, "answer"))
+                wrapped, aim = wrap(result, message), aimed(result, target)
+                outputs.insert(0, Output(by, aim, wrapped, "answer", draft=draft))
         return Outcome(settlement, outputs)
 
     return conclude
 
 
 def deciding(
-    policy: AckPolicy,
+    verdicts: Verdicts,
     by: Answering | None,
-    report: Callable[[Message, Exception, Settlement | None], None],
+    report: Callable[[Message, Exception, Verdict], None],
     rules: Sequence[Rule] = (),
 ) -> Judge:
     """Compose what follows a handler's failure: a report, and an answer if nobody tries again.
 
     It goes by *by*; None: nobody is answered. What concerns the actor by *rules*, or because it was made for it, is raised again.
     """
-    judge = judging(partial(settlement_of, policy), by)
 
     def decide(message: Message, error: Exception) -> Outcome:
         if concerns_actor(error, rules):
             raise error
-        outcome = judge(message, error)
-        report(message, error, outcome.settlement)
-        return outcome
-
-    return decide
-
-
-def judging(settles: Callable[[Exception], Settlement | None], by: Answering | None) -> Judge:
-    """Compose what *settles* says of a failure, with an answer by *by* if nobody tries again."""
-
-    def judge(message: Message, error: Exception) -> Outcome:
-        settlement, reply_to = settles(error), message.reply_to
+        raised = error
+        if isinstance(error, Suppressed):
+            if error.failure is None:
+                return Outcome(verdicts(message, error).settlement)
+            error = error.failure
+        verdict, reply_to = verdicts(message, error), message.reply_to
+        settlement, delay, attempt, leaves = verdict
         outputs: list[Output] = []
         final = settlement in (Settlement.ACK, Settlement.REJECT)
         if final and by is not None and reply_to is not None:
             target = by.answer(reply_to)
             if target is not None:
                 outputs.append(Output(by, target, _failure(error, message), "answer"))
-        return Outcome(settlement, outputs, error)
+        report(message, raised, verdict)
+        return Outcome(settlement, outputs, error, delay=delay, attempt=attempt, leaves=leaves)
 
-    return judge
+    return decide
 
 
 def _failure(error: Exception, cause: Message) -> Message:

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias, overload
 
 from callboard._errors import DeclarationError
-from callboard.instruments import Output, Send, Sender
+from callboard.instruments import Draft, Output, Send, Sender
 from callboard_brokers import (
+    ARRIVED,
+    Arrived,
     BrokerError,
     Confirmation,
     Connection,
@@ -32,27 +34,36 @@ Unanswered: TypeAlias = Callable[[str, str], None]
 """Told of an answer that goes nowhere: its address, and why."""
 
 
-class Arrived:
-    """Confirms what is there already. To wait for it is no checkpoint."""
+class Batch(Sequence[Output]):
+    """Outputs of one's own accord that have one target; made when somebody looks at them."""
 
-    __slots__ = ("_receipt",)
+    def __init__(
+        self, by: Sender, target: Any, messages: Sequence[Message], draft: Draft | None
+    ) -> None:
+        self.target = target
+        self._messages = messages
+        self._make = partial(Output, by, target, kind="own", draft=draft)
+        self._made: list[Output] | None = None
 
-    def __init__(self, receipt: object = None) -> None:
-        self._receipt = receipt
+    @property
+    def messages(self) -> Sequence[Message]:
+        """What is to go there, by now."""
+        return self._messages if self._made is None else [each.message for each in self._made]
 
-    async def wait(self) -> object:
-        """Return the receipt."""
-        return self._receipt
+    @overload
+    def __getitem__(self, index: int, /) -> Output: ...
+    @overload
+    def __getitem__(self, index: slice, /) -> Sequence[Output]: ...
+    def __getitem__(self, index: int | slice, /) -> Output | Sequence[Output]:
+        if self._made is None:
+            self._made = [self._make(message=each) for each in self._messages]
+        return self._made[index]
 
-    def then(self, call: Callable[[BrokerError | None], None], /) -> None:
-        """Call at once."""
-        call(None)
+    def __len__(self) -> int:
+        return len(self._messages)
 
 
-ARRIVED: Final = Arrived()
-
-
-class _Together:
+class Together:
     """Confirms several, once the last is known; fails with the first of them that has failed."""
 
     __slots__ = ("_sent",)
@@ -104,6 +115,11 @@ class _Excused:
         self._sent.then(excused)
 
 
+def is_batch(outputs: Sequence[Output]) -> bool:
+    """Whether *outputs* are of one's own accord, all for one target."""
+    return isinstance(outputs, Batch) or outputs[0].kind == "own"
+
+
 def straight(connection: Connection[Any, Any], unanswered: Unanswered) -> Send:
     """Return what hands outputs to *connection*, without waiting for confirmations if it can.
 
@@ -111,21 +127,22 @@ def straight(connection: Connection[Any, Any], unanswered: Unanswered) -> Send:
     """
     hand_over = _handing_over(connection)
     answer, ask = _answering(hand_over, unanswered), _asking(connection)
+    publish_batch = connection.publish_batch if can_batch(connection) else None
 
-    def one(output: Output) -> Awaitable[Confirmation]:
+    async def send(outputs: Sequence[Output], cause: Delivery | None) -> Confirmation:
+        if len(outputs) > 1:
+            if publish_batch is None or not is_batch(outputs):
+                return Together([await send([each], cause) for each in outputs])
+            if isinstance(outputs, Batch):
+                return Arrived(await publish_batch(outputs.messages, outputs.target))
+            messages = [each.message for each in outputs]
+            return Arrived(await publish_batch(messages, outputs[0].target))
+        output = outputs[0]
         if output.kind == "answer":
-            return answer(output)
+            return await answer(output)
         if output.timeout is not None:
-            return ask(output, output.timeout)
-        return hand_over(output.message, output.target)
-
-    async def send(outputs: Sequence[Output], _cause: Delivery | None) -> Confirmation:
-        if len(outputs) == 1:
-            return await one(outputs[0])
-        if outputs[0].kind == "own" and can_batch(connection):
-            batch = [each.message for each in outputs]
-            return Arrived(await connection.publish_batch(batch, outputs[0].target))
-        return _Together([await one(each) for each in outputs])
+            return await ask(output, output.timeout)
+        return await hand_over(output.message, output.target)
 
     return send
 
@@ -181,7 +198,7 @@ def routed(send: Send, by: Sender, *, waits: bool) -> Send:
             await each.wait()
         if ours:
             sent.append(await send(ours, cause))
-        return _Together(sent)
+        return Together(sent)
 
     return route
 
@@ -214,13 +231,14 @@ def _asking(
     connection: Connection[Any, Any],
 ) -> Callable[[Output, float], Awaitable[Confirmation]]:
     """Return what sends requests; the receipt is the answer."""
+    request = connection.request if can_request(connection) else None
 
     async def ask(output: Output, timeout: float) -> Confirmation:  # noqa: ASYNC109 - travels with it
-        if not can_request(connection):
+        if request is None:
             raise DeclarationError(
                 f"the broker of {output.target.address!r} has no way to wait for an answer"
             )
-        return Arrived(await connection.request(output.message, output.target, timeout))
+        return Arrived(await request(output.message, output.target, timeout))
 
     return ask
 

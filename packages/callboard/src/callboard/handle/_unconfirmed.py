@@ -17,7 +17,7 @@ others. Whatever is here keeps its room in the mailbox, which bounds it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import partial
 from itertools import chain
 from typing import Protocol, TypeAlias
@@ -31,12 +31,16 @@ from callboard_actors import Mailbox, Reader
 from callboard_brokers import Binding, BrokerError, Confirmation, Delivery, Settlement
 
 Sent: TypeAlias = tuple[Sequence[Output], Confirmation]
+Failed: TypeAlias = tuple[Sequence[Output], Exception]
+"""Outputs that are not out, and why."""
 
 
 class Keeper(Binding, Protocol):
     """Keeps in its lane what is nacked, or not confirmed, so that no later message passes it."""
 
     unconfirmed: Unconfirmed
+    lets_pass: bool
+    """Whether what is nacked now is not kept, but given to the broker."""
 
     def defer(self, delivery: Delivery, outcome: Outcome, sent: Sequence[Sent], /) -> bool:
         """Have *delivery* settled when *sent* is confirmed; or return that this can't be done."""
@@ -57,8 +61,8 @@ class Policy(Protocol):
     hear: OnOutcome | None
     """Told what became of each; None: nobody asks."""
 
-    def settles(self, error: Exception, /) -> Settlement | None:
-        """Say how one is settled that has failed with *error*."""
+    def tries_again(self, delivery: Delivery, error: Exception, /) -> bool:
+        """Whether *delivery*, which has failed with *error*, is handled again; never raises."""
         ...
 
 
@@ -72,7 +76,7 @@ class Handled:
         self.outcome = outcome
         self.is_recalled = is_recalled
         self.left = 0
-        self.failures: list[tuple[Sequence[Output], Exception]] = []
+        self.failures: list[Failed] = []
         self.known: Callable[[], None] | None = None
 
     def hear(self, outputs: Sequence[Output], failure: BrokerError | None) -> None:
@@ -93,9 +97,12 @@ class Unconfirmed:
         policy: Says what becomes of a delivery whose outputs never can be published.
 
     Attributes:
+        is_open: Whether more may come: what is confirmed is settled, since `run` is running.
         lanes: What is here of each lane, oldest first. While there is any, what has no outputs
             comes here as well: it has to wait for those before it.
-        failed: What has gone back because of its outputs, and how to finish it.
+        failed: What is in the mailbox again because its outputs are not out, some of it settled by
+            hand. Whoever takes it from there takes it from here too, and finishes it; what is taken
+            out for good is told to `release`.
         stuck: Lanes that go back when nobody is busy with them.
     """
 
@@ -106,12 +113,13 @@ class Unconfirmed:
         lane: Callable[[Delivery], Hashable | None] | None,
         policy: Policy,
     ) -> None:
+        self.is_open = False
         self.lanes: dict[Hashable, list[Handled]] = {}
-        self.failed: dict[Delivery, Outcome] = {}
+        self.failed: dict[Delivery, Handled] = {}
         self._mailbox = mailbox
         self._readers = readers
         self._lane = lane
-        self._settles = policy.settles
+        self._tries_again = policy.tries_again
         self._hear = policy.hear
         self.stuck = set[Hashable]()
         self._moved: anyio.Event | None = None
@@ -135,6 +143,7 @@ class Unconfirmed:
 
     async def run(self) -> None:
         """Settle what is confirmed, until cancelled."""
+        self.is_open = True
         while True:
             while self._known:
                 self._advance(self._known.popleft())
@@ -154,9 +163,19 @@ class Unconfirmed:
         """Wait until nothing of the lane of *delivery* is here; return False if that goes back."""
         key = self._key(delivery)
         while key in self.lanes and key not in self.stuck:
-            self._moved = self._moved or anyio.Event()
-            await self._moved.wait()
+            await self._move()
         return key not in self.lanes
+
+    async def empty(self) -> None:
+        """Wait until nothing is here."""
+        while self.lanes:
+            await self._move()
+
+    def release(self, deliveries: Iterable[Delivery]) -> None:
+        """Give *deliveries* back, which were taken out of the mailbox, and forget them."""
+        for delivery in deliveries:
+            self.failed.pop(delivery, None)
+            delivery.release()
 
     def recall(self) -> None:
         """Try nothing again of what is here: the broker wants it back."""
@@ -164,23 +183,32 @@ class Unconfirmed:
             handled.is_recalled = True
 
     def abandon(self) -> None:
-        """Leave all of it unsettled: whom it came from is gone."""
+        """Leave all of it unsettled: whom it came from is gone. Nothing more comes before `run`."""
+        self.is_open = False
         for handled in chain(*self.lanes.values()):
             self._mailbox.done(handled.delivery)
         self.lanes.clear()
-        self.failed.clear()
         self.stuck.clear()
+        self._tell_moved()
 
     def _note(self, key: Hashable) -> None:
         # A client may call this outside of any task, where there is not even a clock.
         self._known.append(key)
         self._news.set()
 
-    def _advance(self, key: Hashable) -> None:
-        """Settle those of a lane of which all is known, in order; go back with the others."""
+    async def _move(self) -> None:
+        """Wait until something has become of what is here."""
+        self._moved = self._moved or anyio.Event()
+        await self._moved.wait()
+
+    def _tell_moved(self) -> None:
         if self._moved is not None:
             self._moved.set()
             self._moved = None
+
+    def _advance(self, key: Hashable) -> None:
+        """Settle those of a lane of which all is known, in order; go back with the others."""
+        self._tell_moved()
         self.stuck.discard(key)
         lane = self.lanes.get(key, [])
         while lane and not lane[0].left:
@@ -198,25 +226,23 @@ class Unconfirmed:
     def _go_back(self, lane: list[Handled]) -> None:
         """Return the first of *lane*, which has failed, and what has to come after it."""
         first = lane.pop(0)
-        again = [first.delivery]
-        done = is_settled(first.delivery)
-        if not done and any(self._is_passing(error) for _, error in first.failures):
+        again, is_done = [first.delivery], is_settled(first.delivery)
+        if not is_done and any(
+            self._is_passing(first.delivery, error) for _, error in first.failures
+        ):
             again += [each.delivery for each in lane if not is_settled(each.delivery)]
             lane[:] = [each for each in lane if is_settled(each.delivery)]
-        if first.is_recalled and not done:
+        if first.is_recalled and not is_done:
             for delivery in again:
                 self._mailbox.done(delivery)
-                delivery.release()
+            self.release(again)
             return
-        first.outcome.failures = first.failures
-        for gone in [each for each in self.failed if is_settled(each)]:
-            del self.failed[gone]  # released before a worker took it
-        self.failed[first.delivery] = first.outcome
+        self.failed[first.delivery] = first
         self._mailbox.put_back(again)
 
-    def _is_passing(self, error: Exception) -> bool:
+    def _is_passing(self, delivery: Delivery, error: Exception) -> bool:
         """Whether what has failed so is going to be tried again."""
-        return not is_hopeless(error) or self._settles(error) is Settlement.NACK
+        return not is_hopeless(error) or self._tries_again(delivery, error)
 
     def _is_busy(self, key: Hashable) -> bool:
         held = [reader.current for reader in self._readers if reader.current is not None]

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from functools import partial
 from itertools import groupby
-from operator import itemgetter
 from typing import Any, Generic, TypeVar
 
 from callboard._errors import DeclarationError, RequestFailed
 from callboard.declare._broker_kind import BrokerKind
 from callboard.declare._options import BrokerOptions, PublishOptions
 from callboard.events import AnswerWithheld
-from callboard.handle._envelope import content_type_of, envelope, identities
+from callboard.handle._envelope import (
+    Response,
+    envelopes,
+    identities,
+    unencoded,
+)
 from callboard.handle._outcome import FAILURE_HEADER
-from callboard.instruments import Output, Send
+from callboard.handle._output import Batch
+from callboard.handle._own import Reader, own, parsed
+from callboard.handle._passage import Chain, publishing
+from callboard.instruments import Draft, Output, Send
 from callboard.watch._bus import Bus
-from callboard_brokers import Message
-from callboard_validation import Codec
+from callboard_brokers import ARRIVED, Message
 
 T = TypeVar("T")
 
@@ -38,11 +46,14 @@ class WayOut(Generic[T]):
         self.identify = identities()
         """The source of ids for messages."""
         self._kind = kind
-        self._codec = options.codec
+        self._reader = Reader([options])
+        self._parse = None if options.parser is None else own(options.parser)
         self._events = events
         self._reply_to = options.reply_to
         self._answers = _allowing(options.reply_to)
         self._current = current
+        self.chain: Chain
+        """The middlewares that all passes which is published; set when the broker starts."""
 
     @property
     def send(self) -> Send:
@@ -53,24 +64,61 @@ class WayOut(Generic[T]):
         """
         return self._current()
 
-    def envelope(self, message: object, options: PublishOptions) -> Message:
-        """Return the message that carries *message*, encoded."""
-        return envelope(message, options, self._codec.encode, self.identify)
+    def envelopes(
+        self,
+        bodies: Iterable[object],
+        options: PublishOptions,
+        key: bytes | None = None,
+        chain: Chain | None = None,
+    ) -> list[Message]:
+        """Return the messages that carry *bodies*: encoded, unless *chain* is to see them first.
+
+        None: what the broker publishes of its own accord passes.
+        """
+        chain = chain or self.chain
+        encode = unencoded if chain.publishes else chain.encode
+        return envelopes(bodies, options, encode, self.identify, key)
 
     async def publish(self, message: object, target: T, options: PublishOptions) -> Any:
         """Encode *message* and publish it to *target*; return the receipt when the broker has it."""
+        send = self._current()
+        if self.chain.publishes:
+            return await self.publish_through(self.chain, message, target, options)
         # As `_leave` would, without a coroutine: this is the path of whatever is published by hand.
-        made = envelope(message, options, self._codec.encode, self.identify)
-        sent = await self._current()([Output(self, target, made, "own")], None)
-        return await sent.wait()
+        [made] = envelopes((message,), options, self.chain.encode, self.identify)
+        sent = await send((Output(self, target, made, "own"),), None)
+        return None if sent is ARRIVED else await sent.wait()
 
-    async def publish_all(self, messages: Sequence[tuple[Message, T]]) -> None:
-        """Publish encoded *messages*, each to its target; return when the broker has them all.
+    async def publish_through(
+        self, chain: Chain, message: object, target: T, options: PublishOptions
+    ) -> Any:
+        """Do the same through the middlewares of *chain*."""
+        draft = chain.draft(partial(chain.encode, content_type=options.content_type))
+        encode = unencoded if draft is not None else chain.encode
+        [made] = envelopes((message,), options, encode, self.identify)
+        return await self._leave([Output(self, target, made, "own", draft=draft)], draft)
 
-        If one fails, the broker may have others.
+    async def publish_batch(
+        self,
+        messages: Sequence[object],
+        target: T,
+        options: PublishOptions,
+        key: str | bytes | None = None,
+        chain: Chain | None = None,
+    ) -> None:
+        """Publish *messages* at once to *target*; return when the broker has them all.
+
+        A `Response` among them says for itself what the others are told here, its key among it,
+        which else is *key* or that of *target*. If one fails, the broker may have others.
         """
-        for target, group in groupby(messages, itemgetter(1)):
-            await self._leave([Output(self, target, message, "own") for message, _ in group])
+        whole: Any = target
+        if hasattr(whole, "key"):  # what is published together need not have one key
+            key, target = key if key is not None else whole.key, replace(whole, key=None)
+        draft = self._draft(chain)
+        draft = draft and draft._replace(together=True)
+        # Nothing is sent before all are made: one that can't be is refused with all others.
+        for where, made in self._runs(messages, target, options, key, chain):
+            await self._leave(Batch(self, where, made, draft), draft)
 
     async def request(
         self,
@@ -78,6 +126,7 @@ class WayOut(Generic[T]):
         target: T,
         options: PublishOptions,
         timeout: float,  # noqa: ASYNC109 - travels with the request
+        chain: Chain | None = None,
     ) -> Message:
         """Publish *message* and return the answer to it.
 
@@ -86,12 +135,17 @@ class WayOut(Generic[T]):
             RequestFailed: The handler that was asked has failed.
             DeclarationError: The broker has no way to wait for an answer.
         """
-        request = self.envelope(message, options)
-        answer: Message = await self._leave([Output(self, target, request, "own", timeout=timeout)])
-        if (kind := answer.headers.get(FAILURE_HEADER)) is not None:
+        chain = chain or self.chain
+        [request] = self.envelopes([message], options, chain=chain)
+        draft = self._draft(chain)
+        asked = Output(self, target, request, "own", timeout=timeout, draft=draft)
+        answer: Message = await self._leave([asked], draft)
+        if (kind := answer.header(FAILURE_HEADER)) is not None:
             raise RequestFailed(str(kind), answer.body.decode(errors="replace"))
-        answer.binding = _Plain(self._codec)
-        return answer
+        if self._parse is not None:
+            answer = await parsed(self._parse, answer)
+        answer.binding = _Plain(self._reader)
+        return await chain.answered(answer) if chain.places else answer
 
     def letter(self, source: Any, address: str, message: Message) -> Output:
         """Return *message*, which came from *source*, as a dead letter to *address*."""
@@ -108,10 +162,42 @@ class WayOut(Generic[T]):
         """Tell of an answer that goes nowhere."""
         self._events(AnswerWithheld(self._kind.name, address, reason))
 
-    async def _leave(self, outputs: Sequence[Output]) -> Any:
-        """Send *outputs*; return the receipt when they have arrived."""
-        sent = await self.send(outputs, None)
-        return await sent.wait()
+    async def _leave(self, outputs: Sequence[Output], draft: Draft | None) -> Any:
+        """Send *outputs*, which are a *draft* if there is one; return the receipt when they are there."""
+        send = self.send if draft is None else publishing(self.send)
+        return await (await send(outputs, None)).wait()
+
+    def _runs(
+        self,
+        messages: Sequence[object],
+        target: T,
+        options: PublishOptions,
+        key: str | bytes | None,
+        chain: Chain | None,
+    ) -> Sequence[tuple[T, list[Message]]]:
+        """Return what is made of *messages*, in their order, and where each run of them goes."""
+        plain, runs = Response(None, key=key), list[tuple[T, list[Message]]]()
+        kinds = {*map(type, messages)}
+        if kinds and not any(issubclass(kind, Response) for kind in kinds):
+            return [(target, self.envelopes(messages, options, plain.key, chain))]
+
+        def said_by(each: object) -> Response:
+            return each if isinstance(each, Response) else plain
+
+        for said, run in groupby(messages, said_by):
+            bodies = [each if said is plain else said.body for each in run]
+            its_key = plain.key if said.key is None else said.key
+            made = self.envelopes(bodies, said.over(options), its_key, chain)
+            where = said.place(target)
+            if runs and runs[-1][0] == where:
+                runs[-1][1].extend(made)
+            else:
+                runs.append((where, made))
+        return runs
+
+    def _draft(self, chain: Chain | None) -> Draft | None:
+        chain = chain or self.chain
+        return chain.draft(chain.encode)
 
 
 def _allowing(patterns: str | Sequence[str] | None) -> Callable[[str], bool]:
@@ -137,11 +223,8 @@ def _allowing(patterns: str | Sequence[str] | None) -> Callable[[str], bool]:
 class _Plain:
     """Reads answers, which belong to no subscription."""
 
-    def __init__(self, codec: Codec) -> None:
-        self._codec = codec
-
-    def decode(self, message: Message, /) -> object:
-        return self._codec.decode(message.body, content_type_of(message))
+    def __init__(self, reader: Reader) -> None:
+        self.decode = reader.read
 
     async def reject(self, message: Message, /) -> None:
         """Do nothing: an answer is nobody's to settle."""

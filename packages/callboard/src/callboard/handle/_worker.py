@@ -7,10 +7,11 @@ finishes it; the steps are composed when the subscription starts (`_pipeline.py`
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Final
 
-from callboard.handle._unconfirmed import Keeper
+from callboard.handle._finish import Finish
+from callboard.handle._unconfirmed import Handled, Keeper
 from callboard.instruments import Handle, Outcome
 from callboard_brokers import Delivery, Message, Settlement
 
@@ -27,7 +28,7 @@ class Worker:
         handle: Handle,
         conclude: Callable[[Message, object], Outcome],
         decide: Callable[[Message, Exception], Outcome],
-        finish: Callable[[Delivery, Outcome], Awaitable[bool]],
+        finish: Finish,
         keeper: Keeper,
     ) -> None:
         self._handle = handle
@@ -45,12 +46,12 @@ class Worker:
         """
         message = delivery.message
         message.binding = self._keeper
-        failed = (
-            self._failed.pop(delivery, None) if self._failed else None
-        )  # its outputs, once sent
+        if self._failed and (handled := self._failed.pop(delivery, None)):
+            await self._resume(delivery, handled)
+            return
         try:
             # middlewares → decode → inject → handler; then what it returned becomes outputs
-            outcome = failed or self._conclude(message, await self._handle(message))
+            outcome = self._conclude(message, await self._handle(message))
         except Exception as error:  # noqa: BLE001 - whatever a handler raises is decided upon here
             outcome = self._decide(message, error)
         if outcome.is_plain and delivery.settlement is None and not self._unconfirmed:
@@ -62,4 +63,9 @@ class Worker:
     async def fail(self, delivery: Delivery, error: Exception) -> None:
         """Finish a delivery that has failed with *error*, which the actor has survived."""
         await self._finish(delivery, self._decide(delivery.message, error))
+        self._keeper.end()
+
+    async def _resume(self, delivery: Delivery, handled: Handled) -> None:
+        """Finish what was *handled* before, and has come back: its outputs are not out."""
+        await self._finish(delivery, handled.outcome, handled.failures)
         self._keeper.end()

@@ -5,7 +5,7 @@ Nothing here runs for a message. To see what does, read `_worker.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from functools import partial
@@ -14,37 +14,56 @@ from typing import Any
 
 from anyio import CapacityLimiter
 
-from callboard._errors import ControlFlow, DeclarationError, Quarantined
+from callboard._errors import (
+    DeclarationError,
+    IgnoredException,
+    Quarantined,
+    StopConsume,
+    Suppressed,
+)
 from callboard.declare._handler import where
-from callboard.declare._options import BrokerOptions, Inherited, RouterOptions
+from callboard.declare._options import (
+    BrokerOptions,
+    Inherited,
+    PublisherOptions,
+    RouterOptions,
+    nearest,
+)
 from callboard.declare._policy import AckPolicy, settlement_of
 from callboard.declare._publisher import Publisher, publishers_of
-from callboard.declare._resolver import HookResolver, MessageResolver
+from callboard.declare._resolver import ActorResolver, MessageResolver
+from callboard.declare._retry import Retry, Verdict, judged
 from callboard.declare._subscriber import Call, PlacedSubscriber
 from callboard.events import (
+    FailureHandled,
     HandlerDecided,
     HandlerFailed,
+    MessageEnded,
     MessageQuarantined,
+    MessageRetried,
     NoDeadLetters,
+    RetriesPlanned,
     about,
 )
 from callboard.handle._batch import BatchWorker
 from callboard.handle._dead_letter import dead_lettering
-from callboard.handle._envelope import content_type_of, result_encoder, wrapping
+from callboard.handle._envelope import result_encoder, unencoded, wrapping
 from callboard.handle._finish import Finish, finishing, settling, telling
 from callboard.handle._instruments import heard
-from callboard.handle._layers import acknowledged_first, logged, recorded
+from callboard.handle._layers import acknowledged_first, logged, minded, recorded, timed
 from callboard.handle._outcome import (
     Answering,
     Conclude,
+    Judge,
     Produce,
     concluding,
     deciding,
-    judging,
 )
 from callboard.handle._output import enlisting, routed, straight
-from callboard.handle._parts import is_batch, parts_of
-from callboard.handle._pipeline import Choice, Scope, inject, plan_of, select, wrapped
+from callboard.handle._own import Parsing, Reader, Viewing, own
+from callboard.handle._parts import parts_of
+from callboard.handle._passage import enclosed, leaving, publishing
+from callboard.handle._pipeline import Choice, Scope, Selection, inject, plan_of, told_apart
 from callboard.handle._producing import producing
 from callboard.handle._unconfirmed import Keeper
 from callboard.handle._worker import Worker
@@ -53,6 +72,7 @@ from callboard.run._surroundings import Started
 from callboard.watch._printable import last_words
 from callboard_actors import concerns_actor
 from callboard_brokers import (
+    UNDECODED,
     Confirmation,
     Delivery,
     Message,
@@ -70,23 +90,27 @@ class Assembly:
     """
 
     def __init__(self, placed: PlacedSubscriber, inherited: Inherited, started: Started) -> None:
-        if not placed.declaration.calls:
-            raise DeclarationError(
-                f"the subscriber of {placed.source!r} decorates nothing: put it over a handler"
-            )
-        self._name = placed.name
+        self._name, self._declaration = placed.name, placed.declaration
         self._calls, self._options = placed.declaration.calls, placed.declaration.options
-        self._policy = inherited.ack_policy
+        self._policy, self._retry = inherited.ack_policy, inherited.retry
+        self._verdicts = partial(judged, self._policy, self._retry)
         self._rules = inherited.supervision.decide
         self._instruments = started.instruments.at(placed.name, placed.source)
         self.hear = self._instruments.on_outcome(started.around.events)
         self._around = around = started.around
         outwards: list[RouterOptions | BrokerOptions] = [*placed.scopes, around.options]
-        self._middlewares = [*chain.from_iterable(each.middlewares for each in reversed(outwards))]
+        self._chain = around.chain(placed.scopes, self._options.middlewares, self._options.codec)
+        enclosed(_nothing, self._chain, ())  # a function that makes nothing of it is refused now
         dependencies = [each.dependencies for each in reversed(outwards)]
+        self._layers = [self._options, *outwards]
+        parser, self._reader = nearest("parser", self._layers), Reader(self._layers)
+        self._parse = own(parser) if parser else None
         self._scope = Scope(
-            resolver=MessageResolver(around.context, has_middlewares=bool(self._middlewares)),
-            codec=around.options.codec,
+            resolver=MessageResolver(around.context, _presets(placed)),
+            codec=self._reader.codec,
+            decodes=self._reader.decode is not None,
+            casts=around.options.apply_types and around.options.serializer is not None,
+            injects=around.options.apply_types,
             overrides=around.overrides,
             limiter=CapacityLimiter(self._options.max_workers),
             dependencies=[*chain(*dependencies, self._options.dependencies)],
@@ -96,24 +120,32 @@ class Assembly:
         self._send: Send
         self._is_alone = True
         """Whether all that its handlers return leaves by their own broker."""
-        self._to_dead_letters = dead_lettering(
+        self.to_dead_letters = dead_lettering(
             self._name,
             inherited.dead_letter,
             partial(around.out.letter, placed.source),
             self._leave,
             around.events,
         )
-        self._settle = settling(self._to_dead_letters)
-        judge = judging(self.settles, self._answers)
+        self._settle = settling(self.to_dead_letters)
+        if self._chain.leaves:
+            self._settle = leaving(self._settle, self._judge)
+        judge = deciding(self._verdicts, self._answers, _unreported, self._rules)
         self._unpublished = telling(self._name, judge, around.events)
         if (
             inherited.dead_letter is None
             and not started.adapter.features(placed.source).keeps_rejected
         ):
             around.events(NoDeadLetters(self._name))
+        if self._retry is not None:
+            self._check_retry(self._retry)
+            around.events(RetriesPlanned(self._name, self._retry.total))
         self._conclusions = [self._concluding(call) for call in self._calls]
+        self._replaced = [self._concluding(call, replaced=True) for call in self._calls]
         self._functions = (
-            [] if self.stateful else [inject(call.callee, self._scope) for call in self._calls]
+            []
+            if self.stateful
+            else [inject(each.callee, self._scope_of(each)) for each in self._calls]
         )
 
     @property
@@ -130,20 +162,32 @@ class Assembly:
             direct = straight(started.connection, told)
             enlist = enlisting(subscription, started.connection, direct, told)
             send = started.instruments.around_send(enlist)
-        self._send = send if self._is_alone else routed(send, self._around.out, waits=waits)
+        send = send if self._is_alone else routed(send, self._around.out, waits=waits)
+        self._send = publishing(send)
 
     def worker(self, keeper: Keeper, actor: Any = None) -> Worker:
         """Return a worker for *actor*, an instance of the class; None: for the functions."""
         handles = self._functions
         if self.stateful:
-            handles = [inject(replace(self._first.callee, call=actor.receive), self._scope)]
-        handle, conclude = self._chosen_of(handles)
+            callee, scope = self._first.callee, self._scope_of(self._first)
+            handles = [inject(replace(callee, call=actor.receive), scope)]
+        choices = self._choices(handles)
+        handle, conclude = choices[0].handle, choices[0].conclude
+        making: list[Callable[[Handle], Handle]] = []
+        if (selection := Selection(choices)).is_needed:
+            handle, conclude = selection.handle, selection.conclude
+            making.append(selection.around)
+        if self._parse is not None:
+            each = Parsing(self._parse)
+            conclude = each.concluding(conclude)
+            making.append(each.around)
         splits = self._options.on_batch_error == "split"
-        make = partial(BatchWorker, self.settles, splits=splits) if self._options.batch else Worker
+        batches = partial(BatchWorker, self.settles, self._verdicts, splits=splits)
+        make = batches if self._options.batch else Worker
         return make(
-            handle=self._enclosed(handle),
+            handle=self._enclosed(handle, making),
             conclude=conclude,
-            decide=deciding(self._policy, self._answers, self._report, self._rules),
+            decide=self._judge,
             finish=self._finishing(keeper),
             keeper=keeper,
         )
@@ -153,7 +197,7 @@ class Assembly:
         constructor = self._first.constructor
         if constructor is None:
             raise DeclarationError(f"{self._name} is no actor class")
-        resolver = HookResolver(self._around.context)
+        resolver = ActorResolver(self._around.context)
         planned = plan_of(constructor, replace(self._scope, resolver=resolver, dependencies=()))
         return partial(planned.bind_scope(limiter=self._scope.limiter), None)
 
@@ -162,8 +206,10 @@ class Assembly:
         error = Quarantined(f"it has taken its actor down twice: {last_words(reason)}")
         error.add_note(reason)
         # Whatever the policy says of failures, this one is final; who waits for an answer is told.
-        decide = deciding(AckPolicy.REJECT_ON_ERROR, self._answers, _unreported)
+        final = partial(judged, AckPolicy.REJECT_ON_ERROR, None)
+        decide = deciding(final, self._answers, _unreported)
         finish = self._finishing(keeper)
+        keeper.unconfirmed.failed.pop(delivery, None)  # an answer did not get out; it is made anew
         for part in parts_of(delivery):
             part.message.binding = keeper
             await finish(part, decide(part.message, error))
@@ -172,26 +218,52 @@ class Assembly:
         told = MessageQuarantined(self._name, *about(delivery.message), error)
         self._around.events(told)
 
-    def decode(self, message: Message, /) -> object:
-        """Return the plain value of a body; of a batch, a list of them."""
-        if is_batch(message):
-            return [self.decode(part) for part in message.parts]
-        return self._scope.codec.decode(message.body, content_type_of(message))
+    def decode(self, message: Message, as_: Any = UNDECODED, /) -> object:
+        """Return the value of a body; of a batch, a list of them."""
+        return self._reader.read(message, as_)
 
     async def reject(self, message: Message, /) -> None:
         """Bring to the dead letters what a handler rejects by hand."""
         delivery = message.delivery
         if isinstance(delivery, Delivery):
             for part in parts_of(delivery):  # pyright: ignore[reportUnknownArgumentType] - isinstance can't say of what
-                await self._to_dead_letters(part, None)
+                await self.to_dead_letters(part, None)
+
+    def _check_retry(self, retry: Retry) -> None:
+        if self._policy in (AckPolicy.ACK_FIRST, AckPolicy.MANUAL):
+            raise DeclarationError(
+                f"{self._name} has retry= with ack_policy={self._policy.name}, which leaves nothing"
+                " to try again; take the default, ACK or NACK_ON_ERROR"
+            )
+        if retry.delayed and not retry.relaxed and self._options.ordered_by != "none":
+            raise DeclarationError(
+                f"{self._name} has retry= with delayed=, which later messages of a key pass; allow"
+                " that by ordered_by='none' or Retry(relaxed=True)"
+            )
 
     def _finishing(self, keeper: Keeper) -> Finish:
-        finish = finishing(self._send, self._settle, self._unpublished, keeper)
+        defers = not self._chain.leaves
+        finish = finishing(self._send, self._settle, self._unpublished, keeper, defers=defers)
         return heard(finish, self.hear)
 
-    def _report(self, message: Message, error: Exception, settlement: Settlement | None) -> None:
-        kind = HandlerDecided if isinstance(error, ControlFlow) else HandlerFailed
-        self._around.events(kind(self._name, *about(message), error, settlement))
+    @property
+    def _judge(self) -> Judge:
+        return deciding(self._verdicts, self._answers, self._report, self._rules)
+
+    def _report(self, message: Message, error: Exception, verdict: Verdict) -> None:
+        settlement, delay, attempt, _ = verdict
+        kind: type[MessageEnded] = HandlerFailed
+        if isinstance(error, Suppressed) and error.failure is not None:
+            kind, error = FailureHandled, error.failure
+        elif isinstance(error, IgnoredException):
+            kind = HandlerDecided
+            if isinstance(error, StopConsume):
+                self._started.retire(self._declaration)
+        facts = self._name, *about(message), error, settlement
+        if attempt is not None and delay is not None:
+            self._around.events(MessageRetried(*facts, attempt, delay))
+            return
+        self._around.events(kind(*facts))
 
     async def _leave(self, outputs: Sequence[Output], cause: Delivery | None) -> Confirmation:
         return await self._send(outputs, cause)
@@ -208,55 +280,116 @@ class Assembly:
             return None
         return settlement_of(self._policy, error)
 
+    def tries_again(self, delivery: Delivery, error: Exception, /) -> bool:
+        """Whether what has failed with *error* is handled again, perhaps by the actor's successor."""
+        try:
+            if concerns_actor(error, self._rules):
+                return True
+            return self._verdicts(delivery.message, error).settlement is Settlement.NACK
+        except Exception:  # noqa: BLE001 - a rule of the user's: the actor whom it is for crashes by it
+            return True
+
     @property
     def _first(self) -> Call:
         return self._calls[0]
 
-    def _chosen_of(self, handles: Sequence[Handle]) -> tuple[Handle, Conclude]:
-        calls = zip(self._calls, handles, self._conclusions, strict=True)
-        return select(
-            [
-                Choice(call.filter, recorded(call.target, handle), conclude)
-                for call, handle, conclude in calls
-            ]
+    def _scope_of(self, call: Call) -> Scope:
+        """Return what a handler finds around it that has a decoder or dependencies of its own."""
+        reader = Reader([call, *self._layers])
+        return replace(
+            self._scope,
+            codec=reader.codec,
+            decodes=reader.decode is not None,
+            dependencies=[*self._scope.dependencies, *call.dependencies],
         )
 
-    def _enclosed(self, handle: Handle) -> Handle:
+    def _view(self, call: Call) -> Viewing | None:
+        if call.parser is None and call.decoder is None and call.codec is None:
+            return None
+        return Viewing(Reader([call, *self._layers]), call.parser)
+
+    def _choices(self, handles: Sequence[Handle]) -> Sequence[Choice]:
+        choices: list[Choice] = []
+        for number, (call, handle) in enumerate(zip(self._calls, handles, strict=True)):
+            handle, conclude = recorded(call.target, handle), self._conclusions[number]  # noqa: PLW2901 - the same, with more around it
+            if self._chain.middlewares:
+                handle, conclude = told_apart(handle, conclude, self._replaced[number])  # noqa: PLW2901 - likewise
+            if self._chain.leaves:
+                conclude = minded(conclude, self._verdicts, self._report)
+            choices.append(Choice(call.filter, handle, conclude, self._view(call)))
+        return choices
+
+    def _enclosed(self, handle: Handle, making: Sequence[Callable[[Handle], Handle]]) -> Handle:
         """Put around *handle* what every message of the subscription passes, outermost last."""
-        options = self._around.options
-        handle = wrapped(handle, self._middlewares)
+        options, retry = self._around.options, self._retry
+        if retry is not None and retry.timeout is not None:
+            handle = timed(handle, retry.timeout)
+        handle = enclosed(handle, self._chain, self._rules, making)
         handle = logged(handle, self._name, self._around.logger, options.log_level)
         if self._policy is AckPolicy.ACK_FIRST:
             handle = acknowledged_first(handle)
         return self._instruments.around_handle(handle)
 
-    def _concluding(self, call: Call) -> Conclude:
-        """Compose what becomes of results: they are published in the order of the decorators."""
-        answers, around, is_heard = self._answers, self._around, self.hear is not None
+    def _concluding(self, call: Call, *, replaced: bool = False) -> Conclude:
+        """Compose what becomes of results: they are published in the order of the decorators.
+
+        One that a middleware has *replaced* is of no type that the handler has said.
+        """
+        answers, around = self._answers, self._around
+        is_heard = self.hear is not None or self._chain.leaves
         # A list of results may hold exceptions, of which no encoder can be made.
-        returns = Any if self._scope.batch else call.callee.returns
+        is_open = self._scope.batch or replaced or not self._scope.casts
+        returns = Any if is_open else call.callee.returns
         try:
-            publishers = [self._producing(each, returns) for each in publishers_of(call.target)]
+            publishers = [
+                self._producing(
+                    each, replace(each.options, schema=Any) if replaced else each.options, returns
+                )
+                for each in publishers_of(call.target)
+            ]
         except DefinitionError as error:
             raise DeclarationError(
                 f"the result of {where(call.target)} can't be published: {error}"
             ) from error
         if answers is None:
             return concluding(self._policy, publishers, None, is_heard=is_heard)
+        through = self._chain.by(call.codec)
         try:
-            encode = result_encoder(returns, around.options.codec)
+            encode = result_encoder(returns, through.codec)
         except DefinitionError:
             # Nobody may ever ask; and the value may be better than what is said of it.
-            encode = around.options.codec.encode
-        answer = wrapping(encode, around.out.identify), answers
+            encode = through.encode
+        draft = through.draft(encode)
+        wrap = wrapping(unencoded if draft is not None else encode, around.out.identify)
+        answer = wrap, answers, draft
         return concluding(self._policy, publishers, answer, is_heard=is_heard)
 
-    def _producing(self, publisher: Publisher[Any], returns: object) -> Produce:
-        home, target = self._around.home(publisher)
-        self._is_alone &= home.out is self._around.out
-        codec, identify = home.options.codec, home.out.identify
-        return producing(publisher.options, target, returns, codec, identify, home.out)
+    def _producing(
+        self, publisher: Publisher[Any], options: PublisherOptions, returns: object
+    ) -> Produce:
+        home, placed = self._around.home(publisher)
+        is_ours = home.out is self._around.out
+        self._is_alone &= is_ours
+        codec = nearest("codec", [options, *placed.scopes, home.options])
+        through = (self._chain if is_ours else home.chain()).by(codec)
+        return producing(options, placed.target, returns, home.out.identify, home.out, through)
 
 
-def _unreported(message: Message, error: Exception, settlement: Settlement | None) -> None:
+async def _nothing(message: Message) -> object:
+    """Stand for a handler."""
+    return message
+
+
+def _presets(placed: PlacedSubscriber) -> Mapping[str, Callable[[Message], object]]:
+    """Return what handlers find by name that is made of the message, or of their subscriber."""
+    return {
+        "handler_": lambda _: placed.declaration,
+        "log_context": lambda message: {
+            "address": message.address,
+            "message_id": message.message_id or "",
+        },
+    }
+
+
+def _unreported(message: Message, error: Exception, verdict: Verdict) -> None:
     """Say nothing: it has been said already."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from itertools import cycle
-from typing import TypeAlias
+from typing import Any, TypeAlias
 from zlib import crc32
 
 from callboard._errors import DeclarationError
@@ -14,7 +14,8 @@ from callboard.handle._parts import parts_of
 from callboard.handle._unconfirmed import Handled, Sent, Unconfirmed
 from callboard.instruments import Outcome
 from callboard_actors import Mailbox, Reader
-from callboard_brokers import BatchDelivery, Binding, Delivery, Message, Settles
+from callboard_brokers import UNDECODED, BatchDelivery, Binding, Delivery, Message, Settles
+from callboard_brokers.kit import REDELIVER
 
 Lane: TypeAlias = Callable[[Delivery], Hashable | None]
 Partition: TypeAlias = Callable[[Message], Hashable]
@@ -81,11 +82,12 @@ class LaneKeeper:
     """What was nacked of the delivery that is in hand."""
     delay: float = 0.0
     goes_back: bool = False
+    lets_pass: bool = False
     recalled: Delivery | None = None
 
-    def decode(self, message: Message, /) -> object:
-        """Return the plain value of a body."""
-        return self.binding.decode(message)
+    def decode(self, message: Message, as_: Any = UNDECODED, /) -> object:
+        """Return the value of a body."""
+        return self.binding.decode(message, as_)
 
     async def reject(self, message: Message, /) -> None:
         """Bring to the dead letters what a handler rejects by hand."""
@@ -94,7 +96,7 @@ class LaneKeeper:
     def keep(self, delivery: Settles, delay: float | None, /) -> bool:
         """Keep *delivery*, if it is in hand and has a lane."""
         current, lane = self.reader.current, self.lane
-        if current is None or lane is None:
+        if current is None or lane is None or self.lets_pass:
             return False
         mine = next((part for part in parts_of(current) if part is delivery), None)
         if mine is None or lane(mine) is None:
@@ -113,7 +115,7 @@ class LaneKeeper:
         what comes after it be handled with each try.
         """
         current = self.reader.current
-        if current is None or self.kept:
+        if current is None or self.kept or not self.unconfirmed.is_open:
             return False
         if delivery is not current and len(parts_of(delivery)) != len(parts_of(current)):
             return False
@@ -145,7 +147,7 @@ class LaneKeeper:
             return
         self.reader.park(delay)
         if self.mailbox.closed:
-            release_parked(self.mailbox)
+            self.unconfirmed.release(self.mailbox.take_parked())
 
     def forget(self) -> None:
         """Leave what was kept to whoever takes it next: its handling was cut off."""
@@ -158,12 +160,6 @@ class LaneKeeper:
         self.recalled = self.reader.current
 
 
-def release_parked(mailbox: Mailbox[Delivery]) -> None:
-    """Give back what waits for its time, and what waits behind that."""
-    for delivery in mailbox.take_parked():
-        delivery.release()
-
-
 def _comes_again(delivery: Delivery) -> bool:
     if isinstance(delivery, BatchDelivery):
         return any(map(_comes_again, delivery.parts))
@@ -171,15 +167,24 @@ def _comes_again(delivery: Delivery) -> bool:
 
 
 def usual_delay(delivery: Delivery, delay: float | None) -> float:
-    """Count for a broker that does not; double from 0.1 s up to 30 s."""
+    """Count for a broker that does not."""
     delivery.deliveries = tries = (delivery.deliveries or 1) + 1
-    return min(30.0, 0.1 * 2.0 ** min(tries - 2, 16)) if delay is None else delay
+    return REDELIVER.whole(tries - 2) if delay is None else delay
 
 
 def _asking(order: Callable[[Message], Hashable], report: Report) -> Lane:
-    """Ask *order*. If it fails, that one message is in no lane: one must not stop the intake."""
+    """Ask *order*, once of each message; of a batch, the first tells.
+
+    If it fails, that one message is in no lane: one must not stop the intake.
+    """
 
     def lane(delivery: Delivery) -> Hashable | None:
+        first = parts_of(delivery)[0]
+        if not hasattr(first, "lane"):
+            first.lane = (asked(first),)
+        return first.lane[0]
+
+    def asked(delivery: Delivery) -> Hashable | None:
         try:
             key = order(delivery.message)
             hash(key)

@@ -41,7 +41,7 @@ async def pump(
             while True:
                 free = await mailbox.room()
                 taken = await subscription.receive(free, mailbox.free_bytes)
-                mailbox.put_many(taken)
+                mailbox.put_many(taken, [len(each.message.body) for each in taken])  # by `size`
                 # Now that they are there: no worker takes one before this task waits again.
                 for each in blamed(taken):
                     mailbox.condemn(each, _BLOCKED)

@@ -9,15 +9,23 @@ from typing import Final
 import anyio
 
 from callboard._errors import NotRunning
-from callboard.declare._options import resolve
+from callboard.declare._options import nearest, resolve
 from callboard.declare._subscriber import PlacedSubscriber
 from callboard.handle._dead_letter import dead_lettering
-from callboard.handle._envelope import content_type_of
+from callboard.handle._own import Reader, own, parsed
 from callboard.instruments import Outcome, Output
 from callboard.run._pump import size
 from callboard.run._surroundings import Started
 from callboard_actors import Child, Mailbox, MailboxClosed
-from callboard_brokers import Capacity, Confirmation, Delivery, Message, Revocable, Subscription
+from callboard_brokers import (
+    Capacity,
+    Confirmation,
+    Delivery,
+    GivingUp,
+    Message,
+    Revocable,
+    Subscription,
+)
 
 _LEFT: Final = Outcome(None)
 """What becomes of a message here: it is for whoever asks to settle it."""
@@ -33,10 +41,13 @@ class Reading:
         around = started.around
         self._placed = placed
         self._started = started
-        self._codec = around.options.codec
+        layers = [placed.declaration.options, *placed.scopes, around.options]
+        self.decode = Reader(layers).read
+        parser = nearest("parser", layers)
+        self._parse = None if parser is None else own(parser)
         self._to_dead_letters = dead_lettering(
             placed.name,
-            resolve(placed.declaration.options, *placed.scopes, around.options).dead_letter,
+            resolve(*layers).dead_letter,
             partial(around.out.letter, placed.source),
             self._send,
             around.events,
@@ -68,6 +79,8 @@ class Reading:
             self.subscription = subscription
             if isinstance(subscription, Revocable):
                 subscription.on_recall(self._give_back)
+            if isinstance(subscription, GivingUp):
+                subscription.on_given_up(self._to_dead_letters)
             child.ready()
             with anyio.CancelScope() as intake:
                 child.on_stop(intake.cancel)
@@ -87,12 +100,9 @@ class Reading:
                 raise self._failure from error
             raise NotRunning(f"{self._placed.name} has been stopped") from error
         self._reader.done()
-        delivery.message.binding = self
-        return delivery.message
-
-    def decode(self, message: Message, /) -> object:
-        """Return the plain value of a body."""
-        return self._codec.decode(message.body, content_type_of(message))
+        message = delivery.message
+        message.binding = self
+        return message if self._parse is None else await parsed(self._parse, message)
 
     async def reject(self, message: Message, /) -> None:
         """Bring to the dead letters *message*."""

@@ -13,7 +13,7 @@ from math import inf
 from threading import get_ident
 from typing import Final
 
-from anyio import create_task_group
+from anyio import create_task_group, current_time, move_on_after
 
 from callboard.declare._options import DEFAULT_SUPERVISION, resolve
 from callboard.declare._subscriber import PlacedSubscriber
@@ -23,7 +23,7 @@ from callboard.handle._parts import is_settled, parts_of, size_of
 from callboard.handle._unconfirmed import Keeper, Unconfirmed
 from callboard.handle._worker import Worker
 from callboard.run._assembly import Assembly
-from callboard.run._lanes import Lane, LaneKeeper, lane_of, release_parked, shard_of, usual_delay
+from callboard.run._lanes import Lane, LaneKeeper, lane_of, shard_of, usual_delay
 from callboard.run._pump import Meter, pump, pump_batches, size
 from callboard.run._surroundings import Started
 from callboard.watch._printable import text_of
@@ -34,6 +34,7 @@ from callboard_brokers import (
     Capacity,
     Counting,
     Delivery,
+    GivingUp,
     Revocable,
     StoppingIntake,
     Subscription,
@@ -87,6 +88,11 @@ class Running:
         self._whole = child
         child.details = self._details
         await self._tree.run(child)
+
+    def close(self) -> None:
+        """Take nothing any more, and give back at once what no worker has begun."""
+        self._mailbox.close()
+        self._give_back()
 
     def _make_tree(self) -> Supervisor:
         """Make the part of the supervision tree that the broker's supervisor runs.
@@ -144,6 +150,8 @@ class Running:
             self.subscription = subscription
             if isinstance(subscription, Revocable):
                 subscription.on_recall(self._recall)
+            if isinstance(subscription, GivingUp):
+                subscription.on_given_up(self._assembly.to_dead_letters)
             if isinstance(subscription, Blaming):
                 subscription.on_standstill(partial(self._standing, get_ident()))
             self._assembly.open(subscription)
@@ -152,6 +160,9 @@ class Running:
                 child.ready()
                 try:
                     await child.stopping()
+                    # For workers who have stopped for good; the rest of the time is for settlements.
+                    with move_on_after((child.deadline - current_time()) / 2):
+                        await self._unconfirmed.empty()
                 finally:
                     tasks.cancel_scope.cancel()
                     self._unconfirmed.abandon()
@@ -212,7 +223,9 @@ class Running:
 
     def _drop_settled(self, delivery: Delivery | None) -> None:
         """Take out what was put back by a crash, if there is nothing left to do about it."""
-        if delivery is not None and is_settled(delivery):
+        if delivery is None or delivery in self._unconfirmed.failed:
+            return
+        if is_settled(delivery):
             self._mailbox.purge(lambda each: each is delivery)
 
     def _keeper(self, reader: Reader[Delivery]) -> LaneKeeper:
@@ -229,7 +242,7 @@ class Running:
     def _drain(self) -> None:
         """Have the workers end with what is in the mailbox, but for what waits for its time."""
         self._mailbox.close()
-        release_parked(self._mailbox)
+        self._unconfirmed.release(self._mailbox.take_parked())
 
     def _recall(self) -> None:
         """Release what no worker has begun, and what is in hand unless it is done with now."""
@@ -240,8 +253,7 @@ class Running:
 
     def _give_back(self) -> None:
         """Release what no worker has begun."""
-        for delivery in (*self._mailbox.drain(), *self._batcher.drain()):
-            delivery.release()
+        self._unconfirmed.release((*self._mailbox.drain(), *self._batcher.drain()))
 
     def _standing(self, thread: int) -> Sequence[Delivery]:
         """Return the message whose handler keeps *thread* from turning; for another thread."""

@@ -13,11 +13,14 @@ import anyio
 from anyio.lowlevel import current_token
 
 from callboard._errors import DeclarationError, NotRunning
-from callboard.declare._options import PublishOptions
-from callboard.handle._envelope import envelope
+from callboard.declare._live import Aim
+from callboard.declare._options import PublishOptions, resolve
+from callboard.declare._publisher import PlacedPublisher
+from callboard.declare._subscriber import PlacedSubscriber
 from callboard.handle._instruments import Instruments
 from callboard.handle._output import straight
-from callboard.instruments import Instrument, Output, Place, Send
+from callboard.handle._passage import Chain
+from callboard.instruments import Instrument, Place, Send
 from callboard.run._reading import Reading
 from callboard.run._subscriptions import Subscriptions
 from callboard.run._surroundings import Surroundings
@@ -65,8 +68,9 @@ class Runtime:
         """Seconds that handlers have to finish when they are stopped."""
         self.failures: list[Exception] = []
         """What failed in actors that were asked to stop."""
-        self._targets: dict[object, Any] = {}
-        """Where publishers lead."""
+        self._targets: dict[object, tuple[Any, Chain]] = {}
+        """Where publishers lead, and through what."""
+        around.out.chain = around.chain()
         self.subscriptions = Subscriptions(self)
         if listening:  # what can't work is found before anything is connected
             self.subscriptions.assemble()
@@ -140,6 +144,10 @@ class Runtime:
         """Stop a subscriber alone, in good order; nothing, if it does not run."""
         await self.subscriptions.stop(declaration)
 
+    def retire(self, declaration: object, /) -> None:
+        """Have a subscriber stop, whose handler has said so; return at once."""
+        self.subscriptions.retire(declaration, self.drain)
+
     def running(self, declaration: object, /) -> bool:
         """Whether a subscriber is up, and nobody stops it."""
         return self.subscriptions.running(declaration)
@@ -156,14 +164,31 @@ class Runtime:
         return self.subscriptions.active(declaration).subscription
 
     async def publish(
-        self, declaration: object, message: object, options: PublishOptions, /
+        self, declaration: object, message: object, options: PublishOptions, aim: Aim, /
     ) -> object:
         """Publish *message* to where a publisher leads; return the receipt when the broker has it."""
-        around = self.around
-        own = envelope(message, options, around.options.codec.encode, around.out.identify)
-        output = Output(around.out, self._target_of(declaration), own, "own")
-        sent = await self.send([output], None)
-        return await sent.wait()
+        target, chain = self._target_of(declaration)
+        return await self.around.out.publish_through(chain, message, aim(target), options)
+
+    async def publish_batch(
+        self, declaration: object, messages: Sequence[object], options: PublishOptions, aim: Aim, /
+    ) -> None:
+        """Publish *messages* at once; return when the broker has them all."""
+        target, chain = self._target_of(declaration)
+        await self.around.out.publish_batch(messages, aim(target), options, chain=chain)
+
+    async def request(
+        self,
+        declaration: object,
+        message: object,
+        options: PublishOptions,
+        aim: Aim,
+        timeout: float,  # noqa: ASYNC109 - travels with the request
+        /,
+    ) -> Message:
+        """Publish *message* and return the answer to it."""
+        target, chain = self._target_of(declaration)
+        return await self.around.out.request(message, aim(target), options, timeout, chain)
 
     async def _prepare(self, connection: Connection[Any, Any]) -> None:
         """Have there what is published to, and what is read from the start on."""
@@ -171,13 +196,28 @@ class Runtime:
             subscribers = self.around.subscribers() if self._listening else ()
             sources = [each.source for each in subscribers if each.declaration.options.persistent]
             targets = [each.target for each in self.around.publishers()]
+            if self.around.kind.makes_dead_letters:
+                targets += filter(None, map(self._grave, subscribers))
             await connection.prepare(sources, targets)  # pyright: ignore[reportUnknownMemberType] - isinstance can't say of what
 
-    def _target_of(self, publisher: object) -> Any:
+    def _grave(self, placed: PlacedSubscriber) -> Any:
+        """Return where the dead letters of *placed* go; None: it has no address for them."""
+        options = resolve(placed.declaration.options, *placed.scopes, self.around.options)
+        if options.dead_letter is None:
+            return None
+        address = options.dead_letter.replace("{address}", placed.source.address)
+        return self.around.kind.dead_letter(address, placed.source)
+
+    def _target_of(self, publisher: object) -> tuple[Any, Chain]:
         if publisher not in self._targets:  # it was declared since
-            placed = self.around.publishers()
-            self._targets = {each.declaration: each.target for each in placed}
+            placed: Sequence[PlacedPublisher] = self.around.publishers()
+            self._targets = {
+                each.declaration: (each.target, self._through(each)) for each in placed
+            }
         return self._targets[publisher]
+
+    def _through(self, placed: PlacedPublisher) -> Chain:
+        return self.around.chain(placed.scopes, codec=placed.declaration.options.codec)
 
     def _here(self, part: T | None) -> T:
         if part is None:

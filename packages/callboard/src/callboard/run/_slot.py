@@ -12,8 +12,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol
 
-from anyio import current_time
-
 from callboard._context import ContextRepo
 from callboard._errors import DeclarationError, NotRunning
 from callboard.declare._broker_kind import BrokerKind
@@ -31,6 +29,7 @@ from callboard.watch._bus import Bus
 from callboard.watch._log import Log
 from callboard.watch._observer import Observer
 from callboard_actors import Child
+from callboard_actors.events import now
 from callboard_brokers import Adapter, Connection
 from callboard_brokers.events import Event as AdapterEvent
 from callboard_brokers.events import Notify
@@ -84,10 +83,11 @@ class Slot:
             companions=lambda: running([self]),
             loss=lambda: self.loss,
         )
+        self.out.chain = self.around.chain()
         self._host: Host | None = None
         events.subscribe(self._heed)
         events.subscribe(Log(logger))
-        self.adapter = make(notify=self._hear)
+        self.adapter = make(notify=self.hear)
 
     @property
     def live(self) -> Runtime:
@@ -149,6 +149,10 @@ class Slot:
         """Take the runtime away, once it has ended."""
         self.runtime = None
         self.loss = {}
+
+    def hear(self, event: AdapterEvent, /) -> None:
+        """Tell what the adapter tells."""
+        self.around.events(replace(event, path=self.around.name, at=now()))
 
     async def run(self, *, listening: bool) -> None:
         """Begin to run, or to run whole, unless it does so already.
@@ -216,7 +220,7 @@ class Slot:
         runtime = self.runtime
         return self.live.send if runtime is None or runtime.way is None else runtime.way
 
-    def _home(self, publisher: Publisher[Any]) -> tuple[Surroundings, Any]:
+    def _home(self, publisher: Publisher[Any]) -> tuple[Surroundings, PlacedPublisher]:
         """Return whose *publisher* is: this broker's, if it is among what is declared here."""
         slots: list[Slot] = [self]
         owner = publisher.outlet.root.owner
@@ -225,14 +229,10 @@ class Slot:
         for around in [each.around for each in slots]:
             for each in around.publishers():
                 if each.declaration is publisher:
-                    return around, each.target
+                    return around, each
         raise DeclarationError(
             f"the router of the publisher to {publisher.target!r} belongs to no broker yet"
         )
-
-    def _hear(self, event: AdapterEvent, /) -> None:
-        """Tell what the adapter tells."""
-        self.around.events(replace(event, path=self.around.name, at=current_time()))
 
     def _heed(self, event: Event) -> None:
         if isinstance(event, ServerLost):

@@ -65,7 +65,7 @@ class Subscriptions:
 
     async def run(self, child: Child) -> None:
         """Run what is up: nothing at first; after the loss of a connection, all of it again."""
-        up = [place for place in self._places.values() if place.up and not place.leaving]
+        up = [each for each in self._places.values() if each.up and not each.has_ended]
         specs = [self._spec(place) for place in up if not self._over]
         self._tree = Supervisor(specs, intensity=inf, notify=self._hear)
         self._child, self._ended = child, anyio.Event()
@@ -90,7 +90,7 @@ class Subscriptions:
                 )
             seen.add(placed.declaration)
             if placed.declaration.options.persistent:
-                self._place(placed, Running)
+                self._place(placed)
 
     async def start_all(self) -> None:
         """Start what starts with the broker and does not run; return when it is up.
@@ -105,18 +105,21 @@ class Subscriptions:
         async with self._claims.claim(self._undo, self._undo_hard):
             for placed in self._around.subscribers():
                 if placed.declaration.options.persistent:
-                    place = self._place(placed, Running)
+                    place = self._place(placed)
                     place.joint |= not place.begun
                     await self._start(place)
 
     async def start(self, declaration: object) -> None:
         """Start *declaration*, whatever else runs; with handlers it runs, without it is read."""
         placed = self._placed(declaration)
-        place = self._place(placed, Running if placed.declaration.calls else Reading)
+        place = self._place(placed)
         if place.leaving:
             raise NotRunning(
                 f"{place.name} is being stopped; start it again when that has returned"
             )
+        if place.retired:
+            await self._stop(place)
+            place = self._place(placed)
         if place.begun:
             raise DeclarationError(f"{place.name} is running already")
         await self._start(place)
@@ -131,6 +134,15 @@ class Subscriptions:
         place = self._places.get(declaration)
         if place is not None and place.begun:
             await self._stop(place)
+
+    def retire(self, declaration: object, drain: float) -> None:
+        """Have *declaration* stop by itself, within *drain* seconds, for its handler has said so."""
+        place = self._places.get(declaration)
+        if place is not None and place.life is not None:
+            place.retired = True
+            if isinstance(place.active, Running):
+                place.active.close()
+            place.life.stop(anyio.current_time() + drain)
 
     async def stop_all(self, deadline: float) -> None:
         """Stop all by *deadline*, for good; return when nothing is in hand any more.
@@ -162,21 +174,22 @@ class Subscriptions:
     def running(self, declaration: object) -> bool:
         """Whether *declaration* is up, and nobody stops it."""
         place = self._places.get(declaration)
-        return place is not None and place.up and not place.leaving
+        return place is not None and place.up and not place.has_ended
 
     def _placed(self, declaration: object) -> PlacedSubscriber:
         return next(each for each in self._around.subscribers() if each.declaration is declaration)
 
-    def _place(self, placed: PlacedSubscriber, make: type[Running | Reading]) -> _Place:
+    def _place(self, placed: PlacedSubscriber) -> _Place:
         """Return the place of *placed*; one with a name that no other has, if it has none yet.
 
-        Several subscribers of an address may have handlers of one name.
+        Several subscribers of an address may have handlers of one name; one without is read by hand.
         """
         key = placed.declaration
         if key not in self._places:
             taken = {place.name for place in self._places.values()}
             names = (f"{placed.name}-{n}" if n > 1 else placed.name for n in count(1))
             name = next(name for name in names if name not in taken)
+            make = Running if placed.declaration.calls else Reading
             self._places[key] = _Place(key, name, make(placed, self._started))
         return self._places[key]
 
@@ -307,6 +320,8 @@ class _Place:
     begun: bool = False
     up: bool = False
     leaving: bool = False
+    retired: bool = False
+    """Whether its own handler has ended it."""
     failure: Exception | None = None
     """What kept it from starting."""
     joint: bool = False
@@ -314,6 +329,10 @@ class _Place:
     turn: anyio.Lock = field(default_factory=anyio.Lock)
     """Held by whoever starts it."""
     life: Child | None = None
+
+    @property
+    def has_ended(self) -> bool:
+        return self.leaving or self.retired
 
     async def run(self, child: Child) -> None:
         self.life = child

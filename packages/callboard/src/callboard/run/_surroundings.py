@@ -5,14 +5,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Protocol
 
 from callboard._context import ContextRepo
 from callboard.declare._broker_kind import BrokerKind
-from callboard.declare._options import BrokerOptions
+from callboard.declare._codec import AnyCodec
+from callboard.declare._middleware import Middleware
+from callboard.declare._options import BrokerOptions, RouterOptions, nearest
 from callboard.declare._publisher import PlacedPublisher, Publisher
 from callboard.declare._subscriber import PlacedSubscriber
 from callboard.handle._instruments import Instruments
+from callboard.handle._passage import Chain
 from callboard.handle._way_out import WayOut
 from callboard.instruments import Send
 from callboard.watch._bus import Bus
@@ -64,6 +68,10 @@ class Started(Protocol):
         """What failed in actors that were asked to stop: whoever stops the broker is told."""
         ...
 
+    def retire(self, declaration: object, /) -> None:
+        """Have a subscriber stop, whose handler has said so."""
+        ...
+
     def tree(self) -> Node:
         """Return its supervision tree as plain data."""
         ...
@@ -87,10 +95,25 @@ class Surroundings:
     subscribers: Callable[[], Sequence[PlacedSubscriber]]
     publishers: Callable[[], Sequence[PlacedPublisher]]
     """What is declared by now, in order."""
-    home: Callable[[Publisher[Any]], tuple[Surroundings, Any]]
-    """Whose a publisher is that a handler here publishes by: another broker's, perhaps; and where
-    it leads there."""
+    home: Callable[[Publisher[Any]], tuple[Surroundings, PlacedPublisher]]
+    """Whose a publisher is that a handler here publishes by: another broker's, perhaps; and what
+    is said of it there."""
     companions: Callable[[], Sequence[Started]]
     """The brokers of the same application that have been started, this one among them."""
     loss: Callable[[], Mapping[str, object]]
     """Since when its server is away, where that is, and why; empty while it is there."""
+
+    def chain(
+        self,
+        scopes: Sequence[RouterOptions] = (),
+        own: Sequence[Middleware] = (),
+        codec: AnyCodec | None = None,
+    ) -> Chain:
+        """Return the middlewares around what is declared inside of *scopes*, and around that *own*.
+
+        What leaves through them is encoded by *codec*; None: as what is around says.
+        """
+        outwards: list[RouterOptions | BrokerOptions] = [*scopes, self.options]
+        middlewares = [*chain.from_iterable(each.middlewares for each in reversed(outwards)), *own]
+        chosen: AnyCodec = codec if codec is not None else nearest("codec", outwards)
+        return Chain(middlewares, self.context, self.kind, chosen, self.out)

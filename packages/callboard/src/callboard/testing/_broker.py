@@ -15,13 +15,14 @@ from anyio import current_time, move_on_after
 
 from callboard._broker import Broker
 from callboard._errors import DeclarationError
-from callboard.declare._handler import Handler
-from callboard.declare._publisher import Publisher
+from callboard.declare._codec import plain
+from callboard.declare._recorded import Recorded
 from callboard.instruments import Handle, Instrument, OnOutcome, Place, Send
 from callboard.run._host import Host
 from callboard.run._runtime import Runtime, stop_subscriptions
 from callboard.run._surroundings import Surroundings
 from callboard_actors import Child, ChildSpec, Supervisor
+from callboard_brokers.events import Event as AdapterEvent
 from callboard_brokers.memory import Memory
 
 from ._connection import WatchedConnection, awaiting, recording
@@ -43,9 +44,12 @@ class TestBroker(Generic[Yields]):
     Handlers and publishers have a `mock` meanwhile.
 
     Several brokers of one kind share one memory, so that messages pass between them; those of
-    another kind are another server, as they are in production.
+    another kind are another server, as they are in production. Whichever they are, and entered
+    here or one after another, a `publish` waits for what it causes on all of them.
 
     Args:
+        with_real: Leave the brokers to their servers: only calls are remembered. A `publish`
+            returns when the server has the message; `wait_call` waits for the handler.
         connect_only: Do not start the subscribers yet: `await broker.start()` does, or a
             `TestApp` after the hooks that prepare their context.
 
@@ -57,19 +61,38 @@ class TestBroker(Generic[Yields]):
     __test__ = False  # pytest takes every class named Test… for a test
 
     @overload
-    def __init__(self: TestBroker[B], broker: B, /, *, connect_only: bool = False) -> None: ...
-    @overload
     def __init__(
-        self: TestBroker[tuple[B, C]], one: B, two: C, /, *, connect_only: bool = False
+        self: TestBroker[B],
+        broker: B,
+        /,
+        *,
+        with_real: bool = False,
+        connect_only: bool | None = None,
     ) -> None: ...
     @overload
     def __init__(
-        self: TestBroker[tuple[B, ...]], *brokers: B, connect_only: bool = False
+        self: TestBroker[tuple[B, C]],
+        one: B,
+        two: C,
+        /,
+        *,
+        with_real: bool = False,
+        connect_only: bool | None = None,
     ) -> None: ...
-    def __init__(self, *brokers: Any, connect_only: bool = False) -> None:
+    @overload
+    def __init__(
+        self: TestBroker[tuple[B, ...]],
+        *brokers: B,
+        with_real: bool = False,
+        connect_only: bool | None = None,
+    ) -> None: ...
+    def __init__(
+        self, *brokers: Any, with_real: bool = False, connect_only: bool | None = None
+    ) -> None:
         if not brokers:
             raise DeclarationError("a TestBroker of no brokers tests nothing; give it one or more")
         self._brokers: tuple[Broker[Any], ...] = brokers
+        self._is_real = with_real
         self._listening = not connect_only
         self._undo: list[Callable[[], object]] = []
         self._host: Host
@@ -77,16 +100,8 @@ class TestBroker(Generic[Yields]):
         self.memory: Memory
 
     async def __aenter__(self) -> Yields:
-        memories: dict[str, Memory] = {}
-        quiescence = Quiescence(lambda: sum(memory.outstanding for memory in memories.values()))
-        for broker in self._brokers:
-            if broker.name not in memories:
-                memories[broker.name] = Memory(routing=broker.slot.around.kind.routing())
-        self.memory = memories[self._brokers[0].name]
         try:
-            self._runtimes = [
-                self._enlist(broker, memories[broker.name], quiescence) for broker in self._brokers
-            ]
+            self._runtimes = self._real() if self._is_real else self._in_memory()
             children = [
                 ChildSpec(f"{runtime.around.name}-{n}", runtime.scope.run, drain=inf)
                 for n, runtime in enumerate(self._runtimes, 1)
@@ -116,18 +131,59 @@ class TestBroker(Generic[Yields]):
         if error is None and failure is not None:
             raise failure
 
+    def _real(self) -> list[Runtime]:
+        """Let each broker act as ever, with recorders under its handlers and publishers."""
+        runtimes: list[Runtime] = []
+        for broker in self._brokers:
+            self._record(broker)
+            around, adapter = broker.slot.around, broker.slot.adapter
+            looking = [_Recording(around)]
+            runtimes.append(
+                Runtime(around, adapter, listening=self._listening, instruments=looking)
+            )
+            self._install(broker, runtimes[-1])
+        return runtimes
+
+    def _in_memory(self) -> list[Runtime]:
+        """Let the brokers act in memory, those of a kind in one."""
+        memories: dict[str, Memory] = {}
+        for broker in self._brokers:
+            if broker.name not in memories:
+                memories[broker.name] = Memory(
+                    routing=broker.slot.around.kind.routing(),
+                    notify=partial(self._hear, broker.name),
+                )
+        self.memory = memories[self._brokers[0].name]
+        quiescence = Quiescence.around()
+        self._undo.append(quiescence.watch(memories.values()))
+        return [self._enlist(broker, memories[broker.name], quiescence) for broker in self._brokers]
+
+    def _hear(self, name: str, event: AdapterEvent) -> None:
+        """Tell on all brokers called *name* what happens in the memory that they share."""
+        for broker in self._brokers:
+            if broker.name == name:
+                broker.slot.hear(event)
+
     def _enlist(self, broker: Broker[Any], memory: Memory, quiescence: Quiescence) -> Runtime:
         """Let *broker* act in *memory*, with recorders under its handlers and publishers."""
+        self._record(broker)
+        runtime = _TestRuntime(broker.slot.around, memory, quiescence, listening=self._listening)
+        self._install(broker, runtime)
+        self._undo.append(broker.events.subscribe(quiescence.note))
+        return runtime
+
+    def _install(self, broker: Broker[Any], runtime: Runtime) -> None:
+        broker.slot.install(runtime)
+        self._undo.append(broker.slot.detach)
+
+    def _record(self, broker: Broker[Any]) -> None:
         handlers = [call.target for each in broker.subscribers for call in each.calls]
         for target in (*handlers, *broker.publishers):
             # One function may handle the messages of several brokers: its mock counts them all.
-            if isinstance(target, Handler | Publisher) and target.recorder is None:
-                target.recorder = CallRecorder()
+            if isinstance(target, Recorded) and target.recorder is None:
+                codec = plain(broker.slot.around.options.codec)
+                target.recorder = CallRecorder(codec, broker.context)
                 self._undo.append(partial(setattr, target, "recorder", None))
-        runtime = _TestRuntime(broker.slot.around, memory, quiescence, listening=self._listening)
-        broker.slot.install(runtime)
-        self._undo += [broker.slot.detach, broker.events.subscribe(quiescence.note)]
-        return runtime
 
     def _restore(self) -> None:
         while self._undo:
@@ -141,8 +197,8 @@ class _TestRuntime(Runtime):
         self, around: Surroundings, memory: Memory, quiescence: Quiescence, *, listening: bool
     ) -> None:
         self._quiescence = quiescence
-        watching = _Watching(around, quiescence)
-        super().__init__(around, memory, listening=listening, instruments=[watching])
+        looking = [_Watching(quiescence), _Recording(around)]
+        super().__init__(around, memory, listening=listening, instruments=looking)
 
     @property
     def connection(self) -> Any:
@@ -150,11 +206,22 @@ class _TestRuntime(Runtime):
         return WatchedConnection(super().connection, self._quiescence)
 
 
-class _Watching(Instrument):
-    """Looks on, to know when all is over; publishers remember what they send."""
+class _Recording(Instrument):
+    """Lets publishers remember what they send."""
 
-    def __init__(self, around: Surroundings, quiescence: Quiescence) -> None:
+    def __init__(self, around: Surroundings) -> None:
         self._around = around
+
+    def around_send(self, send: Send, place: Place, /) -> Send:
+        del place
+        around = self._around
+        return recording(send, around.publishers, around.options)
+
+
+class _Watching(Instrument):
+    """Looks on, to know when all is over."""
+
+    def __init__(self, quiescence: Quiescence) -> None:
         self._quiescence = quiescence
 
     def around_handle(self, handle: Handle, place: Place, /) -> Handle:
@@ -163,8 +230,7 @@ class _Watching(Instrument):
 
     def around_send(self, send: Send, place: Place, /) -> Send:
         del place
-        around = self._around
-        return awaiting(recording(send, around.publishers, around.options.codec), self._quiescence)
+        return awaiting(send, self._quiescence)
 
     def on_outcome(self, place: Place, /) -> OnOutcome:
         del place

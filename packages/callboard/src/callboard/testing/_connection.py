@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
+from inspect import isawaitable
 from math import inf
 from typing import Any
 
+from callboard.declare._options import BrokerOptions
 from callboard.declare._publisher import PlacedPublisher
-from callboard.handle._envelope import content_type_of
 from callboard.handle._outcome import FAILURE_HEADER
+from callboard.handle._own import Reader
 from callboard.instruments import Output, Send
 from callboard_brokers import (
     Capacity,
@@ -21,40 +23,55 @@ from callboard_brokers import (
     Settlement,
     Subscription,
 )
-from callboard_validation import Codec, ValidationError
 
 from ._quiescence import INSIDE, Quiescence
+from ._recorder import CallRecorder
 
 
 def recording(
-    send: Send, publishers: Callable[[], Sequence[PlacedPublisher]], codec: Codec
+    send: Send, publishers: Callable[[], Sequence[PlacedPublisher]], options: BrokerOptions
 ) -> Send:
     """Let publishers remember of what is sent what a reader of their address would decode."""
 
     async def remember(outputs: Sequence[Output], cause: Delivery | None) -> Confirmation:
         asks = outputs[0].timeout is not None
         if asks:  # `send` returns when that is answered
-            _record(outputs, publishers(), codec)
+            await _record(outputs, publishers(), options)
         sent = await send(outputs, cause)
         if not asks:
-            _record(outputs, publishers(), codec)
+            await _record(outputs, publishers(), options)
         return sent
 
     return remember
 
 
-def _record(outputs: Sequence[Output], publishers: Sequence[PlacedPublisher], codec: Codec) -> None:
-    for output in outputs:
-        for publisher in publishers:
-            recorder = publisher.declaration.recorder
-            if recorder is None or publisher.target.address != output.target.address:
-                continue
-            message = output.message
-            try:
-                body = codec.decode(message.body, content_type_of(message))
-            except ValidationError:
-                body = message.body
-            recorder.record(body)
+async def _record(
+    outputs: Sequence[Output], publishers: Sequence[PlacedPublisher], options: BrokerOptions
+) -> None:
+    """Record what goes to each of *publishers*: one by one, or all, if it publishes lists."""
+    for publisher in publishers:
+        recorder = publisher.declaration.recorder
+        if not isinstance(recorder, CallRecorder):
+            continue
+        address = publisher.target.address
+        messages = [each.message for each in outputs if each.target.address == address]
+        reader = Reader([publisher.declaration.options, *publisher.scopes, options])
+        bodies = [await _decoded(each, reader) for each in messages]
+        if publisher.declaration.options.batch and messages:
+            recorder.record(bodies, messages[0])
+        else:
+            for body, message in zip(bodies, messages, strict=True):
+                recorder.record(body, message)
+        if messages:
+            recorder.end()
+
+
+async def _decoded(message: Message, reader: Reader) -> object:
+    try:
+        value = reader.read(message)
+        return await value if isawaitable(value) else value
+    except Exception:  # noqa: BLE001 - whatever it is, a reader has to see to it
+        return message.body
 
 
 def awaiting(send: Send, quiescence: Quiescence) -> Send:
@@ -98,7 +115,12 @@ class WatchedConnection:
         self._quiescence = quiescence
         self.publish, self.request, self.ping = inner.publish, inner.request, inner.ping
         self.prepare = inner.prepare
-        self.lost_at: float | None = inner.lost_at
+
+    @property
+    def lost_at(self) -> float | None:
+        """Since when the broker is away; asked each time."""
+        lost_at: float | None = self._inner.lost_at
+        return lost_at
 
     @asynccontextmanager
     async def subscribe(self, source: Any, capacity: Capacity, /) -> AsyncGenerator[Subscription]:
@@ -107,7 +129,7 @@ class WatchedConnection:
             async with self._inner.subscribe(source, capacity) as subscription:
                 yield _Watched(subscription, self._quiescence)
         finally:
-            self._quiescence.changed()
+            self._quiescence.gone()
 
 
 class _Watched:

@@ -27,7 +27,7 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 from callboard._errors import CallboardError, DeclarationError
 from callboard.watch._view import View
 from callboard_actors import Child
-from callboard_validation import ValidationError, decoder
+from callboard_validation import decoder
 
 _PROTOCOL: Final = 1
 _LONGEST_QUESTION: Final = 4096
@@ -122,7 +122,7 @@ class Inspection:
     def _reply(self, line: bytes) -> Answer | Refusal:
         try:
             self._question(line, "application/json")
-        except ValidationError:
+        except ValueError:  # it is no JSON, or of another shape
             return Refusal(error='ask {"show": "tree"}')
         return Answer(view=self._view())
 
@@ -137,7 +137,7 @@ def look(path: Path) -> View:
     line = _ask(path)
     try:
         answer: Answer | Refusal = decoder(Answer | Refusal)(line, "application/json")
-    except ValidationError as error:
+    except ValueError as error:
         raise LookError(
             f"what listens at {path} is no Callboard application, or one of another version"
         ) from error

@@ -16,7 +16,7 @@ from callboard_actors import ActorCrash
 from callboard_actors import events as actors
 from callboard_brokers import Settlement
 from callboard_di import MissingValue
-from callboard_validation import ValidationError
+from callboard_validation import CodecError, explained
 
 LINES: Final[Mapping[type[object], tuple[int, str]]] = {
     told.ActorStarting: (DEBUG, "%(path)s starts"),
@@ -45,6 +45,8 @@ LINES: Final[Mapping[type[object], tuple[int, str]]] = {
         "%(path)s can't reach %(address)s, and tries again until it can: %(error)s",
     ),
     told.ServerFound: (INFO, "%(path)s has reached %(address)s again"),
+    told.ServerBlocked: (WARNING, "%(path)s can't publish: %(address)s has no room: %(reason)s"),
+    told.ServerUnblocked: (INFO, "%(path)s publishes again: %(address)s has room"),
     told.SettledLate: (DEBUG, "%(path)s: a message of %(address)s is handled twice"),
     told.SettledTwice: (DEBUG, "%(path)s: a message of %(address)s was settled before"),
     told.SettlementsFailed: (
@@ -53,7 +55,18 @@ LINES: Final[Mapping[type[object], tuple[int, str]]] = {
     ),
     told.PublicationFailed: (ERROR, "%(path)s could not publish to %(address)s: %(error)s"),
     told.MessageUnrouted: (DEBUG, "%(path)s drops a message to %(address)s: nobody reads it"),
+    told.MessagesDropped: (
+        WARNING,
+        "%(path)s has dropped %(dropped)d messages of %(address)s: more came than may wait",
+    ),
     told.MessageDeadLettered: (DEBUG, "%(path)s keeps a message of %(address)s: %(reason)s"),
+    told.MessageGivenUp: (
+        ERROR,
+        (
+            "%(path)s: message %(position)d of %(address)s is not delivered any more, after"
+            " %(deliveries)d times"
+        ),
+    ),
     told.FetchFailed: (DEBUG, "%(path)s tries again to read %(address)s: %(error)s"),
     told.PartitionsAssigned: (DEBUG, "%(path)s has partitions of %(address)s: %(partitions)s"),
     told.PartitionsRevoking: (
@@ -73,7 +86,16 @@ LINES: Final[Mapping[type[object], tuple[int, str]]] = {
         ),
     ),
     told.HandlerFailed: (ERROR, "%(path)s failed on %(message)s; %(then)s: %(error)s"),
-    told.HandlerDecided: (DEBUG, "%(path)s failed on %(message)s; %(then)s: %(error)s"),
+    told.MessageRetried: (
+        WARNING,
+        "%(path)s failed on %(message)s, try %(attempt)d; again in %(delay).1f s: %(error)s",
+    ),
+    told.RetriesPlanned: (INFO, "%(path)s handles a message up to %(total)d times"),
+    told.FailureHandled: (
+        WARNING,
+        "%(path)s failed on %(message)s, which a middleware has seen to; %(then)s: %(error)s",
+    ),
+    told.HandlerDecided: (DEBUG, "%(path)s has decided about %(message)s: %(error)s"),
     told.MessageQuarantined: (ERROR, "%(path)s crashed twice on %(message)s; it is quarantined"),
     told.MessageUnordered: (
         ERROR,
@@ -133,7 +155,7 @@ _THEN: Final = {
     None: "it stays unsettled",
 }
 # What these say is the whole story: the handler's own frames are not in it.
-_SELF_EXPLANATORY: Final = (ValidationError, MissingValue, ActorCrash)
+_SELF_EXPLANATORY: Final = (CodecError, MissingValue, ActorCrash)
 LONG: Final = 1.0
 """Seconds for which somebody may keep the event loop before that is a line of the log."""
 SILENCE: Final = 30.0
@@ -199,6 +221,6 @@ def _parts(event: Event) -> _Parts:
 
 def _raised(event: Event) -> Exception | None:
     """Return what is to be shown with its traceback."""
-    if isinstance(event, told.HandlerFailed) and not isinstance(event.error, _SELF_EXPLANATORY):
-        return event.error
-    return None
+    if not isinstance(event, told.HandlerFailed) or isinstance(event.error, _SELF_EXPLANATORY):
+        return None
+    return event.error if explained(event.error) is None else None

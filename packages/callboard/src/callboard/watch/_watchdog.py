@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import PurePath
-from time import perf_counter
+from time import perf_counter, process_time
 from types import FrameType
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -24,6 +24,10 @@ from callboard_actors import Child
 
 _PERIOD: Final = 0.1
 """Seconds between two questions."""
+_SELDOM: Final = 0.5
+"""The same while there is next to nothing to do: every look costs an idle process its rest."""
+_BUSY: Final = 0.02
+"""Of a processor, from which on a process is not idle."""
 _TICK: Final = 0.02
 LAG: Final = 0.1
 """Seconds for which the loop may not turn before that is told."""
@@ -94,8 +98,11 @@ class Watchdog:
         )
 
     def _watch(self, over: threading.Event) -> None:
+        period, used = _PERIOD, process_time()
         try:
-            while not over.wait(_PERIOD):
+            while not over.wait(period):
+                before, used = used, process_time()
+                period = _PERIOD if used - before > _BUSY * period else _SELDOM
                 if self.rests():
                     continue
                 late, culprit = self._ask(over)

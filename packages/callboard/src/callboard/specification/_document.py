@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from types import NoneType
-from typing import Any, Protocol, Self, TypeAlias, runtime_checkable
+from typing import Any, Protocol, Self, TypeAlias
 
+from callboard._broker import Broker
+from callboard.declare._elements import elements_of
+from callboard.declare._publisher import PlacedPublisher, Publisher, publishers_of, result_element
+from callboard.declare._resolver import AnyResolver
+from callboard.declare._subscriber import Call, PlacedSubscriber, Subscriber, addresses_of
 from callboard_asyncapi import (
     Channel,
     Info,
@@ -23,27 +28,10 @@ from callboard_asyncapi import (
 from callboard_di import EMPTY, plan
 from callboard_validation import DefinitionError, Parameter, json_schema, spread_json_schema
 
-from ._broker import Broker
-from .app._app import App
-from .declare._elements import elements_of
-from .declare._publisher import PlacedPublisher, Publisher, publishers_of, result_element
-from .declare._resolver import AnyResolver
-from .declare._subscriber import Call, PlacedSubscriber, Subscriber
-
-__all__ = ["AsyncAPI", "Specification"]
-
 Schema: TypeAlias = dict[str, Any]
 
 
 _UNKNOWN: list[tuple[str, Any]] = [("", EMPTY)]
-
-
-@runtime_checkable
-class _Several(Protocol):
-    """A source of several addresses, each of which is a channel."""
-
-    @property
-    def addresses(self) -> Sequence[str]: ...
 
 
 @dataclass(frozen=True)
@@ -65,6 +53,15 @@ class Specification:
         return to_yaml(self.document)
 
 
+class Described(Protocol):
+    """An application, to its document."""
+
+    brokers: list[Broker[Any]]
+    title: str
+    version: str
+    description: str | None
+
+
 class AsyncAPI:
     """Describes brokers: what the application receives and sends, in the order of declaration."""
 
@@ -75,13 +72,19 @@ class AsyncAPI:
         version: str = "0.1.0",
         description: str | None = None,
     ) -> None:
-        self.brokers = brokers
+        self.brokers = [*brokers]
         self.info = Info(title=title, version=version, description=description)
 
     @classmethod
-    def of(cls, app: App) -> Self:
+    def of(cls, app: Described) -> Self:
         """Describe the brokers of *app* under its own title and version."""
         return cls(*app.brokers, title=app.title, version=app.version, description=app.description)
+
+    def add_broker(self, broker: Broker[Any]) -> Self:
+        """Describe *broker* too, once."""
+        if not any(each is broker for each in self.brokers):
+            self.brokers.append(broker)
+        return self
 
     def to_specification(self) -> Specification:
         """Return the document.
@@ -109,8 +112,7 @@ def _receiving(broker: Broker[Any], servers: list[Server]) -> Iterator[Operation
     for placed in broker.declared.placed(PlacedSubscriber):
         subscriber, source = placed.declaration, placed.source
         if placed.in_schema and subscriber.calls:
-            several = source.addresses if isinstance(source, _Several) else [source.address]
-            for address in several:
+            for address in addresses_of(source):
                 yield Operation(
                     action="receive",
                     channel=_channel(subscriber, address, servers),
@@ -118,7 +120,7 @@ def _receiving(broker: Broker[Any], servers: list[Server]) -> Iterator[Operation
                 )
 
 
-def _channel(subscriber: Subscriber, address: str, servers: list[Server]) -> Channel:
+def _channel(subscriber: Subscriber[Any], address: str, servers: list[Server]) -> Channel:
     calls, options = subscriber.calls, subscriber.options
     several = len(calls) > 1
     return Channel(
@@ -136,7 +138,7 @@ def _channel(subscriber: Subscriber, address: str, servers: list[Server]) -> Cha
     )
 
 
-def _reply(subscriber: Subscriber) -> Reply | None:
+def _reply(subscriber: Subscriber[Any]) -> Reply | None:
     """Describe the answers of handlers that give one, rather than publish what they return."""
     options = subscriber.options
     if options.no_reply or options.batch:

@@ -1,17 +1,28 @@
-"""Apache Kafka: `pip install "callboard[kafka]"`.
-
-Members of a `group_id` share the partitions of what they read; without a group, each subscriber
-reads everything and commits nothing. Records of a key are handled in their order, whatever
-`max_workers` says, and a position is committed when everything before it is settled.
-"""
+"""The broker of Apache Kafka, its router, and what they are told."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
+from callboard._broker import Broker
+from callboard._errors import DeclarationError
+from callboard.declare._broker_kind import BrokerKind
+from callboard.declare._command import PublishCommand
+from callboard.declare._options import (
+    BrokerOptions,
+    PublisherOptions,
+    PublishOptions,
+    SubscriberOptions,
+)
+from callboard.declare._publisher import Publisher
+from callboard.declare._route import Route
+from callboard.declare._router import Router
+from callboard.declare._subscriber import Subscriber
+from callboard.declare._takes import part, sends, takes, takes_names
+from callboard.handle._envelope import Response
 from callboard_brokers import Flushing, Headers, Message
 from callboard_brokers.kafka import (
     Kafka,
@@ -20,39 +31,10 @@ from callboard_brokers.kafka import (
     KafkaRouting,
     KafkaSource,
     KafkaTarget,
-    RebalanceListener,
     Record,
     RecordMetadata,
-    Topic,
     TopicPartition,
 )
-
-from ._broker import Broker
-from ._errors import DeclarationError
-from .declare._broker_kind import BrokerKind
-from .declare._options import BrokerOptions, PublisherOptions, PublishOptions, SubscriberOptions
-from .declare._publisher import Publisher
-from .declare._router import Router
-from .declare._subscriber import Subscriber
-from .declare._takes import part, sends, takes, takes_names
-from .handle._envelope import Response
-from .testing import TestApp, TestBroker
-
-__all__ = [
-    "KafkaBroker",
-    "KafkaMessage",
-    "KafkaPublishMessage",
-    "KafkaResponse",
-    "KafkaRouter",
-    "RebalanceListener",
-    "RecordMetadata",
-    "TestApp",
-    "TestKafkaBroker",
-    "Topic",
-    "TopicPartition",
-]
-
-TestKafkaBroker = TestBroker
 
 
 @dataclass(frozen=True)
@@ -73,9 +55,26 @@ class KafkaSubscriberOptions(SubscriberOptions, KafkaSource):
     """The `commit_interval` in milliseconds, likewise."""
 
 
+Options = TypeVar("Options", bound=KafkaSubscriberOptions)
+
+
 @dataclass(frozen=True)
-class KafkaPublisherOptions(PublisherOptions, KafkaTarget):
-    """A topic that results are published to."""
+class KafkaPublisher(PublisherOptions, KafkaTarget):
+    """Where results are published to; given to a `KafkaRoute`, it is declared with that."""
+
+
+@dataclass(frozen=True)
+class KafkaRouteOptions(KafkaSubscriberOptions):
+    """Topics, a pattern or partitions, and what is published of the results.
+
+    More than three topics are given by name, `topics=[...]`.
+    """
+
+    topic: str | None = None
+    second: str | None = None
+    third: str | None = None
+    _: KW_ONLY
+    publishers: Sequence[KafkaPublisher] = ()
 
 
 @dataclass(frozen=True)
@@ -130,17 +129,14 @@ class KafkaPublishMessage(KafkaResponse):
 
     __slots__ = ()
 
-    def over(self, options: PublishOptions) -> PublishOptions:
-        """Return *options* with what this says of them."""
-        return replace(
-            options,
-            headers={**(options.headers or {}), **(self.headers or {})},
-            correlation_id=self.correlation_id or options.correlation_id,
-        )
 
-
-def _in_seconds(options: KafkaSubscriberOptions) -> KafkaSubscriberOptions:
+def _in_seconds(options: Options) -> Options:
     """Return *options* with what they say in milliseconds said in seconds."""
+    if options.transactional and options.batch:
+        raise DeclarationError(
+            "a batch has no single position that a transaction could commit: give a subscriber"
+            " transactional=True or batch=True"
+        )
     said: dict[str, Any] = {}
     for name, unsaid, milliseconds in (
         ("batch_timeout", 0.0, options.batch_timeout_ms),
@@ -178,7 +174,12 @@ def _check_groups(sources: Sequence[KafkaSource]) -> None:
             )
 
 
+class KafkaPublishCommand(PublishCommand):
+    """What a middleware sees of a record that leaves: `key`, `partition` and `timestamp_ms` too."""
+
+
 KAFKA: Final = BrokerKind(
+    command=KafkaPublishCommand,
     name="kafka",
     answer=partial(KafkaTarget, create=False),
     dead_letter=lambda address, _: KafkaTarget(address),
@@ -188,22 +189,29 @@ KAFKA: Final = BrokerKind(
 )
 
 
+class KafkaRoute(Route):
+    """A handler of topics, to be declared by `KafkaRouter(handlers=[...])`."""
+
+    @sends(KafkaRouteOptions)
+    def __init__(self, call: object, options: KafkaRouteOptions) -> None:
+        if named := [each for each in (options.topic, options.second, options.third) if each]:
+            options = replace(options, topics=[*named, *options.topics])
+        options = _in_seconds(options)
+        publishers = [(part(each, KafkaTarget), each) for each in options.publishers]
+        super().__init__(call, part(options, KafkaSource), options, publishers)
+
+
 class KafkaRouter(Router, kind=KAFKA):
     """Subscribers and publishers of Kafka."""
 
     @takes_names("topics", KafkaSubscriberOptions)
-    def subscriber(self, options: KafkaSubscriberOptions) -> Subscriber:
+    def subscriber(self, options: KafkaSubscriberOptions) -> Subscriber[KafkaMessage]:
         """Handle the records of topics by the function or actor class below."""
-        if options.transactional and options.batch:
-            raise DeclarationError(
-                "a batch has no single position that a transaction could commit: give a subscriber"
-                " transactional=True or batch=True"
-            )
         options = _in_seconds(options)
         return self.declared.subscriber(part(options, KafkaSource), options)
 
-    @takes(KafkaPublisherOptions)
-    def publisher(self, options: KafkaPublisherOptions) -> Publisher[KafkaTarget]:
+    @takes(KafkaPublisher)
+    def publisher(self, options: KafkaPublisher) -> Publisher[KafkaTarget]:
         """Publish to a topic what the function or actor class below returns."""
         return self.declared.publisher(part(options, KafkaTarget), options)
 
@@ -242,24 +250,18 @@ class KafkaBroker(Broker[KafkaTarget], KafkaRouter):
         headers: Headers | None = None,
         correlation_id: str | None = None,
         reply_to: str | None = None,
+        no_confirm: bool = False,
     ) -> None:
         """Send *messages* at once; return when Kafka has them all.
 
         A `KafkaPublishMessage` among them says for itself what the others are told here. Those of
         a partition keep their order. If one fails, Kafka may have others.
         """
-        target = KafkaTarget(topic, partition=partition, timestamp_ms=timestamp_ms)
+        target = KafkaTarget(
+            topic, partition=partition, timestamp_ms=timestamp_ms, no_confirm=no_confirm
+        )
         options = PublishOptions(headers=headers, correlation_id=correlation_id, reply_to=reply_to)
-        plain = KafkaPublishMessage(None, key=key)
-        outgoing: list[tuple[Message, KafkaTarget]] = []
-        for each in messages:
-            if isinstance(each, KafkaPublishMessage):
-                own, message = each, self.out.envelope(each.body, each.over(options))
-            else:
-                own, message = plain, self.out.envelope(each, options)
-            message.key = plain.key if own.key is None else own.key
-            outgoing.append((message, own.place(target)))
-        await self.out.publish_all(outgoing)
+        await self.out.publish_batch(messages, target, options, key)
 
     async def flush(self) -> None:
         """Return when everything has arrived, or failed, that was published with `no_confirm`."""

@@ -1,0 +1,1 @@
+"""A broker inside of a web application, and of a plain script."""

@@ -1,0 +1,109 @@
+"""Names that users of the vocabulary know and that are not here, and what to write instead.
+
+An import of such a module, or of such a name, answers with its line. Whatever is here comes first,
+so that a line is never in the way of what has been added.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any, Final
+
+_INSTRUMENT: Final = (
+    "give the broker instruments=[...], objects of a class that is derived from"
+    " callboard.instruments.Instrument"
+)
+_WEB: Final = (
+    "run brokers in the lifespan of any web framework: `await broker.start()` at its start,"
+    " `await broker.stop()` at its end"
+)
+_APP: Final = "give App(title=, version=, description=), which the document is made of"
+_TEXT: Final = "policies of NATS are plain text, as the server has them: deliver_policy='new'"
+_CONFIG: Final = "what it says is an option of JStream, or a mapping in one"
+_HTML: Final = "write the document by `callboard docs gen`, and show it by a page of AsyncAPI's own"
+
+LINES: Final[Mapping[str, str]] = {
+    "callboard.FastStream": "it is callboard.App",
+    "callboard.asgi": _WEB,
+    "callboard.fastapi": _WEB,
+    "callboard.opentelemetry": _INSTRUMENT,
+    "callboard.prometheus": _INSTRUMENT,
+    "callboard.confluent": "callboard.kafka has the same names, and needs no librdkafka",
+    "callboard.mqtt": "no broker of this kind is here; docs/write-an-adapter.md says how to add one",
+    "callboard.redis": "no broker of this kind is here; docs/write-an-adapter.md says how to add one",
+    "callboard.UnderlyingDriverAnnotation": "annotate with the class itself: it is injected by type",
+    "callboard.security.SASLGSSAPI": "Kerberos is not spoken; use SASLScram512 or SASLOAuthBearer",
+    "callboard.specification.Contact": _APP,
+    "callboard.specification.License": _APP,
+    "callboard.specification.ExternalDocs": _APP,
+    "callboard.specification.Tag": _APP,
+    "callboard.specification.get_asyncapi_html": _HTML,
+    "callboard.kafka.fastapi": _WEB,
+    "callboard.kafka.opentelemetry": _INSTRUMENT,
+    "callboard.kafka.prometheus": _INSTRUMENT,
+    "callboard.kafka.exceptions": (
+        "a batch is split where it does not fit, so BatchBufferOverflowException never occurs"
+    ),
+    "callboard.rabbit.fastapi": _WEB,
+    "callboard.rabbit.opentelemetry": _INSTRUMENT,
+    "callboard.rabbit.prometheus": _INSTRUMENT,
+    "callboard.rabbit.annotations.Channel": "the client's channel is its own; see Channel(...)",
+    "callboard.rabbit.annotations.Connection": "the client's connection is its own",
+    "callboard.nats.fastapi": _WEB,
+    "callboard.nats.opentelemetry": _INSTRUMENT,
+    "callboard.nats.prometheus": _INSTRUMENT,
+    "callboard.nats.DeliverPolicy": _TEXT,
+    "callboard.nats.DiscardPolicy": _TEXT,
+    "callboard.nats.ReplayPolicy": _TEXT,
+    "callboard.nats.RetentionPolicy": _TEXT,
+    "callboard.nats.StorageType": _TEXT,
+    "callboard.nats.ExternalStream": _CONFIG,
+    "callboard.nats.Placement": _CONFIG,
+    "callboard.nats.RePublish": _CONFIG,
+    "callboard.nats.StreamConfig": _CONFIG,
+    "callboard.nats.StreamSource": _CONFIG,
+    "callboard.nats.AckPolicy": (
+        "messages of a stream are acknowledged one by one; what a handler's end means is"
+        " callboard.AckPolicy"
+    ),
+    "callboard.nats.annotations.Client": "the connection is the broker's own",
+    "callboard.nats.annotations.JsClient": "the connection is the broker's own",
+    "callboard.nats.annotations.ObjectStorage": "await broker.object_storage(bucket)",
+}
+
+
+def tells(module: str) -> Callable[[str], Any]:
+    """Return the `__getattr__` of *module*: what is unknown is refused as ever.
+
+    Put into its globals rather than defined there, it is unseen by type checkers, which would else
+    take any name for one that is there.
+    """
+
+    def ask(name: str) -> Any:
+        if (line := LINES.get(f"{module}.{name}")) is None:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        # Of an AttributeError, `from ... import` would forget what it says.
+        raise ImportError(f"{module}.{name} is not here: {line}", name=module)
+
+    return ask
+
+
+class _Absent:
+    """Asked last, when no module was found."""
+
+    @staticmethod
+    def find_spec(
+        fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Find nothing; of what is known, say what to write instead."""
+        del path, target
+        if (line := LINES.get(fullname)) is not None:
+            raise ModuleNotFoundError(f"{fullname} is not here: {line}", name=fullname)
+        return None
+
+
+if _Absent not in sys.meta_path:
+    sys.meta_path.append(_Absent)

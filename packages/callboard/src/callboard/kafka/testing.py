@@ -1,0 +1,8 @@
+"""Apache Kafka under test: the broker in memory, by its rules."""
+
+from __future__ import annotations
+
+from callboard.testing import TestApp
+from callboard.testing import TestBroker as TestKafkaBroker
+
+__all__ = ["TestApp", "TestKafkaBroker"]

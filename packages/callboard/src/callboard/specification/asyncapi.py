@@ -1,0 +1,7 @@
+"""Documents of AsyncAPI."""
+
+from __future__ import annotations
+
+from ._document import AsyncAPI, Specification
+
+__all__ = ["AsyncAPI", "Specification"]

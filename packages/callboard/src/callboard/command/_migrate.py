@@ -6,9 +6,12 @@ import os
 from collections.abc import Iterator, Sequence
 from difflib import unified_diff
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
+
+import typer
 
 from callboard._errors import CallboardError
+from callboard.command._fail import fail
 
 _SKIPPED: Final = frozenset({"__pycache__", "node_modules", "site-packages", "venv", "build"})
 _SHOWN: Final = frozenset({".circleci", ".devcontainer", ".github", ".gitlab"})
@@ -26,6 +29,18 @@ _BY_HAND: Final = "names faststream, and stays: the distribution and its command
 
 class MigrateError(CallboardError):
     """Nothing can be migrated: no such path, or a part of Callboard is not installed."""
+
+
+def command(
+    path: Annotated[Path, typer.Argument(help="A module, or a folder of a project.")] = Path(),
+    write: Annotated[bool, typer.Option("--write/--diff", help="Change files; else show.")] = False,
+) -> None:
+    """Rewrite a project that was written for FastStream: the diff, and a report on stderr."""
+    try:
+        for kind, text in migrate(path, write=write):
+            typer.echo(text, nl=kind == "report", err=kind == "report")
+    except (MigrateError, OSError) as error:
+        fail(str(error), status=2)
 
 
 def migrate(path: Path, *, write: bool) -> Iterator[tuple[str, str]]:

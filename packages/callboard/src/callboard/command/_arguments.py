@@ -1,0 +1,28 @@
+"""What several commands are told: which application, and where it shows itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from callboard.app._app import App
+from callboard.command._fail import fail
+from callboard.command._locate import LocateError, locate
+
+Application = Annotated[str, typer.Argument(metavar="MODULE:APP", help="As in main:app.")]
+Inspect = Annotated[
+    Optional[Path],  # noqa: UP045 - Typer reads it
+    typer.Option("--inspect", help="A socket for callboard tree and callboard top."),
+]
+AppDir = Annotated[Path, typer.Option("--app-dir", help="Where to import the module from.")]
+Factory = Annotated[bool, typer.Option("--factory", "-f", help="The attribute makes the app.")]
+
+
+def found(path: str, directory: Path, *, factory: bool) -> App:
+    """Return the application that *path* names in *directory*, or end the command."""
+    try:
+        return locate(path, directory, factory=factory)
+    except LocateError as error:
+        fail(str(error), status=2)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from callboard import DeclarationError, Header, Path, SetupError
+from callboard import DeclarationError, Header, Path, RejectMessage, SetupError
 from callboard.instruments import Instrument, Output, Place, Send
 from callboard.kafka import (
     KafkaBroker,
@@ -353,3 +353,23 @@ async def test_a_subscriber_that_would_do_nothing_but_commit_is_refused(
 ) -> None:
     with pytest.raises(DeclarationError, match=r"commit_interval=0.* must be more than 0 seconds"):
         kafka.subscriber("orders", group_id="g", **never)
+
+
+async def test_a_dead_letter_says_which_record_it_was() -> None:
+    kafka, heard = KafkaBroker(dead_letter="{address}.dead"), list[KafkaMessage]()
+
+    @kafka.subscriber("orders", group_id="clerks")
+    async def refuse(number: int) -> None:
+        raise RejectMessage
+
+    @kafka.subscriber("orders.dead", group_id="clerks")
+    async def bury(message: KafkaMessage) -> None:
+        heard.append(message)
+
+    async with TestKafkaBroker(kafka):
+        await kafka.publish(1, "orders", timestamp_ms=1_700_000_000_000)
+
+    said = heard[0].headers
+    assert said["x-group"] == "clerks"
+    assert (said["x-original-partition"], said["x-original-offset"]) == ("0", "1")
+    assert said["x-original-timestamp"] == "1700000000000"

@@ -269,21 +269,23 @@ def test_dead_letters_are_not_read_by_whoever_gave_them_up(nats: NatsBroker) -> 
 
 
 async def test_dead_letters_go_where_they_are_kept(nats: NatsBroker) -> None:
-    buried: list[int] = []
+    buried: list[tuple[int, object, object, object]] = []
 
     @nats.subscriber("orders.new", stream="ORDERS", durable="d", dead_letter="graves.orders")
     async def handle(number: int) -> None:
         raise ValueError(number)
 
     @nats.subscriber("graves.orders", stream="ORDERS", durable="graves")
-    async def bury(number: int) -> None:
-        buried.append(number)
+    async def bury(number: int, message: NatsMessage) -> None:
+        said = message.headers
+        names = "x-original-stream", "x-original-sequence", "x-group"
+        buried.append((number, *(said[name] for name in names)))  # type: ignore[arg-type] # three
 
     async with TestNatsBroker(nats):
         with pytest.raises(ValueError, match="7"):
             await nats.publish(7, "orders.new", stream="ORDERS")
 
-    assert buried == [7]
+    assert buried == [(7, "ORDERS", "1", "d")]
 
 
 async def test_a_watch_of_keys_hears_of_changes(nats: NatsBroker) -> None:

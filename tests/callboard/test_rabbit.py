@@ -458,6 +458,29 @@ async def test_dead_letter_of_a_plain_queue_makes_the_queue_it_names(address: st
         await rabbit.publish(2, address.replace("{address}", "orders"))
 
 
+async def test_a_dead_letter_says_how_it_was_routed_and_keeps_its_properties() -> None:
+    rabbit, heard = RabbitBroker(dead_letter="dead"), list[RabbitMessage]()
+
+    @rabbit.subscriber(RabbitQueue("orders", routing_key="order.*"), TOPICS)
+    async def refuse(number: int) -> None:
+        raise RejectMessage
+
+    @rabbit.subscriber("dead")
+    async def bury(message: RabbitMessage) -> None:
+        heard.append(message)
+
+    async with TestRabbitBroker(rabbit):
+        routed = {"exchange": TOPICS, "routing_key": "order.new"}
+        await rabbit.publish(1, **routed, priority=3, content_encoding="gzip", persist=False)  # type: ignore[arg-type] # as they are
+
+    [letter] = heard
+    assert letter.headers["x-original-address"] == "orders"
+    assert letter.headers["x-original-exchange"] == TOPICS.name
+    assert letter.headers["x-original-routing-key"] == "order.new"
+    kept = letter.raw_message.properties
+    assert (kept.priority, kept.content_encoding, kept.delivery_mode) == (3, "gzip", 2)
+
+
 # Publishing and answers
 
 

@@ -9,6 +9,7 @@ from anyio import sleep, wait_all_tasks_blocked
 
 from callboard import AckPolicy, MemoryBroker, Message, RejectMessage
 from callboard.extending import BrokerKind
+from callboard.handle._dead_letter import REASONS
 from callboard.memory import MemoryMessage, MemoryTarget
 from callboard_brokers import Features
 from callboard_brokers.memory import Templates
@@ -102,7 +103,7 @@ async def test_a_dead_letter_has_the_bytes_the_key_and_the_headers_of_the_messag
 async def test_a_dead_letter_says_what_happened_where_and_how(broker: MemoryBroker) -> None:
     collected = letters(broker)
 
-    @broker.subscriber("orders", dead_letter="orders.dead")
+    @broker.subscriber("orders", group="g", dead_letter="orders.dead")
     async def handle(order: int) -> None:
         raise ValueError("no such customer")
 
@@ -115,7 +116,13 @@ async def test_a_dead_letter_says_what_happened_where_and_how(broker: MemoryBrok
     assert headers["x-exception-type"] == "ValueError"
     assert headers["x-exception-message"] == "no such customer"
     assert 'raise ValueError("no such customer")' in str(headers["x-exception-stacktrace"])
+    assert headers["x-fingerprint"] == (
+        f"ValueError@{__name__}:test_a_dead_letter_says_what_happened_where_and_how.<locals>.handle"
+    )
+    assert headers["x-attempts"] == "1"
+    assert headers["x-group"] == "g"
     assert headers.keys() >= {"x-host", "x-last-failure-ts", "x-dlq-id"}
+    assert headers.keys() <= REASONS
 
 
 async def test_the_reason_of_a_rejection_stands_in_the_dead_letter(broker: MemoryBroker) -> None:

@@ -88,6 +88,7 @@ MEMORY: Final = BrokerKind(
     name="memory",
     answer=MemoryTarget,
     dead_letter=lambda address, _: MemoryTarget(address),
+    where=lambda source, _: {"x-group": source.group},
     routing=Templates,
 )
 

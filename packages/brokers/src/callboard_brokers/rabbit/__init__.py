@@ -5,7 +5,7 @@
 
 from callboard_brokers.rabbit._adapter import Rabbit
 from callboard_brokers.rabbit._address import located
-from callboard_brokers.rabbit._message import Properties, RabbitMessage, Record
+from callboard_brokers.rabbit._message import Properties, RabbitMessage, Record, alike
 from callboard_brokers.rabbit._queues import ExchangeType, QueueType, RabbitExchange, RabbitQueue
 from callboard_brokers.rabbit._records import Channel, RabbitOptions, RabbitSource, RabbitTarget
 from callboard_brokers.rabbit._routing import RabbitRouting
@@ -24,6 +24,7 @@ __all__ = [
     "RabbitSource",
     "RabbitTarget",
     "Record",
+    "alike",
     "located",
 ]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -11,6 +11,16 @@ from callboard.declare._command import BatchPublishCommand, PublishCommand, redi
 from callboard_brokers import Message
 
 T = TypeVar("T")
+
+
+def nowhere(_source: Any, _message: Message) -> Mapping[str, object]:
+    """Say nothing more."""
+    return {}
+
+
+def unlike(_message: Message, target: T) -> T:
+    """Return *target* as it is."""
+    return target
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +36,10 @@ class BrokerKind(Generic[T]):
     same kind as that source, where a broker has several."""
     makes_dead_letters: bool = False
     """Whether that target has to be made before the first letter, which would else find nobody."""
+    where: Callable[[Any, Message], Mapping[str, object]] = nowhere
+    """Says more of where a message came from, given its source: headers of its dead letter."""
+    alike: Callable[[Message, Any], Any] = unlike
+    """Returns a target with what a received message has beside its metadata, for a copy of it."""
     routing: Callable[[], Any]
     """The rules by which the broker in memory stands in for it under test. What they refuse can't
     be declared either."""

@@ -13,32 +13,69 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2s
-from typing import Final
+from typing import Final, NamedTuple, TypeAlias
 
 import anyio
 
 from callboard._errors import words
 from callboard.events import DeadLetterImpossible, DeadLetterLate, Notify, about
+from callboard.handle._fingerprint import fingerprint
 from callboard.handle._finish import ToDeadLetters
 from callboard.handle._output import is_hopeless
 from callboard.instruments import Output, Send
-from callboard.watch._printable import TRACE, printable
+from callboard.watch._printable import LINE, TRACE, printable
 from callboard_actors import Backoff
 from callboard_brokers import Delivery, DestinationError, Message, forwarding
 
 _BACKOFF: Final = Backoff(min=0.2, max=30)
+_LIMITS: Final = {"x-exception-stacktrace": TRACE}
+Where: TypeAlias = Callable[[Message], Mapping[str, object]]
+REASONS: Final = frozenset(
+    {
+        "x-original-address",
+        "x-original-reply-to",
+        "x-original-exchange",
+        "x-original-routing-key",
+        "x-original-stream",
+        "x-original-sequence",
+        "x-original-partition",
+        "x-original-offset",
+        "x-original-timestamp",
+        "x-group",
+        "x-subscriber",
+        "x-attempts",
+        "x-deliveries",
+        "x-last-failure-ts",
+        "x-host",
+        "x-dlq-id",
+        "x-fingerprint",
+        "x-exception-type",
+        "x-exception-message",
+        "x-exception-stacktrace",
+    }
+)
+"""The headers that a dead letter has beside those of its message."""
+
+
+class Post(NamedTuple):
+    """How letters of one source leave."""
+
+    output: Callable[[str, Message, Message], Output]
+    """Makes the output of a letter to an address, given the message that it is of."""
+    where: Where
+    """Says where a message came from, by headers: as its broker calls that; None is not said."""
 
 
 def dead_lettering(
     subscriber: str,
     address: str | None,
-    post: Callable[[str, Message], Output],
+    post: Post,
     send: Send,
     tell: Notify,
 ) -> ToDeadLetters:
     """Compose what a rejection does, given the dead letter *address*, a template.
 
-    *post* makes the output of a letter to an address. A dead letter that can't be published is tried
+    A dead letter that can't be published is tried
     again with back-off, for as long as it takes: the worker waits with it, hence the subscription's
     intake does too. What comes from the dead letter address itself is left to the broker: it would
     come back at once, for ever. A letter that the broker will never take, being too large, goes
@@ -51,11 +88,12 @@ def dead_lettering(
         if destination == came_from:
             delivery.reject()
             return
-        letter = dead_letter(delivery, error, subscriber)
+        message = delivery.message
+        letter = dead_letter(delivery, error, subscriber, post.where)
         failures, brief = 0, False
         while not delivery.settled:
             try:
-                sent = await send([post(destination, letter)], delivery)
+                sent = await send([post.output(destination, letter, message)], delivery)
                 await sent.wait()
             except Exception as failure:  # noqa: BLE001 - nothing may lose the letter
                 if not is_hopeless(failure):
@@ -66,19 +104,28 @@ def dead_lettering(
                     delivery.reject()
                     tell(DeadLetterImpossible(subscriber, *about(delivery.message), failure))
                 else:
-                    brief, letter = True, dead_letter(delivery, None, subscriber)
+                    brief, letter = True, dead_letter(delivery, None, subscriber, post.where)
             else:
                 delivery.ack()
 
     return to_dead_letters
 
 
-def dead_letter(delivery: Delivery, error: Exception | None, subscriber: str) -> Message:
+def dead_letter(
+    delivery: Delivery, error: Exception | None, subscriber: str, where: Where
+) -> Message:
     """Return the message of *delivery* as it came, every header of it, and why it is dead.
 
     Whatever the message holds and the error says, this is text that every broker takes.
     """
-    return forwarding(delivery.message, _reasons(delivery, error, subscriber))
+    said = {**_found(where, delivery.message), **_reasons(delivery, error, subscriber)}
+    return forwarding(
+        delivery.message,
+        {
+            name: printable(reason, _LIMITS.get(name, LINE), lines=True)
+            for name, reason in said.items()
+        },
+    )
 
 
 def _reasons(delivery: Delivery, error: Exception | None, subscriber: str) -> Mapping[str, str]:
@@ -88,10 +135,12 @@ def _reasons(delivery: Delivery, error: Exception | None, subscriber: str) -> Ma
     reasons = {
         "x-original-address": message.address,
         "x-subscriber": subscriber,
+        "x-attempts": str(message.attempt),
         "x-deliveries": str(delivery.deliveries or ""),
         "x-last-failure-ts": f"{time.time():.3f}",
         "x-host": socket.gethostname(),
         "x-dlq-id": blake2s(identity, digest_size=16).hexdigest(),
+        "x-fingerprint": fingerprint(error, subscriber),
         "x-exception-type": "rejected",
         "x-exception-message": "rejected by the handler",
     }
@@ -103,7 +152,14 @@ def _reasons(delivery: Delivery, error: Exception | None, subscriber: str) -> Ma
             "x-exception-message": printable(words(error)),
             "x-exception-stacktrace": "".join(_story(error)),
         }
-    return {name: printable(reason, TRACE, lines=True) for name, reason in reasons.items()}
+    return reasons
+
+
+def _found(where: Where, message: Message) -> Mapping[str, str]:
+    try:
+        return {name: str(said) for name, said in where(message).items() if said is not None}
+    except Exception:  # noqa: BLE001 - whatever came over the wire, or a parser has made of it
+        return {}
 
 
 def _story(error: Exception) -> Sequence[str]:

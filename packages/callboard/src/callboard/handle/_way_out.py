@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from itertools import groupby
@@ -13,6 +14,7 @@ from callboard._errors import DeclarationError, RequestFailed
 from callboard.declare._broker_kind import BrokerKind
 from callboard.declare._options import BrokerOptions, PublishOptions
 from callboard.events import AnswerWithheld
+from callboard.handle._dead_letter import Post
 from callboard.handle._envelope import (
     Response,
     envelopes,
@@ -147,9 +149,16 @@ class WayOut(Generic[T]):
         answer.binding = _Plain(self._reader)
         return await chain.answered(answer) if chain.places else answer
 
-    def letter(self, source: Any, address: str, message: Message) -> Output:
-        """Return *message*, which came from *source*, as a dead letter to *address*."""
-        return Output(self, self._kind.dead_letter(address, source), message, "dead letter")
+    def post(self, source: Any) -> Post:
+        """Return how letters of what comes from *source* leave."""
+        return Post(partial(self._letter, source), partial(self._kind.where, source))
+
+    def _letter(self, source: Any, address: str, letter: Message, message: Message) -> Output:
+        """Return the *letter* of *message*, which came from *source*, on its way to *address*."""
+        target = self._kind.dead_letter(address, source)
+        with suppress(Exception):  # what came over the wire may be past reading
+            target = self._kind.alike(message, target)
+        return Output(self, target, letter, "dead letter")
 
     def answer(self, reply_to: str) -> T | None:
         """Return where the answer to *reply_to* goes; None: none may go there."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -157,6 +157,16 @@ def _partition(message: Message[Record]) -> TopicPartition:
     return TopicPartition(message.raw_message.topic, message.raw_message.partition)
 
 
+def _where(source: KafkaSource, message: Message[Record]) -> Mapping[str, object]:
+    record = message.raw_message
+    return {
+        "x-group": source.group_id,
+        "x-original-partition": record.partition,
+        "x-original-offset": record.offset,
+        "x-original-timestamp": record.timestamp,
+    }
+
+
 def _check_groups(sources: Sequence[KafkaSource]) -> None:
     """Refuse a group that shares partitions out and has explicit ones too.
 
@@ -183,6 +193,7 @@ KAFKA: Final = BrokerKind(
     name="kafka",
     answer=partial(KafkaTarget, create=False),
     dead_letter=lambda address, _: KafkaTarget(address),
+    where=_where,
     routing=KafkaRouting,
     partition=_partition,
     together=_check_groups,

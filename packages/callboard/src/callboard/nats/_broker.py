@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -132,6 +132,18 @@ def _dead_letter(address: str, source: NatsSource) -> NatsTarget:
     return replace(target, stream=replace(stream, subjects=[*stream.subjects, *wires]))
 
 
+def _where(_: NatsSource, message: Message[NatsRecord]) -> Mapping[str, object]:
+    stored = message.raw_message.metadata
+    if stored is None:
+        return {}
+    return {
+        "x-group": stored.consumer,
+        "x-original-stream": stored.stream,
+        "x-original-sequence": stored.sequence,
+        "x-original-timestamp": stored.timestamp,
+    }
+
+
 def _check_consumers(sources: Sequence[NatsSource]) -> None:
     """Refuse one consumer that is to read two things."""
     known: dict[tuple[str, str], NatsSource] = {}
@@ -155,6 +167,7 @@ NATS: Final = BrokerKind(
     name="nats",
     answer=NatsTarget,
     dead_letter=_dead_letter,
+    where=_where,
     makes_dead_letters=True,
     routing=NatsRouting,
     partition=lambda message: message.address,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from datetime import timedelta
 from functools import partial
@@ -36,6 +36,7 @@ from callboard_brokers.rabbit import (
     RabbitSource,
     RabbitTarget,
     Record,
+    alike,
     located,
 )
 
@@ -136,6 +137,21 @@ def _check_together(sources: Sequence[RabbitSource]) -> None:
             routing.source(each)
 
 
+def _where(_: RabbitSource, message: Message[Record]) -> Mapping[str, object]:
+    record = message.raw_message
+    return {
+        "x-original-exchange": record.exchange,
+        "x-original-routing-key": record.routing_key,
+        "x-original-timestamp": record.properties.timestamp,
+    }
+
+
+def _alike(message: Message[Record], target: RabbitTarget) -> RabbitTarget:
+    """Return *target* with the properties of what was received; it outlives a restart, or not."""
+    record = message.raw_message
+    return replace(alike(record, target), persist=target.persist)
+
+
 class RabbitPublishCommand(PublishCommand):
     """What a middleware sees of a message that leaves; its destination is the routing key."""
 
@@ -150,6 +166,8 @@ RABBIT: Final = BrokerKind(
     name="rabbit",
     answer=_answer,
     dead_letter=lambda address, _: RabbitTarget(RabbitQueue(address)),
+    where=_where,
+    alike=_alike,
     makes_dead_letters=True,
     routing=RabbitRouting,
     together=_check_together,

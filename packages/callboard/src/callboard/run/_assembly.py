@@ -123,7 +123,7 @@ class Assembly:
         self.to_dead_letters = dead_lettering(
             self._name,
             inherited.dead_letter,
-            partial(around.out.letter, placed.source),
+            around.out.post(placed.source),
             self._leave,
             around.events,
         )

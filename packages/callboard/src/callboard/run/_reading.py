@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Final
 
 import anyio
@@ -48,7 +47,7 @@ class Reading:
         self._to_dead_letters = dead_lettering(
             placed.name,
             resolve(*layers).dead_letter,
-            partial(around.out.letter, placed.source),
+            around.out.post(placed.source),
             self._send,
             around.events,
         )

@@ -77,7 +77,7 @@ async def test_an_item_that_crashed_its_actor_twice_is_quarantined_by_the_next_r
             await serve(crashing_on(2, received), mailbox.reader(), quarantine=quarantine)
     await serve(crashing_on(2, received), mailbox.reader(), quarantine=quarantine)
     assert received == [1, 2, 2, 3]
-    assert quarantined == [(2, "callboard_actors._errors.ActorCrash: corrupt")]
+    assert quarantined == [(2, "callboard_actors.ActorCrash: corrupt")]
 
 
 async def test_a_condemned_item_is_quarantined_without_being_received() -> None:

@@ -25,9 +25,12 @@ class Cluster:
     async def create(
         self, topic: str, partitions: int = 1, config: Mapping[str, str] | None = None
     ) -> None:
-        """Make *topic*."""
+        """Make *topic*, and wait until servers tell of it: they have it a moment after it is made."""
         new = client.admin.NewTopic(topic, partitions, 1, topic_configs=dict(config or {}))
         await self._admin.create_topics([new])
+        with fail_after(45):
+            while topic not in await self.topics():  # noqa: ASYNC110 - of a server
+                await sleep(0.05)
 
     async def grow(self, topic: str, partitions: int) -> None:
         """Let *topic* have so many partitions."""

@@ -18,6 +18,10 @@ SERVERS = ROOT / "scripts" / "servers"
 PATIENCE = 180.0
 
 
+class Absent(Exception):
+    """A server cannot be had on this machine, for the reason given; the others can."""
+
+
 def install(program: str, package: str) -> None:
     """Have *program*: install Debian's *package* as root, else say what is missing."""
     if shutil.which(program):

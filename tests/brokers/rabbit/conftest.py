@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncGenerator
 from uuid import uuid4
 
@@ -12,7 +11,7 @@ from callboard_brokers.rabbit import Rabbit
 from callboard_brokers.rabbit.connection import RabbitConnection
 
 from ...proxy import Proxy, proxy
-from .server import Server, server_at, through_proxy
+from .server import Server, server_at, through_proxy, url_of
 
 
 @pytest.fixture
@@ -21,8 +20,14 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture
-def url() -> str:
-    return os.environ["CALLBOARD_RABBIT"]
+def node(request: pytest.FixtureRequest) -> str:
+    """Which server it is; `on_both` has a test run with each."""
+    return str(getattr(request, "param", "rabbit"))
+
+
+@pytest.fixture
+def url(node: str) -> str:
+    return url_of(node)
 
 
 @pytest.fixture
@@ -43,8 +48,8 @@ async def server(url: str) -> AsyncGenerator[Server]:
 
 
 @pytest.fixture
-async def network() -> AsyncGenerator[Proxy]:
-    at, listen = through_proxy()
+async def network(node: str) -> AsyncGenerator[Proxy]:
+    at, listen = through_proxy(node)
     async with proxy(listen, at) as network:
         yield network
 

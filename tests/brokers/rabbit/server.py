@@ -13,10 +13,14 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import aiormq
+import pytest
 from anyio import fail_after, run_process, sleep
 
 from callboard_brokers import Delivery, Subscription
 
+NODES = ["rabbit", pytest.param("rabbit_newer", marks=pytest.mark.broker("rabbit_newer"))]
+"""An older version and a newer one, which count and delay otherwise."""
+on_both = pytest.mark.parametrize("node", NODES, indirect=True)
 _SCRIPT = Path(__file__).parents[3] / "scripts" / "brokers"
 
 
@@ -80,23 +84,28 @@ async def server_at(url: str) -> AsyncGenerator[Server]:
         yield Server(client)
 
 
-async def control(*arguments: str) -> str:
+async def control(*arguments: str, node: str = "rabbit") -> str:
     """Run `rabbitmqctl`."""
-    done = await run_process([sys.executable, str(_SCRIPT), "rabbitmqctl", *arguments])
+    done = await run_process([sys.executable, str(_SCRIPT), "rabbitmqctl", node, *arguments])
     return done.stdout.decode()
 
 
-def through_proxy() -> tuple[str, str]:
+def url_of(node: str) -> str:
+    """Return the URL of the server that is called *node*."""
+    return os.environ[f"CALLBOARD_{node.upper()}"]
+
+
+def through_proxy(node: str = "rabbit") -> tuple[str, str]:
     """Return where the server is, and where a proxy for it has to listen."""
-    at = urlsplit(os.environ["CALLBOARD_RABBIT"])
-    return f"{at.hostname}:{at.port}", os.environ["CALLBOARD_RABBIT_PROXY"]
+    at = urlsplit(url_of(node))
+    return f"{at.hostname}:{at.port}", url_of(f"{node}_proxy")
 
 
-def proxied() -> str:
+def proxied(node: str = "rabbit") -> str:
     """Return the URL of the server through the proxy."""
-    at = urlsplit(os.environ["CALLBOARD_RABBIT"])
+    at = urlsplit(url_of(node))
     login = at.netloc.rpartition("@")[0]
-    return urlunsplit(at._replace(netloc=f"{login}@{os.environ['CALLBOARD_RABBIT_PROXY']}"))
+    return urlunsplit(at._replace(netloc=f"{login}@{url_of(f'{node}_proxy')}"))
 
 
 def trusting(*, client: bool = False) -> SSLContext:

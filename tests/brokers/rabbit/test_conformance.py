@@ -1,4 +1,4 @@
-"""The adapter passes the public suite, against a real RabbitMQ, with every type of queue."""
+"""The adapter passes the public suite, on an older and a newer RabbitMQ, with every type of queue."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from callboard_brokers.conformance import CHECKS, Check, Harness
 from callboard_brokers.rabbit import Rabbit, RabbitQueue, RabbitSource, RabbitTarget
 
 from ...proxy import Proxy
-from .server import Server, proxied
+from .server import NODES, Server, proxied
 
 pytestmark = [
     pytest.mark.anyio,
@@ -36,11 +36,16 @@ KINDS: dict[str, Callable[[str], RabbitQueue]] = {
 }
 
 
+@pytest.fixture(params=NODES)
+def node(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture(params=KINDS)
 async def harness(
-    request: pytest.FixtureRequest, network: Proxy, server: Server
+    request: pytest.FixtureRequest, node: str, network: Proxy, server: Server
 ) -> AsyncGenerator[Harness[RabbitSource, RabbitTarget]]:
-    rabbit, kind = Rabbit(proxied()), KINDS[request.param]
+    rabbit, kind = Rabbit(proxied(node)), KINDS[request.param]
 
     async def cut() -> None:
         network.refuse = True
@@ -65,7 +70,7 @@ async def harness(
         smuggle=smuggle,
         cut=cut,
         restore=restore,
-        refused=Rabbit(proxied().replace("guest:guest", "guest:wrong")),
+        refused=Rabbit(proxied(node).replace("guest:guest", "guest:wrong")),
         patience=30.0,
     )
     await server.declare(dead(harness.address))

@@ -28,11 +28,12 @@ from callboard_brokers.rabbit import (
 )
 from callboard_brokers.rabbit.connection import RabbitConnection
 
-from .server import Server, control, take
+from .server import Server, control, on_both, take
 
 pytestmark = [pytest.mark.anyio, pytest.mark.broker("rabbit"), pytest.mark.slow]
 
 
+@on_both
 async def test_of_many_under_way_those_that_nobody_gets_are_told(
     connection: RabbitConnection, server: Server, queue: str
 ) -> None:
@@ -178,6 +179,7 @@ async def test_headers_of_every_type_of_amqp_arrive(
     }
 
 
+@on_both
 async def test_a_hundred_requests_are_under_way_over_one_connection(
     connection: RabbitConnection, queue: str
 ) -> None:
@@ -213,8 +215,9 @@ async def test_a_request_to_nobody_fails_at_once_and_one_without_answer_in_time(
 
 
 @pytest.mark.broker("rabbit_node")
+@on_both
 async def test_a_server_out_of_memory_takes_settlements_and_publishes_when_it_can(
-    url: str, server: Server, queue: str
+    node: str, url: str, server: Server, queue: str
 ) -> None:
     outcomes: list[BrokerError | None] = []
     told: list[Event] = []
@@ -225,7 +228,7 @@ async def test_a_server_out_of_memory_takes_settlements_and_publishes_when_it_ca
     ):
         for n in range(10):
             await connection.publish(Message(b"%d" % n), RabbitTarget(queue))
-        await control("set_vm_memory_high_watermark", "0.000001")
+        await control("set_vm_memory_high_watermark", "0.000001", node=node)
         try:
             letter = await connection.send(Message(b"dead"), RabbitTarget(f"{queue}.dead"))
             letter.then(outcomes.append)
@@ -235,7 +238,7 @@ async def test_a_server_out_of_memory_takes_settlements_and_publishes_when_it_ca
                 await connection.publish(Message(b"no"), RabbitTarget(queue, timeout=0.3))
             assert outcomes == []
         finally:
-            await control("set_vm_memory_high_watermark", "0.6")
+            await control("set_vm_memory_high_watermark", "0.6", node=node)
         await letter.wait()
 
     assert outcomes == [None]

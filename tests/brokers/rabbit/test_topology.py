@@ -18,11 +18,12 @@ from callboard_brokers.rabbit import (
 )
 from callboard_brokers.rabbit.connection import RabbitConnection
 
-from .server import Server, bodies, take
+from .server import Server, bodies, on_both, take
 
 pytestmark = [pytest.mark.anyio, pytest.mark.broker("rabbit"), pytest.mark.slow]
 
 
+@on_both
 async def test_a_queue_with_other_arguments_is_told_with_what_differs(
     connection: RabbitConnection, server: Server, queue: str
 ) -> None:
@@ -111,6 +112,7 @@ async def test_a_delayed_exchange_needs_a_plugin_and_the_server_says_so(
             await connection.ping()
 
 
+@on_both
 async def test_a_queue_that_is_deleted_below_its_reader_is_made_again(
     url: str, server: Server, queue: str
 ) -> None:

@@ -22,7 +22,7 @@ from callboard_brokers.rabbit import (
 from callboard_brokers.rabbit import _subscription as subscription_module
 from callboard_brokers.rabbit.connection import RabbitConnection
 
-from .server import Server, bodies, control, take
+from .server import Server, bodies, control, on_both, take
 
 SLOW_DISK = (
     "Log = ra_log_wal, spawn(fun() -> sys:suspend(Log), timer:sleep(2500), sys:resume(Log) end)."
@@ -49,23 +49,27 @@ async def test_a_slow_one_does_not_withhold_the_credit_of_all_behind_it(
         assert await subscription.lag() == 0
 
 
+@on_both
 async def test_what_is_acknowledged_while_the_disk_is_slow_is_taken_before_the_reader_leaves(
-    connection: RabbitConnection, server: Server
+    connection: RabbitConnection, server: Server, node: str
 ) -> None:
     queue = RabbitQueue(f"slow.{uuid4().hex}", "quorum")
     try:
         async with connection.subscribe(RabbitSource(queue), Capacity(100)) as subscription:
-            for n in range(100):
+            for n in range(101):
                 await connection.send(Message(b"%d" % n), RabbitTarget(queue))
             deliveries = await take(subscription, 100)
             await subscription.stop_intake()
             # More than 32 commands wait for the log by then, and those beyond for their turn.
-            await control("eval", SLOW_DISK)
+            await control("eval", SLOW_DISK, node=node)
             for delivery in deliveries:
                 delivery.ack()
                 await sleep(0.001)  # each is told by itself
         async with connection.subscribe(RabbitSource(queue), Capacity(100)) as subscription:
-            assert await subscription.lag() == 0
+            [last] = await take(subscription, 1)
+            assert await subscription.lag() == 1
+            assert (last.message.body, last.deliveries) == (b"100", 1)
+            last.ack()
     finally:
         await server.delete(queue.name)
 
@@ -87,6 +91,7 @@ async def test_no_more_is_sent_ahead_than_the_channel_of_the_broker_says(
             delivery.ack()
 
 
+@on_both
 async def test_a_message_beyond_the_limit_goes_to_the_dead_letters(
     connection: RabbitConnection, server: Server, queue: str
 ) -> None:
@@ -109,6 +114,55 @@ async def test_a_message_beyond_the_limit_goes_to_the_dead_letters(
     assert found == [b"poison"]
 
 
+@on_both
+async def test_to_leave_costs_what_waits_in_the_queue_nothing(
+    connection: RabbitConnection, queue: str
+) -> None:
+    source = RabbitSource(RabbitQueue(queue, "quorum"))
+    async with connection.subscribe(source, Capacity(10)) as subscription:
+        for n in range(30):
+            await connection.publish(Message(b"%d" % n), RabbitTarget(queue))
+        taken = await take(subscription, 10)
+        await subscription.stop_intake()
+        for delivery in taken:
+            delivery.ack()
+    async with connection.subscribe(source, Capacity(20)) as subscription:
+        rest = await take(subscription, 20)
+        for delivery in rest:
+            delivery.ack()
+
+    assert [(each.message.body, each.deliveries) for each in rest] == [
+        (b"%d" % n, 1) for n in range(10, 30)
+    ]
+
+
+@on_both
+async def test_what_nobody_has_begun_is_given_back_and_counts_only_where_the_server_counts_it(
+    connection: RabbitConnection, server: Server, queue: str
+) -> None:
+    dead = f"{queue}.dead"
+    await server.declare(dead)
+    kind = RabbitQueue(
+        queue, "quorum", delivery_limit=2, dead_letter_exchange="", dead_letter_routing_key=dead
+    )
+    counts: list[int | None] = []
+    async with connection.subscribe(RabbitSource(kind), Capacity(10)) as subscription:
+        await connection.publish(Message(b"patient"), RabbitTarget(queue))
+        for _ in range(3):
+            [delivery] = await take(subscription, 1)
+            counts.append(delivery.deliveries)
+            delivery.release()
+        if server.version >= (4, 3):
+            [delivery] = await take(subscription, 1)
+            delivery.ack()
+        else:
+            assert await server.until_there(dead) == [b"patient"]
+    await server.delete(dead)
+
+    assert counts == ([1, 1, 1] if server.version >= (4, 3) else [1, 2, 3])
+
+
+@on_both
 async def test_retries_are_delayed_by_the_queue_where_the_server_can_and_else_from_here(
     connection: RabbitConnection, server: Server, queue: str
 ) -> None:
@@ -164,6 +218,7 @@ async def test_a_count_that_is_none_stops_nobody(
     assert delivery.deliveries == 1
 
 
+@on_both
 async def test_what_its_reader_keeps_is_let_go_at_the_limit(
     connection: RabbitConnection, server: Server, queue: str
 ) -> None:
@@ -217,6 +272,7 @@ async def test_a_long_delay_is_spent_on_the_server_and_nothing_is_lost_by_it(
         await server.delete(name)
 
 
+@on_both
 async def test_a_channel_that_the_server_closes_is_opened_again_and_no_other(
     url: str, queue: str
 ) -> None:
@@ -244,11 +300,12 @@ async def test_a_channel_that_the_server_closes_is_opened_again_and_no_other(
 
 
 @pytest.mark.broker("rabbit_node")
+@on_both
 async def test_a_handler_slower_than_the_server_waits_gets_its_message_again(
-    url: str, queue: str
+    node: str, url: str, queue: str
 ) -> None:
     told: list[Event] = []
-    await control("eval", PATIENCE.format(500, 500))
+    await control("eval", PATIENCE.format(500, 500), node=node)
     try:
         async with (
             Rabbit(url, notify=told.append).connect() as connection,
@@ -262,7 +319,7 @@ async def test_a_handler_slower_than_the_server_waits_gets_its_message_again(
             slow.ack()
             again.ack()
     finally:
-        await control("eval", PATIENCE.format(1_800_000, 60_000))
+        await control("eval", PATIENCE.format(1_800_000, 60_000), node=node)
 
     assert bodies([slow, again]) == [b"slow", b"slow"]
     assert [each.name for each in told] == ["fetch.failed", "settle.stale"]

@@ -78,6 +78,11 @@ class Wire:
         return self.version >= (4, 3)
 
     @property
+    def gives_back_uncounted(self) -> bool:
+        """Whether a message that is put back by `basic.nack` has not failed for a quorum queue."""
+        return self.version >= (4, 3)
+
+    @property
     def version(self) -> tuple[int, int]:
         """The server's; (0, 0) if it does not say."""
         numbers = re.match(r"(\d+)\.(\d+)", str(self.client.server_properties.get("version")))

@@ -35,6 +35,7 @@ from callboard_brokers.kit import (
     Template,
     background,
     quiet,
+    time_left,
 )
 from callboard_brokers.rabbit._client import Address, Wire, address_of, dialled, locate
 from callboard_brokers.rabbit._message import RabbitMessage, Record, alike, metadata_of, outgoing
@@ -44,7 +45,7 @@ from callboard_brokers.rabbit._records import RabbitOptions, RabbitSource, Rabbi
 from callboard_brokers.rabbit._subscription import COUNTED, RabbitSubscription, nobody
 from callboard_brokers.rabbit._topology import Step, have, looking_for, steps_of
 
-JOIN, PING = 10.0, 5.0
+JOIN, PING, LEAVE = 10.0, 5.0, 5.0
 REPLY_TO = "amq.rabbitmq.reply-to"
 REPLIES = 1000
 STEP = 10
@@ -109,7 +110,10 @@ class RabbitConnection:
                 tasks.start_soon(subscription.run, up, prepare, tasks)
                 with move_on_after(JOIN):
                     await subscription.started.wait()
-                yield subscription
+                try:
+                    yield subscription
+                finally:
+                    subscription.patience = time_left(LEAVE)  # cancelled, it would see no deadline
         finally:
             self._subscriptions.discard(subscription)
             subscription.close()

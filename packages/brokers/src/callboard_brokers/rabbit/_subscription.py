@@ -24,12 +24,20 @@ from callboard_brokers._settlement import Settlement
 from callboard_brokers.events import FetchFailed
 from callboard_brokers.kit import RECONNECT, Held, Inflow, Journal, Signal, brief, time_left
 from callboard_brokers.rabbit._client import ClientChannel, Wire
-from callboard_brokers.rabbit._frames import CANCEL, CLOSE, DELIVER, Sink, reason_of, texts
+from callboard_brokers.rabbit._frames import (
+    CANCEL,
+    CLOSE,
+    DELIVER,
+    Sink,
+    consume_little,
+    give_back,
+    reason_of,
+    texts,
+)
 from callboard_brokers.rabbit._message import RabbitMessage, Record, metadata_of
 from callboard_brokers.rabbit._records import RabbitSource
 from callboard_brokers.rabbit._window import Entry, Window
 
-LEAVE: Final = 5.0
 SHORT: Final = 60.0
 """A nack for so many seconds is held back here; for longer, it goes to a queue that waits."""
 COUNTED: Final = "callboard-deliveries"
@@ -67,6 +75,8 @@ class RabbitSubscription:
         self._offset: Any = None
         self._began = datetime.now(UTC)
         self._stopped = False
+        self.patience = time_left(0)
+        """Seconds that there are to leave; whoever ends it knows."""
         self._ended = ""
         self._changed = Signal()
 
@@ -205,10 +215,11 @@ class RabbitSubscription:
             self._hand_over()
             if not lost:
                 window.leave(give_rest_back=not self._streams)
-        with move_on_after(time_left(LEAVE), shield=True):
+        with move_on_after(self.patience, shield=True):
             if not lost:
                 try:
-                    if self._stopped and self._counts and wire.version < (4, 0):
+                    no_credit = wire.version < (4, 0)
+                    if self._stopped and self._counts and (no_credit or wire.gives_back_uncounted):
                         await self._taken(wire, channel)
                     await wire.ask(channel.close(), "closing a channel")
                 except BrokerError as error:
@@ -223,15 +234,21 @@ class RabbitSubscription:
 
         With 32 commands under way, as while a disk is slow, the server puts acknowledgements off, and
         forgets those of a channel that is closed meanwhile. To begin and end a consumer comes behind
-        them, in order; one without credit gets nothing.
+        them, in order. One without credit gets nothing. From 4.0 on there is none such; what another
+        one gets can be given back without being counted from 4.3 on.
         """
-        tag, doing = f"callboard.{uuid4().hex}", f"leaving {self._address!r}"
-        nothing: dict[str, Any] = {"x-credit": {"credit": 0, "drain": False}}
-        consuming = channel.basic_consume(
-            self._address, nobody, arguments=nothing, consumer_tag=tag
-        )
-        await wire.ask(consuming, doing)
+        number, tag, got = channel.number, f"callboard.{uuid4().hex}", list[bytes]()
+
+        def keep(arguments: bytes, _properties: bytes, _body: bytes) -> None:
+            at = 1 + arguments[0]
+            got.append(give_back(number, int.from_bytes(arguments[at : at + 8], "big")))
+
+        wire.frames.sinks[number] = Sink({}, {DELIVER: keep})
+        doing = f"leaving {self._address!r}"
+        await wire.ask(channel.basic_qos(prefetch_count=1), doing)
+        wire.write(consume_little(number, self._address, tag, credit=wire.gives_back_uncounted))
         await wire.ask(channel.basic_cancel(tag), doing)
+        wire.write(b"".join(got))
 
     def _fit(self) -> int:
         """Return how many messages like the last ones to have sent ahead, if that is far off."""

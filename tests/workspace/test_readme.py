@@ -16,6 +16,7 @@ READMES = [
         ROOT / "README.md",
         ROOT / "docs/codecs.md",
         ROOT / "docs/events.md",
+        ROOT / "docs/metrics.md",
         ROOT / "docs/nats.md",
         ROOT / "docs/web.md",
         *(ROOT / f"docs/migrating/{name}.md" for name in ("celery", "taskiq", "faust")),

@@ -16,6 +16,7 @@ _INSTRUMENT: Final = (
     "give the broker instruments=[...], objects of a class that is derived from"
     " callboard.instruments.Instrument"
 )
+_METRICS: Final = "give the broker instruments=[callboard.prometheus.Prometheus(registry=...)]"
 _WEB: Final = (
     "run brokers in the lifespan of any web framework: `await broker.start()` at its start,"
     " `await broker.stop()` at its end"
@@ -30,7 +31,9 @@ LINES: Final[Mapping[str, str]] = {
     "callboard.asgi": _WEB,
     "callboard.fastapi": _WEB,
     "callboard.opentelemetry": _INSTRUMENT,
-    "callboard.prometheus": _INSTRUMENT,
+    "callboard.prometheus.PrometheusMiddleware": _METRICS,
+    "callboard.prometheus.ConsumeAttrs": _METRICS,
+    "callboard.prometheus.MetricsSettingsProvider": _METRICS,
     "callboard.confluent": "callboard.kafka has the same names, and needs no librdkafka",
     "callboard.mqtt": "no broker of this kind is here; docs/write-an-adapter.md says how to add one",
     "callboard.redis": "no broker of this kind is here; docs/write-an-adapter.md says how to add one",
@@ -43,18 +46,18 @@ LINES: Final[Mapping[str, str]] = {
     "callboard.specification.get_asyncapi_html": _HTML,
     "callboard.kafka.fastapi": _WEB,
     "callboard.kafka.opentelemetry": _INSTRUMENT,
-    "callboard.kafka.prometheus": _INSTRUMENT,
+    "callboard.kafka.prometheus": _METRICS,
     "callboard.kafka.exceptions": (
         "a batch is split where it does not fit, so BatchBufferOverflowException never occurs"
     ),
     "callboard.rabbit.fastapi": _WEB,
     "callboard.rabbit.opentelemetry": _INSTRUMENT,
-    "callboard.rabbit.prometheus": _INSTRUMENT,
+    "callboard.rabbit.prometheus": _METRICS,
     "callboard.rabbit.annotations.Channel": "the client's channel is its own; see Channel(...)",
     "callboard.rabbit.annotations.Connection": "the client's connection is its own",
     "callboard.nats.fastapi": _WEB,
     "callboard.nats.opentelemetry": _INSTRUMENT,
-    "callboard.nats.prometheus": _INSTRUMENT,
+    "callboard.nats.prometheus": _METRICS,
     "callboard.nats.DeliverPolicy": _TEXT,
     "callboard.nats.DiscardPolicy": _TEXT,
     "callboard.nats.ReplayPolicy": _TEXT,

@@ -124,6 +124,24 @@ async def test_a_schedule_is_published_when_it_is_due(
         assert (await take(reading, 1))[0].message.body == b"now"
 
 
+async def test_who_reads_all_of_a_stream_does_not_see_what_it_keeps_back(
+    connection: NatsConnection, name: str, server: Server
+) -> None:
+    if server.version < (2, 12):
+        pytest.skip(f"the server keeps nothing back, it is {server.version}")
+    server.made.add(name)
+    stream = JStream(name, [f"{name}.>"], storage="memory")
+    source = NatsSource(stream=stream, durable="d", ack_wait=0.5)
+    await connection.prepare([source], [])
+    async with connection.subscribe(source, Capacity(5)) as reading:
+        late = NatsTarget(f"{name}.due", stream=name, delay=1.0)
+        await connection.publish(Message(b"late"), late)
+        await connection.publish(Message(b"now"), NatsTarget(f"{name}.due", stream=name))
+        came = [*await take(reading, 1), *await take(reading, 1)]
+
+        assert [each.message.body for each in came] == [b"now", b"late"]
+
+
 @pytest.mark.parametrize("headers", [{"two words": "x"}, {"a:b": "x"}, {"": "x"}, {"é": "x"}])
 async def test_a_name_that_cannot_travel_is_refused(
     connection: NatsConnection, name: str, headers: dict[str, str]

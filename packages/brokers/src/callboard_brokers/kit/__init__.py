@@ -26,6 +26,7 @@ from callboard_brokers.kit._signal import Signal
 from callboard_brokers.kit._tasks import background, time_left
 from callboard_brokers.kit._template import Template
 from callboard_brokers.kit._translate import Kind, Translation, brief
+from callboard_brokers.kit._when import seconds_until
 from callboard_brokers.kit._wire import RESERVED, Pair, from_pairs, text_of, to_pairs
 from callboard_brokers.kit._written import Each, Entry, Prefix
 
@@ -66,6 +67,7 @@ __all__ = [
     "on_asyncio",
     "over",
     "quiet",
+    "seconds_until",
     "text_of",
     "time_left",
     "to_pairs",

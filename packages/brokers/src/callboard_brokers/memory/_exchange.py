@@ -12,6 +12,7 @@ from anyio import Event, current_time
 from callboard_brokers._message import Message
 from callboard_brokers._port import Capacity
 from callboard_brokers.events import MessageUnrouted
+from callboard_brokers.kit._when import seconds_until
 from callboard_brokers.memory._book import Book
 from callboard_brokers.memory._group import Group
 from callboard_brokers.memory._records import MemoryRecord, MemoryTarget
@@ -93,13 +94,16 @@ class Exchange:
         if isinstance(key, str):
             key = key.encode()
         self.published += 1
+        held = None
+        if where.delay is not None or where.at is not None:
+            held = seconds_until(where.address, where.delay, where.at)
         for group, path in routes:
             readership = group.readership
             make = readership.record or self._record
             record = make(message, readership.address or where.address, key, path)
             if record is None:
                 continue
-            group.put(record, record.delay if where.delay is None else where.delay)
+            group.put(record, record.delay if held is None else held)
             if record.lasts is not None:
                 self._limit(group, record, record.lasts)
         if not routes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 
 from callboard_brokers._message import Message
 
@@ -27,11 +28,15 @@ class MemorySource:
 
 @dataclass(frozen=True)
 class MemoryTarget:
-    """An address to publish to; *key* replaces the message's own, *delay* holds it back."""
+    """An address to publish to; *key* replaces the message's own.
+
+    *delay* holds a message back, in seconds; so does *at*, until then.
+    """
 
     address: str
     key: str | bytes | None = field(default=None, kw_only=True)
-    delay: float | None = field(default=None, kw_only=True)
+    delay: float | timedelta | None = field(default=None, kw_only=True)
+    at: datetime | None = field(default=None, kw_only=True)
 
     def prefixed(self, prefix: str, /) -> MemoryTarget:
         """Return it with *prefix* in front of the address."""

@@ -12,6 +12,7 @@ from typing import Protocol, TypeAlias, TypeVar, runtime_checkable
 from callboard_brokers._errors import DestinationError
 from callboard_brokers._message import Message
 from callboard_brokers.kit._template import Template
+from callboard_brokers.kit._when import seconds_until
 from callboard_brokers.memory._records import MemoryRecord, MemorySource, MemoryTarget
 
 S_contra = TypeVar("S_contra", contravariant=True)
@@ -150,4 +151,6 @@ class Templates:
                 f"cannot publish to {target.address!r}: give the address itself,"
                 " not a template, not an empty one"
             )
+        if target.delay is not None or target.at is not None:
+            seconds_until(target.address, target.delay, target.at)  # or it is none
         return target

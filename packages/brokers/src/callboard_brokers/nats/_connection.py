@@ -44,7 +44,7 @@ from callboard_brokers.nats._message import (
     reply_of,
 )
 from callboard_brokers.nats._reading import StreamSubscription
-from callboard_brokers.nats._records import NatsSource, NatsTarget
+from callboard_brokers.nats._records import NatsSource, NatsTarget, due
 from callboard_brokers.nats._topology import Topology, subjects_of
 
 NatsSubscription: TypeAlias = CoreSubscription | StreamSubscription
@@ -176,6 +176,8 @@ class NatsConnection:
             DestinationError: There is no such subject.
             PublishFailed: The message cannot travel.
         """
+        if target.delay is not None or target.at is not None:
+            return await self._later(message, due(target, uuid4().hex))
         header = self._checked(message, target)
         if not self._is_at_hand:
             await self._ready()
@@ -263,6 +265,14 @@ class NatsConnection:
         header = header_of(message, target)
         check_size(header, message.body, self._link.client.max_payload, target.subject)
         return header
+
+    async def _later(self, message: Message, target: NatsTarget) -> Asked[PubAck] | Arrived:
+        """Send *message* to a stream that can keep it back by then."""
+        self._checked(message, target)
+        await self._ready()
+        if target.jstream is not None:
+            await self._topology.have_schedules(target.jstream)
+        return await self.send(message, target)
 
     async def _ask(self, message: Message, target: NatsTarget, timeout: float) -> NatsMessage:  # noqa: ASYNC109 - see `request`
         """Do the same where nothing has to be waited for but the answer."""

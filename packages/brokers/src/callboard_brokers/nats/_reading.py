@@ -43,7 +43,7 @@ from callboard_brokers.nats._message import NatsRecord, publication
 from callboard_brokers.nats._pulls import HEARTBEAT, Pulls
 from callboard_brokers.nats._records import NatsSource
 from callboard_brokers.nats._topology import ApiError, Topology
-from callboard_brokers.nats._views import view
+from callboard_brokers.nats._views import unread, view
 
 PING, LEAVE, CONFIRM = 2.0, 8.0, 5.0
 """Seconds to wait for the server to have sent all; to leave in good order; for it to say so."""
@@ -306,6 +306,8 @@ class StreamSubscription:
             message = self._view(record)
             if message is not None:
                 deliveries.append(self._held.deliver(message, None, times))
+            elif self._acks:  # it waits in the stream until it is due
+                self._held.deliver(unread(record), None, times).ack()
         self._pulls.came(len(came))
         self._heard = current_time()
         self._inflow.put(deliveries)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Final, Literal, TypeAlias
 
 from callboard_brokers._errors import DestinationError
+from callboard_brokers.kit import seconds_until
 from callboard_brokers.nats._config import (
     ConsumerConfig,
     DeliverPolicy,
@@ -227,6 +228,10 @@ class NatsTarget:
     timeout: float = field(default=5.0, kw_only=True)
     deduplication_id: str | None = field(default=None, kw_only=True)
     schedule: Schedule | None = field(default=None, kw_only=True)
+    delay: float | timedelta | None = field(default=None, kw_only=True)
+    """Seconds for which the stream keeps it back."""
+    at: datetime | None = field(default=None, kw_only=True)
+    """Until when the stream does."""
 
     def __post_init__(self) -> None:
         check_subject(self.subject)
@@ -255,6 +260,34 @@ class NatsTarget:
     def address(self) -> str:
         """What the log and the documents call it."""
         return self.subject
+
+
+WAITING: Final = "_delayed"
+"""The first token of the subjects at which a stream keeps what is not due yet."""
+
+
+def due(target: NatsTarget, name: str) -> NatsTarget:
+    """Return where what is for *target* waits by *name*, and when it goes on from there.
+
+    Raises:
+        DestinationError: There is no such time, or no stream that could keep it.
+    """
+    seconds = seconds_until(target.subject, target.delay, target.at)
+    if seconds is None:
+        return target
+    if (stream := target.jstream) is None or target.schedule is not None:
+        raise DestinationError(
+            f"cannot publish to {target.subject!r} in {seconds:g} s: only a stream keeps messages back;"
+            " give stream=, and no schedule= beside the delay"
+        )
+    time = datetime.now(UTC) + timedelta(seconds=seconds)
+    return replace(
+        target,
+        subject=f"{WAITING}.{stream.name}.{name}",
+        schedule=Schedule(time, target.subject),
+        delay=None,
+        at=None,
+    )
 
 
 _OF_A_STREAM: Final = (

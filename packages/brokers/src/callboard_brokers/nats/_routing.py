@@ -20,7 +20,7 @@ from callboard_brokers.nats._message import (
     header_of,
     reader,
 )
-from callboard_brokers.nats._records import KvWatch, NatsSource, NatsTarget, ObjWatch
+from callboard_brokers.nats._records import KvWatch, NatsSource, NatsTarget, ObjWatch, due
 from callboard_brokers.nats._subject import Subject, covers
 from callboard_brokers.nats._views import view
 
@@ -137,6 +137,7 @@ class NatsRouting:
 
     def target(self, target: NatsTarget, /) -> MemoryTarget:
         """Say where *target* is: at its subject, and in which stream."""
+        target = due(target, "test")
         if target.schedule is not None:
             delay = (target.schedule.time.astimezone(UTC) - datetime.now(UTC)).total_seconds()
             return MemoryTarget(target.schedule.target, delay=delay)
@@ -151,6 +152,7 @@ class NatsRouting:
         Raises:
             Unpublishable: NATS can't carry it.
         """
+        target = due(target, "test")
         header, subject = header_of(message, target), target.subject
         check_size(header, message.body, _MAX_PAYLOAD, subject)
         # To a stream, where to reply to travels as a header.

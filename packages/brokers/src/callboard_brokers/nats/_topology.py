@@ -11,7 +11,7 @@ from callboard_brokers._errors import BrokerError, ConnectionLost, TopologyError
 from callboard_brokers.nats._config import SECONDS, ConsumerConfig, JStream, said
 from callboard_brokers.nats._link import Asked, Link
 from callboard_brokers.nats._message import NatsRecord
-from callboard_brokers.nats._records import KvWatch, NatsSource, NatsTarget, ObjWatch
+from callboard_brokers.nats._records import WAITING, KvWatch, NatsSource, NatsTarget, ObjWatch
 from callboard_brokers.nats._subject import covers
 
 Info: TypeAlias = dict[str, Any]
@@ -45,6 +45,8 @@ class Topology:
         self.born: dict[str, str] = {}
         """When each stream was made: of another one, our positions say nothing."""
         self._streams: dict[str, tuple[JStream, set[str]]] = {}
+        self._scheduling: set[str] = set()
+        """Those of them that keep back what is not due yet."""
 
     async def ask(self, call: str, words: Mapping[str, Any] | None = None) -> Info:
         """Return the answer of JetStream.
@@ -91,6 +93,7 @@ class Topology:
             TopologyError: One is there and different, or another has its subjects, or it is missing
                 and not to be made.
         """
+        self._scheduling.clear()
         for each in [*self._streams.values()]:
             await self._have_stream(*each)
 
@@ -159,6 +162,32 @@ class Topology:
         lacking = _needed(subjects, there)
         if lacking and stream.declare:
             await self._change("UPDATE", stream, {**config, "subjects": [*there, *lacking]})
+
+    async def have_schedules(self, stream: JStream) -> None:
+        """Have *stream* keep back what is not due yet; asked once.
+
+        Raises:
+            TopologyError: It does not, and is not to be changed.
+        """
+        subject = f"{WAITING}.{stream.name}.>"
+        known, _ = self._streams.get(stream.name, (stream, ()))
+        if stream.name in self._scheduling:
+            return
+        if (found := await self._look(f"STREAM.INFO.{stream.name}")) is None:
+            raise TopologyError(f"there is no stream {stream.name!r}", [stream.name])
+        config: Info = found["config"]
+        there: list[str] = config.get("subjects") or []
+        lacking = _needed({subject}, there)
+        if lacking or not config.get("allow_msg_schedules"):
+            if not (known.declare and stream.declare):
+                raise TopologyError(
+                    f"the stream {stream.name!r} keeps nothing back: it needs allow_msg_schedules, and"
+                    f" the subject {subject!r}",
+                    [stream.name],
+                )
+            told = {"subjects": [*there, *lacking], "allow_msg_schedules": True}
+            await self._change("UPDATE", stream, config | told)
+        self._scheduling.add(stream.name)
 
     async def _change(self, how: str, stream: JStream, config: Info) -> Info:
         try:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from typing import Final
 
 from callboard_brokers.nats._message import NatsMessage, NatsRecord, reader
-from callboard_brokers.nats._records import KvWatch, NatsSource, ObjWatch
+from callboard_brokers.nats._records import WAITING, KvWatch, NatsSource, ObjWatch
+from callboard_brokers.nats._subject import covers
+
+_WAITING: Final = f"{WAITING}.".encode()
 
 
 def view(source: NatsSource) -> Callable[[NatsRecord], NatsMessage | None]:
@@ -26,6 +30,9 @@ def view(source: NatsSource) -> Callable[[NatsRecord], NatsMessage | None]:
     def message(record: NatsRecord) -> NatsMessage:
         return NatsMessage.received(record, record.data, record.address, None, load)
 
+    def due(record: NatsRecord) -> NatsMessage | None:
+        return None if record.subject.startswith(_WAITING) else message(record)
+
     def change(record: NatsRecord) -> NatsMessage | None:
         is_gone = b"\r\nKV-Operation:" in record.header or b"\r\nNats-Marker-" in record.header
         if is_gone and isinstance(source.kv_watch, KvWatch) and source.kv_watch.ignore_deletes:
@@ -40,7 +47,18 @@ def view(source: NatsSource) -> Callable[[NatsRecord], NatsMessage | None]:
         name = str(info.get("name", "")).encode()
         return NatsMessage.received(record, name, source.bucket, None, load)
 
-    return {"kv": change, "object": named}.get(source.kind, message)
+    usual = due if source.stream is not None and _is_all(source) else message
+    return {"kv": change, "object": named}.get(source.kind, usual)
+
+
+def _is_all(source: NatsSource) -> bool:
+    """Whether *source* reads what its stream keeps back, too: it is for nobody to see."""
+    return any(covers(each, f"{WAITING}.a.b") for each in source.filters or [">"])
+
+
+def unread(record: NatsRecord) -> NatsMessage:
+    """Return what is settled though nobody sees it."""
+    return NatsMessage.received(record, b"", record.address, None, reader(lambda _: {}))
 
 
 def _info(octets: bytes) -> Mapping[str, object]:

@@ -41,7 +41,7 @@ from callboard_brokers.rabbit._client import Address, Wire, address_of, dialled,
 from callboard_brokers.rabbit._message import RabbitMessage, Record, alike, metadata_of, outgoing
 from callboard_brokers.rabbit._publishing import Publishing, Sent
 from callboard_brokers.rabbit._queues import ExchangeType, RabbitExchange, RabbitQueue
-from callboard_brokers.rabbit._records import RabbitOptions, RabbitSource, RabbitTarget
+from callboard_brokers.rabbit._records import RabbitOptions, RabbitSource, RabbitTarget, wait_of
 from callboard_brokers.rabbit._subscription import COUNTED, RabbitSubscription, nobody
 from callboard_brokers.rabbit._topology import Step, have, looking_for, steps_of
 
@@ -162,6 +162,8 @@ class RabbitConnection:
             Unroutable: The exchange is missing.
         """
         self._check_open()
+        if (target.delay is not None or target.at is not None) and (wait := wait_of(target)):
+            return await self._later(message, target, wait)
         record = outgoing(message, target, self._options.app_id)
         if record.exchange not in self._publishing.known:
             await self.reach(target)  # to publish to one that is missing ends the channel of all
@@ -287,6 +289,31 @@ class RabbitConnection:
         await wire.ask(consuming, "reading answers")
         yield inflow
 
+    async def _later(self, message: Message, target: RabbitTarget, seconds: float) -> Sent:
+        """Have *message* wait on the server, in a queue from which it goes to where it is to go.
+
+        It ends there unless it is used for a minute longer than a message waits.
+        """
+        if target.mandatory:  # what leads nowhere when it is due is gone, without a word
+            await self.reach(target)
+        milliseconds = rounded(ceil(seconds * 1000))
+        exchange = target.exchange
+        if isinstance(exchange, RabbitExchange) and exchange.type == ExchangeType.X_DELAYED_MESSAGE:
+            told = message.metadata.but(headers={**message.headers, "x-delay": milliseconds})
+            message = Message(message.body, metadata=told)
+            return await self._publishing.send(outgoing(message, target, self._options.app_id))
+        name = f"callboard.delayed.{target.through}.{milliseconds}"
+        waiting = RabbitQueue(
+            name,
+            dead_letter_exchange=target.through,
+            message_ttl=milliseconds / 1000,
+            expires=milliseconds / 1000 + 60,
+        )
+        away = RabbitExchange(name, ExchangeType.FANOUT, auto_delete=True)
+        await self._have(steps_of([RabbitSource(waiting, away)], []))
+        there = replace(target, queue="", exchange=away, routing_key=target.key)
+        return await self._publishing.send(outgoing(message, there, self._options.app_id))
+
     async def _put_off(
         self, source: RabbitSource, delivery: Delivery[Record], delay: float
     ) -> None:
@@ -308,6 +335,12 @@ class RabbitConnection:
         record = delivery.message.raw_message
         target = alike(record, RabbitTarget(exchange=away, routing_key=record.routing_key))
         await self.publish(Message(record.body, metadata=given), target)
+
+
+def rounded(milliseconds: int) -> int:
+    """Return *milliseconds* rounded up to three digits: each delay has a queue of its own."""
+    step: int = 10 ** max(0, len(str(milliseconds)) - 3)
+    return -(-milliseconds // step) * step
 
 
 @asynccontextmanager

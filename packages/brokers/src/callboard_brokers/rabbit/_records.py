@@ -10,6 +10,7 @@ from ssl import SSLContext
 from typing import Any, Final
 
 from callboard_brokers._errors import DestinationError
+from callboard_brokers.kit import seconds_until
 from callboard_brokers.rabbit._queues import (
     Arguments,
     Binding,
@@ -23,6 +24,8 @@ from callboard_brokers.rabbit._queues import (
 _KEYLESS: Final = frozenset({ExchangeType.FANOUT, ExchangeType.HEADERS})
 _OFFSET: Final = "x-stream-offset"
 _OFFSETS: Final = ("first", "last", "next")
+LONGEST: Final = 45 * 86_400.0
+"""Seconds that a message may wait: milliseconds are counted by 32 bits there."""
 _INTERVAL: Final = re.compile(r"\d+[YMDhms]")
 
 
@@ -148,6 +151,10 @@ class RabbitTarget:
     user_id: str | None = None
     app_id: str | None = None
     timeout: float | None = None
+    delay: float | timedelta | None = None
+    """Seconds for which it waits on the server, in a queue of its own, rounded up to three digits."""
+    at: datetime | None = None
+    """Until when it waits there."""
 
     def __post_init__(self) -> None:
         # What is only named here is for others to declare.
@@ -215,6 +222,28 @@ class RabbitOptions:
     """That of every source which says nothing of its own."""
     unconfirmed: int = 1000
     """How many messages may be on their way to the server; more wait."""
+
+
+def wait_of(target: RabbitTarget) -> float | None:
+    """Return how many seconds what is published to *target* has to wait; None: it says nothing.
+
+    Raises:
+        DestinationError: There is no such wait.
+    """
+    if target.delay is None and target.at is None:
+        return None
+    if target.expiration is not None:
+        raise DestinationError(
+            f"cannot publish to {target.address!r} with expiration={target.expiration!r} and a delay:"
+            " what waits would expire there, and RabbitMQ forgets it for what has waited"
+        )
+    seconds = seconds_until(target.address, target.delay, target.at)
+    if seconds is not None and seconds > LONGEST:
+        raise DestinationError(
+            f"cannot publish to {target.address!r} in {seconds / 86_400:.0f} days: RabbitMQ counts up"
+            f" to {LONGEST / 86_400:.0f}"
+        )
+    return seconds
 
 
 def _exchange(given: str | RabbitExchange | None, *, declare: bool = True) -> RabbitExchange | None:

@@ -27,7 +27,7 @@ from callboard_brokers.rabbit._queues import (
     RabbitExchange,
     RabbitQueue,
 )
-from callboard_brokers.rabbit._records import RabbitOptions, RabbitSource, RabbitTarget
+from callboard_brokers.rabbit._records import RabbitOptions, RabbitSource, RabbitTarget, wait_of
 
 _BUILT_IN: Final = ("direct", "topic", "fanout", "headers")
 _NOWHERE: Final = Template("-")
@@ -118,7 +118,7 @@ class RabbitRouting:
 
     def target(self, target: RabbitTarget, /) -> MemoryTarget:
         """Say what *target* is called."""
-        return MemoryTarget(target.address)
+        return MemoryTarget(target.address, delay=wait_of(target))
 
     def prepare(self, sources: Sequence[RabbitSource], targets: Sequence[RabbitTarget], /) -> None:
         """Have what all of these declare.

@@ -294,7 +294,9 @@ def _refuse(
     try:
         signature.bind(*args, **kwargs)
     except TypeError as mismatch:
-        hint = _hint(signature, len(args), tuple(kwargs))
+        absent: Mapping[str, str] = getattr(record, "absent", {})
+        told = next((f"; {absent[name]}" for name in kwargs if name in absent), None)
+        hint = told or _hint(signature, len(args), tuple(kwargs))
         raise DeclarationError(f"{called}(): {mismatch}{hint}") from error
 
 

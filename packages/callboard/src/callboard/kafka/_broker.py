@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
 from callboard._broker import Broker
 from callboard._errors import DeclarationError
@@ -58,9 +58,18 @@ class KafkaSubscriberOptions(SubscriberOptions, KafkaSource):
 Options = TypeVar("Options", bound=KafkaSubscriberOptions)
 
 
+_NO_DELAY: Final = (
+    "Kafka keeps no record back; keep it where it is made until it is due, or give it to a broker that"
+    " does: RabbitMQ, or a stream of NATS"
+)
+_ABSENT: Final = {"delay": _NO_DELAY, "at": _NO_DELAY}
+
+
 @dataclass(frozen=True)
 class KafkaPublisher(PublisherOptions, KafkaTarget):
     """Where results are published to; given to a `KafkaRoute`, it is declared with that."""
+
+    absent: ClassVar[Mapping[str, str]] = _ABSENT
 
 
 @dataclass(frozen=True)
@@ -80,6 +89,8 @@ class KafkaRouteOptions(KafkaSubscriberOptions):
 @dataclass(frozen=True)
 class KafkaPublishOptions(PublishOptions, KafkaTarget):
     """A topic, and what travels beside the body."""
+
+    absent: ClassVar[Mapping[str, str]] = _ABSENT
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ headers or none.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from inspect import isawaitable
 from traceback import format_exception_only
@@ -385,21 +385,23 @@ def asking(message: Message, reply_to: str, correlation_id: str | None) -> Messa
     return Message.made(None if message.tombstone else message.body, metadata, message.key)
 
 
-def forwarding(message: Message, headers: Headers) -> Message:
+def forwarding(message: Message, headers: Headers, without: Collection[str] = ()) -> Message:
     """Return the received *message* as it came, to be published again, with more *headers*.
 
     Every header of it is kept, null, binary and repeated ones too, in their order, but for those
-    that *headers* replace. Nobody is asked for an answer any more.
+    that *headers* replace, and those *without* which it is to be. Nobody is asked for an answer any
+    more.
     """
-    metadata = message.metadata
+    metadata, new = message.metadata, {*headers, *without}
+    old = {name: value for name, value in metadata.headers.items() if name not in new}
     return Message(
         None if message.tombstone else message.body,
         key=message.key,
         metadata=metadata.but(
-            headers={**metadata.headers, **headers},
+            headers={**old, **headers},
             reply_to=None,
             path={},
-            pairs=[pair for pair in metadata.pairs if pair[0] not in headers],
+            pairs=[pair for pair in metadata.pairs if pair[0] not in new],
         ),
     )
 

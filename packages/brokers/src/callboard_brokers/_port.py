@@ -187,6 +187,35 @@ def can_batch(connection: Connection[S_contra, T]) -> TypeGuard[BatchPublishing[
     return isinstance(connection, BatchPublishing)
 
 
+class Kept(Protocol):
+    """What an address held when it was opened, to be looked through by a person or a tool."""
+
+    async def read(self, limit: int, /) -> Sequence[Message]:
+        """Return the next *limit* at most, the oldest first; none: that was all. They stay."""
+        ...
+
+    async def remove(self, messages: Sequence[Message], /) -> None:
+        """Return once *messages*, which were read here, are kept no more.
+
+        Raises:
+            BrokerError: Some still are.
+        """
+        ...
+
+
+@runtime_checkable
+class Revisiting(Protocol):
+    """A connection that can look through what is kept, without taking it away from there."""
+
+    def revisit(self, address: str, /) -> AbstractAsyncContextManager[Kept]:
+        """Open what is kept at *address*; by leaving, all that was not removed stays, in order.
+
+        Entering raises:
+            DestinationError: There is no such address; or, if it is `Unroutable`, nothing is kept.
+        """
+        ...
+
+
 class Confirmation(Protocol):
     """What becomes of one message that was sent."""
 

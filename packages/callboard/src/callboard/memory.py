@@ -87,7 +87,7 @@ class MemoryRequestOptions(MemoryPublishOptions):
 MEMORY: Final = BrokerKind(
     name="memory",
     answer=MemoryTarget,
-    dead_letter=lambda address, _: MemoryTarget(address),
+    dead_letter=lambda address, _: MemoryTarget(address, keep=True),
     where=lambda source, _: {"x-group": source.group},
     routing=Templates,
 )

@@ -227,6 +227,15 @@ async def committed(
     return found
 
 
+async def bounds(
+    consumer: Any, partitions: Collection[TopicPartition]
+) -> Mapping[TopicPartition, tuple[int, int]]:
+    """Return the offset of the first record of each of *partitions*, and that after the last."""
+    firsts = await consumer.beginning_offsets([*partitions])
+    ends = await consumer.end_offsets([*partitions])
+    return {name: (firsts[name], ends[name]) for name in partitions}
+
+
 async def existing(producer: Producer, names: Collection[str]) -> set[str]:
     """Return those of *names* that are topics."""
     request = _client.protocol.metadata.MetadataRequest([*names], allow_auto_topic_creation=False)

@@ -20,6 +20,7 @@ from callboard_brokers._message import Message
 from callboard_brokers._port import ARRIVED, Arrived, Capacity
 from callboard_brokers.events import PublicationFailed
 from callboard_brokers.kafka._client import Consumer, Producer, make_consumer, make_producer
+from callboard_brokers.kafka._kept import KafkaKept, revisited
 from callboard_brokers.kafka._member import Member
 from callboard_brokers.kafka._mending import heard_at, stop
 from callboard_brokers.kafka._message import RecordMetadata
@@ -111,6 +112,15 @@ class KafkaConnection:
         topics = [Topic(name) for name in sorted(names)]
         with suppress(Unroutable):  # for now: who reads or publishes there tries again
             await self._have(topics)
+
+    def revisit(self, address: str, /) -> AbstractAsyncContextManager[KafkaKept]:
+        """Look through what the topic *address* keeps; removed is what a group has passed.
+
+        Raises:
+            ConnectionClosed: The connection has been left.
+        """
+        self._check_open()
+        return revisited(self._servers, self._producer, address)
 
     async def publish(self, message: Message, target: KafkaTarget, /) -> RecordMetadata | None:
         """Return where *message* is once Kafka has it; wait while it is away.

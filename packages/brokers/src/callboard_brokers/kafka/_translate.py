@@ -34,7 +34,7 @@ def is_passing(error: Exception) -> bool:
     return bool(getattr(error, "retriable", False))
 
 
-translated: Final = Translation(
+_translation: Final = Translation(
     CLIENT_ERRORS,
     [
         Kind((errors.UnknownTopicOrPartitionError,), Unroutable),
@@ -54,4 +54,6 @@ translated: Final = Translation(
         ),
     ],
     is_passing,
-).of
+)
+translated: Final = _translation.of
+translating: Final = _translation.translating

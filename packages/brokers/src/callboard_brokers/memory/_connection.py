@@ -17,6 +17,7 @@ from callboard_brokers._errors import (
 from callboard_brokers._message import Message, asking
 from callboard_brokers._port import ARRIVED, Capacity, Confirmation
 from callboard_brokers.kit._inflow import FAIR
+from callboard_brokers.memory._book import Pages
 from callboard_brokers.memory._exchange import Exchange, Inbox, Routes
 from callboard_brokers.memory._routing import Carrying, Declaring, Routing
 from callboard_brokers.memory._subscription import MemorySubscription
@@ -140,6 +141,16 @@ class MemoryConnection(Generic[S, T]):
             self._check_open()
             raise RequestTimeout(f"no reply from {address!r} within {timeout} s")
         return inbox.reply
+
+    @asynccontextmanager
+    async def revisit(self, address: str, /) -> AsyncGenerator[Pages]:
+        """Look through the dead letters of *address*.
+
+        Raises:
+            ConnectionClosed: The connection has been left.
+        """
+        self._check_open()
+        yield Pages(self._exchange.book, address)
 
     async def ping(self) -> None:
         """Return at once: what is in this process is there.

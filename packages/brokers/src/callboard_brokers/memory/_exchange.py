@@ -107,7 +107,7 @@ class Exchange:
             if record.lasts is not None:
                 self._limit(group, record, record.lasts)
         if not routes:
-            self._put_apart(self._record(message, where.address, key, {}))
+            self._put_apart(self._record(message, where.address, key, {}), keep=where.keep)
 
     def _limit(self, group: Group, record: MemoryRecord, lasts: float) -> None:
         self._numbers += 1
@@ -136,13 +136,15 @@ class Exchange:
             message, paths = onward
             self.put(message, MemoryTarget(record.address), self._among(paths))
 
-    def _put_apart(self, record: MemoryRecord) -> None:
-        """Take what no group reads: a reply, or else nothing that anybody waits for."""
+    def _put_apart(self, record: MemoryRecord, *, keep: bool) -> None:
+        """Take what no group reads: a reply, what is kept, or else what nobody waits for."""
         inbox = self._inboxes.get(record.address)
-        if inbox is None:
-            self.book.journal.tell(MessageUnrouted(record.address))
-        else:
+        if inbox is not None:
             inbox.put(record)
+        elif keep:
+            self.book.keep(record, None, "nobody reads it")
+        else:
+            self.book.journal.tell(MessageUnrouted(record.address))
 
     def join(self, readership: Readership, capacity: Capacity) -> MemorySubscription:
         """Start a reader of *readership*'s group."""

@@ -31,12 +31,14 @@ class MemoryTarget:
     """An address to publish to; *key* replaces the message's own.
 
     *delay* holds a message back, in seconds; so does *at*, until then.
+    If nobody reads there, the message is dropped; with *keep*, it is among the dead letters.
     """
 
     address: str
     key: str | bytes | None = field(default=None, kw_only=True)
     delay: float | timedelta | None = field(default=None, kw_only=True)
     at: datetime | None = field(default=None, kw_only=True)
+    keep: bool = field(default=False, kw_only=True)
 
     def prefixed(self, prefix: str, /) -> MemoryTarget:
         """Return it with *prefix* in front of the address."""

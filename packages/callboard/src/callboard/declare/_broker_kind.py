@@ -38,6 +38,9 @@ class BrokerKind(Generic[T]):
     """Whether that target has to be made before the first letter, which would else find nobody."""
     where: Callable[[Any, Message], Mapping[str, object]] = nowhere
     """Says more of where a message came from, given its source: headers of its dead letter."""
+    returns: Callable[[Message, str], T] | None = None
+    """Turns an address that a dead letter came from into a target, which is never created; None:
+    that of an answer."""
     alike: Callable[[Message, Any], Any] = unlike
     """Returns a target with what a received message has beside its metadata, for a copy of it."""
     routing: Callable[[], Any]
@@ -55,6 +58,10 @@ class BrokerKind(Generic[T]):
     """What they see of several that are published at once."""
     redirect: Callable[[Any, str], Any] = redirected
     """Returns a target with another address."""
+
+    def back(self, letter: Message, address: str) -> T:
+        """Return where *letter*, which came from *address*, is sent back to."""
+        return self.answer(address) if self.returns is None else self.returns(letter, address)
 
     def check_source(self, source: Any, others: Sequence[Any]) -> None:
         """Refuse *source*, if nobody can read it, or not beside *others*."""

@@ -144,6 +144,12 @@ def _where(_: NatsSource, message: Message[NatsRecord]) -> Mapping[str, object]:
     }
 
 
+def _back(letter: Message[NatsRecord], subject: str) -> NatsTarget:
+    """Return where *letter* came from: a stream, if it says so."""
+    stream = letter.headers.get("x-original-stream")
+    return NatsTarget(subject, stream=None if stream is None else str(stream))
+
+
 def _check_consumers(sources: Sequence[NatsSource]) -> None:
     """Refuse one consumer that is to read two things."""
     known: dict[tuple[str, str], NatsSource] = {}
@@ -168,6 +174,7 @@ NATS: Final = BrokerKind(
     answer=NatsTarget,
     dead_letter=_dead_letter,
     where=_where,
+    returns=_back,
     makes_dead_letters=True,
     routing=NatsRouting,
     partition=lambda message: message.address,

@@ -167,6 +167,7 @@ RABBIT: Final = BrokerKind(
     answer=_answer,
     dead_letter=lambda address, _: RabbitTarget(RabbitQueue(address)),
     where=_where,
+    returns=lambda _, queue: RabbitTarget(queue),
     alike=_alike,
     makes_dead_letters=True,
     routing=RabbitRouting,

@@ -114,7 +114,7 @@ class WatchedConnection:
         self._inner = inner
         self._quiescence = quiescence
         self.publish, self.request, self.ping = inner.publish, inner.request, inner.ping
-        self.prepare = inner.prepare
+        self.prepare, self.revisit = inner.prepare, inner.revisit
 
     @property
     def lost_at(self) -> float | None:

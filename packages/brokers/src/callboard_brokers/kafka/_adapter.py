@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from callboard_brokers._port import Features
 from callboard_brokers.events import Notify
 from callboard_brokers.kafka._records import KafkaOptions, KafkaSource
-from callboard_brokers.kit import Journal, needing, on_asyncio
+from callboard_brokers.kit import Journal, load, on_asyncio
 
 if TYPE_CHECKING:
     from callboard_brokers.kafka._connection import KafkaConnection
@@ -63,9 +63,9 @@ class Kafka:
             ImportError: The client is not installed.
             RuntimeError: The event loop is not asyncio's.
         """
-        # Here, since sources and targets, and the double of a broker under test, need no client.
-        with needing(CLIENT, "callboard-brokers[kafka]"):
-            from callboard_brokers.kafka._connection import connected  # noqa: PLC0415 - see above
         on_asyncio(CLIENT)
+        await load("callboard_brokers.kafka._connection", CLIENT, "callboard-brokers[kafka]")
+        from callboard_brokers.kafka._connection import connected  # noqa: PLC0415 - it is loaded now
+
         async with connected(self._addresses, self._options, self._journal) as opened:
             yield opened

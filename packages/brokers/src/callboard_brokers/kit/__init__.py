@@ -6,7 +6,7 @@ asyncio: `Known`, `heard`, `in_time`, `on_asyncio`, `over` and `together`.
 """
 
 from callboard_brokers.kit._backoff import RECONNECT, REDELIVER, Backoff
-from callboard_brokers.kit._client import needing
+from callboard_brokers.kit._client import load, needing
 from callboard_brokers.kit._flush import Flush
 from callboard_brokers.kit._held import Again, Held, Leases, Write
 from callboard_brokers.kit._inflow import Inflow
@@ -63,6 +63,7 @@ __all__ = [
     "from_pairs",
     "heard",
     "in_time",
+    "load",
     "needing",
     "on_asyncio",
     "over",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from callboard_brokers._port import Features
 from callboard_brokers.events import Notify
-from callboard_brokers.kit import Journal, needing, on_asyncio
+from callboard_brokers.kit import Journal, load, on_asyncio
 from callboard_brokers.nats._config import NatsOptions
 from callboard_brokers.nats._records import NatsSource
 
@@ -68,9 +68,9 @@ class Nats:
             ImportError: The client is not installed.
             RuntimeError: The event loop is not asyncio's.
         """
-        # Here, since sources and targets, and the double of a broker under test, need no client.
-        with needing(CLIENT, "callboard-brokers[nats]"):
-            from callboard_brokers.nats._connection import connected  # noqa: PLC0415 - see above
         on_asyncio(CLIENT)
+        await load("callboard_brokers.nats._connection", CLIENT, "callboard-brokers[nats]")
+        from callboard_brokers.nats._connection import connected  # noqa: PLC0415 - it is loaded now
+
         async with connected(self._servers, self._options, self._journal) as opened:
             yield opened

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from callboard_brokers._port import Features
 from callboard_brokers.events import Notify
-from callboard_brokers.kit import Journal, needing, on_asyncio
+from callboard_brokers.kit import Journal, load, on_asyncio
 from callboard_brokers.rabbit._queues import QueueType
 from callboard_brokers.rabbit._records import RabbitOptions, RabbitSource
 
@@ -66,8 +66,9 @@ class Rabbit:
             ImportError: The client is not installed.
             RuntimeError: The event loop is not asyncio's.
         """
-        with needing(CLIENT, "callboard-brokers[rabbit]"):
-            from callboard_brokers.rabbit._connection import connected  # noqa: PLC0415 - only here
         on_asyncio(CLIENT)
+        await load("callboard_brokers.rabbit._connection", CLIENT, "callboard-brokers[rabbit]")
+        from callboard_brokers.rabbit._connection import connected  # noqa: PLC0415 - it is loaded now
+
         async with connected(self._urls, self._options, self._journal) as opened:
             yield opened

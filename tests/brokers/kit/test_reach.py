@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from itertools import pairwise
 
 import pytest
 from anyio import create_task_group, current_time, fail_after, sleep
@@ -130,6 +131,17 @@ async def test_the_end_of_the_link_is_no_loss(reach: Reach[int], told: Told) -> 
     assert told == []
     with pytest.raises(ConnectionClosed, match="here:1"):
         await reach.up()
+
+
+async def test_however_long_a_server_was_away_it_is_asked_again_within_two_seconds(
+    reach: Reach[int],
+) -> None:
+    server = Server(*[AWAY] * 50, 7)
+    async with background() as tasks:
+        tasks.start_soon(reach.hold, server.connect)
+        await reach.up()
+
+    assert max(later - earlier for earlier, later in pairwise(server.attempts)) <= 2.0
 
 
 async def test_a_server_that_hangs_up_at_once_is_asked_ever_more_rarely(journal: Journal) -> None:

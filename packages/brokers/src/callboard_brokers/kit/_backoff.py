@@ -27,8 +27,8 @@ class Backoff:
         return random.uniform(0, self.whole(failures))  # noqa: S311 - jitter is no secret
 
 
-RECONNECT: Final = Backoff(0.5)
-"""Between two attempts to reach a broker."""
+RECONNECT: Final = Backoff(0.5, 2.0)
+"""Between two attempts to reach a broker: whoever waits for it goes on soon after it is back."""
 
 REDELIVER: Final = Backoff(0.1)
 """Before a message comes again that was nacked without a delay."""

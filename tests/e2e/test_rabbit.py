@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import AsyncGenerator
 from uuid import uuid4
 
@@ -27,6 +28,7 @@ from callboard.rabbit import (
     RabbitExternalAuth,
     RabbitMessage,
     RabbitQueue,
+    TestRabbitBroker,
 )
 from callboard_brokers import AccessRefused, TopologyError, Unroutable
 
@@ -287,19 +289,49 @@ async def test_messages_are_addressed_by_their_queue_and_keep_their_routing_key(
     assert heard == [(name, "logs.a.b", 3)]
 
 
-async def test_what_is_published_to_nobody_is_an_error_and_publishing_goes_on(
-    rabbit: RabbitBroker, name: str
+@pytest.mark.parametrize("under_test", [False, True], ids=["real", "under test"])
+async def test_what_is_published_to_nobody_is_the_same_error_with_a_server_and_without(
+    rabbit: RabbitBroker, name: str, under_test: bool
 ) -> None:
-    async with rabbit:
-        await rabbit.declare_queue(RabbitQueue(name))
-        with pytest.raises(Unroutable, match=r"e2e.*\.out"):
-            await rabbit.publish(1, f"{name}.out")
-        with pytest.raises(Unroutable, match="no exchange"):
-            await rabbit.publish(1, name, f"{name}.exchange")
-        with pytest.raises(Unroutable):
+    @rabbit.subscriber(name)
+    async def hear(number: int) -> None: ...
+
+    async with TestRabbitBroker(rabbit) if under_test else rabbit:
+        await rabbit.start()
+        for queue, exchange, mandatory, error in [
+            (f"{name}.out", None, True, f"nobody gets what is published to '{name}.out'"),
+            ("key", "amq.topic", True, "nobody gets what is published to 'key'"),
+            (name, f"{name}.no", True, f"there is no exchange '{name}.no'; declare it"),
+            (name, f"{name}.no", False, f"there is no exchange '{name}.no'"),
+        ]:
+            with pytest.raises(Unroutable, match=re.escape(error)):
+                await rabbit.publish(1, queue, exchange, mandatory=mandatory)
+        with pytest.raises(Unroutable, match="nobody gets what is published to"):
             await rabbit.request(1, f"{name}.out", timeout=60)
         await rabbit.publish(1, f"{name}.out", mandatory=False)
+        await rabbit.publish(1, "key", "amq.match", mandatory=False)
         await rabbit.publish(1, name)
+
+
+async def test_a_body_of_an_unknown_content_type_is_dead_with_what_to_do(
+    url: str, name: str
+) -> None:
+    rabbit, heard = RabbitBroker(url, dead_letter="{address}.dead"), Heard[object](1)
+
+    @rabbit.subscriber(name)
+    async def handle(number: int) -> None: ...
+
+    @rabbit.subscriber(f"{name}.dead")
+    async def bury(body: bytes, message: RabbitMessage) -> None:
+        heard.hear(message.headers["x-exception-message"])
+
+    async with rabbit:
+        await rabbit.start()
+        await rabbit.publish(b"\x00", name, content_type="application/avro")
+        await heard.complete()
+
+    assert "type 'application/avro' cannot be decoded" in str(heard[0])
+    assert "add it with Codec()" in str(heard[0])
 
 
 async def test_a_queue_that_is_there_with_other_arguments_is_told_with_the_servers_reason(

@@ -64,6 +64,10 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
     (lambda: RabbitQueue("q", "stream", message_ttl=5), "is for: classic, quorum"),
     (lambda: RabbitExchange("x" * 256), "cannot be the name of a"),
     (lambda: Channel(0), "prefetch_count=0"),
+    (lambda: Channel(10, global_qos=True), "global_qos=True: it is always False, since quorum"),
+    (lambda: Channel(channel_number=3), "channel_number=3: it is always None"),
+    (lambda: Channel(publisher_confirms=False), "publisher_confirms=False: it is always True"),
+    (lambda: Channel(on_return_raises=False), "may it be lost, mandatory=False"),
     (lambda: RabbitTarget(), "give a queue, or an exchange"),
     (lambda: RabbitTarget("logs.{level}"), "none with braces"),
     (lambda: RabbitTarget("", "", routing_key=""), "give a queue, or an exchange"),
@@ -81,6 +85,12 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
 def test_what_the_server_would_refuse_is_refused_at_once(make: Callable[[], Any], why: str) -> None:
     with pytest.raises(DestinationError, match=why):
         make()
+
+
+def test_what_a_channel_always_is_may_be_said() -> None:
+    said = Channel(10, False, None, publisher_confirms=True, on_return_raises=True)
+
+    assert said == Channel(prefetch_count=10)
 
 
 def test_a_name_in_braces_is_one_word_of_the_binding() -> None:

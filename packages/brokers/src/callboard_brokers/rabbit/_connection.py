@@ -180,7 +180,8 @@ class RabbitConnection:
         try:
             await self._have(looking_for(target))
         except TopologyError as error:
-            raise Unroutable(str(error)) from error
+            missing = f"exchange {target.through!r}" if target.through else f"queue {target.key!r}"
+            raise Unroutable(f"there is no {missing}; declare it") from error
         self._publishing.known.add(target.through)
 
     async def flush(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from datetime import datetime, timedelta
 from ssl import SSLContext
@@ -34,16 +34,37 @@ class Channel:
     """How a subscriber's channel is opened; every subscriber has one of its own.
 
     With *prefetch_count* at most so many of its messages are unsettled; None: as many as its
-    mailbox and its workers hold.
+    mailbox and its workers hold. The others are as they stand, and are refused otherwise.
     """
 
     prefetch_count: int | None = None
+    global_qos: bool = False
+    channel_number: int | None = None
+    publisher_confirms: bool = True
+    on_return_raises: bool = True
 
     def __post_init__(self) -> None:
         if self.prefetch_count is not None and not 1 <= self.prefetch_count <= 65535:
             raise DestinationError(
                 f"prefetch_count={self.prefetch_count}: give 1 to 65535, or None"
             )
+        for option, (value, why) in _SETTLED.items():
+            if getattr(self, option) != value:
+                raise DestinationError(
+                    f"{option}={getattr(self, option)!r}: it is always {value}, since {why}"
+                )
+
+
+_SETTLED: Final[Mapping[str, tuple[object, str]]] = {
+    "global_qos": (False, "quorum queues refuse another, and a channel has one consumer"),
+    "channel_number": (
+        None,
+        "each subscriber has a channel of its own, and a new one if it breaks",
+    ),
+    "publisher_confirms": (True, "what is published is confirmed, with many under way at once"),
+    "on_return_raises": (True, "what no queue gets is an error; may it be lost, mandatory=False"),
+}
+"""What a channel cannot be told, how it is, and why."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,9 @@ from callboard_brokers.rabbit._queues import (
 )
 from callboard_brokers.rabbit._records import RabbitOptions, RabbitSource, RabbitTarget, wait_of
 
-_BUILT_IN: Final = ("direct", "topic", "fanout", "headers")
+_BUILT_IN: Final = {name: name for name in ("direct", "topic", "fanout", "headers")} | {
+    "match": "headers"
+}
 _NOWHERE: Final = Template("-")
 _DAY: Final = 86_400
 _UNITS: Final = {"Y": 365 * _DAY, "M": 30 * _DAY, "D": _DAY, "h": 3600, "m": 60, "s": 1}
@@ -93,8 +95,8 @@ class RabbitRouting:
         self._elsewhere: set[tuple[str, str]] = set()
         """Where declared publishers lead: there is somebody, if only in production."""
         self._streams: dict[str, list[_Kept]] = {}
-        for kind in _BUILT_IN:
-            self._have_exchange(RabbitExchange(f"amq.{kind}", kind))
+        for name, kind in _BUILT_IN.items():
+            self._have_exchange(RabbitExchange(f"amq.{name}", kind))
 
     def source(self, source: RabbitSource, /) -> Readership:
         """Have the queue of *source* and its binding; those who read the queue share its messages.

@@ -32,7 +32,7 @@ from callboard.rabbit import (
 )
 from callboard_brokers import AccessRefused, TopologyError, Unroutable
 
-from ..brokers.rabbit.server import server_at, trusting
+from ..brokers.rabbit.server import on_both, server_at, trusting, url_of
 from .test_kafka import Heard
 
 pytestmark = [pytest.mark.anyio, pytest.mark.broker("rabbit"), pytest.mark.slow]
@@ -41,8 +41,13 @@ KINDS = [QueueType.CLASSIC, QueueType.QUORUM]
 
 
 @pytest.fixture
-def url() -> str:
-    return os.environ["CALLBOARD_RABBIT"]
+def node(request: pytest.FixtureRequest) -> str:
+    return str(getattr(request, "param", "rabbit"))
+
+
+@pytest.fixture
+def url(node: str) -> str:
+    return url_of(node)
 
 
 @pytest.fixture
@@ -156,6 +161,7 @@ async def test_what_is_nacked_comes_again(rabbit: RabbitBroker, name: str, kind:
     assert heard == [1, 1, 1]
 
 
+@on_both
 async def test_a_delivery_limit_ends_a_message_that_always_fails(
     rabbit: RabbitBroker, name: str
 ) -> None:
@@ -168,6 +174,9 @@ async def test_a_delivery_limit_ends_a_message_that_always_fails(
             name,
             QueueType.QUORUM,
             delivery_limit=3,
+            delayed_retry_type="failed",
+            delayed_retry_min=0.05,
+            delayed_retry_max=0.2,
             dead_letter_exchange="",
             dead_letter_routing_key=dead,
         ),
@@ -212,6 +221,7 @@ async def test_dead_letter_of_a_plain_queue_needs_no_queue_and_takes_one_as_it_i
         assert await server.take_all(f"{name}.dead") == [b"5"]
 
 
+@on_both
 async def test_a_graceful_stop_under_load_doubles_and_loses_nothing(url: str, name: str) -> None:
     done: list[int] = []
     heard = Heard[int](200)

@@ -149,6 +149,7 @@ async def test_a_full_queue_takes_nothing(connection: RabbitConnection, queue: s
     assert not raised.value.hopeless
 
 
+@on_both
 async def test_headers_of_every_type_of_amqp_arrive(
     connection: RabbitConnection, server: Server, queue: str
 ) -> None:

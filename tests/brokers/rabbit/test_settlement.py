@@ -184,6 +184,7 @@ async def test_retries_are_delayed_by_the_queue_where_the_server_can_and_else_fr
     assert all(later - earlier >= least for earlier, later in pairwise(waits))
 
 
+@on_both
 @pytest.mark.parametrize("kind", ["classic", "quorum"])
 async def test_long_bodies_come_in_order_and_once(
     connection: RabbitConnection, queue: str, kind: Literal["classic", "quorum"]

@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from callboard.command._dead import dead
 from callboard.command._demo import demo
 from callboard.command._docs import docs
 from callboard.command._look import top, tree
@@ -27,6 +28,7 @@ cli = typer.Typer(
 )
 cli.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(run)
 cli.add_typer(docs, name="docs")
+cli.add_typer(dead, name="dead")
 cli.command("migrate")(migrate)
 cli.command()(demo)
 cli.command()(tree)

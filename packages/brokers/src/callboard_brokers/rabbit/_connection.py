@@ -42,10 +42,10 @@ from callboard_brokers.rabbit._message import RabbitMessage, Record, alike, meta
 from callboard_brokers.rabbit._publishing import Publishing, Sent
 from callboard_brokers.rabbit._queues import ExchangeType, RabbitExchange, RabbitQueue
 from callboard_brokers.rabbit._records import RabbitOptions, RabbitSource, RabbitTarget, wait_of
-from callboard_brokers.rabbit._subscription import COUNTED, RabbitSubscription, nobody
+from callboard_brokers.rabbit._subscription import COUNTED, LEAVE, RabbitSubscription, nobody
 from callboard_brokers.rabbit._topology import Step, have, looking_for, steps_of
 
-JOIN, PING, LEAVE = 10.0, 5.0, 5.0
+JOIN, PING = 10.0, 5.0
 REPLY_TO = "amq.rabbitmq.reply-to"
 REPLIES = 1000
 STEP = 10

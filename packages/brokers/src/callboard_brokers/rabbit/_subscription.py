@@ -22,7 +22,7 @@ from callboard_brokers._errors import BrokerError, ConnectionLost, TopologyError
 from callboard_brokers._port import Capacity
 from callboard_brokers._settlement import Settlement
 from callboard_brokers.events import FetchFailed
-from callboard_brokers.kit import RECONNECT, Held, Inflow, Journal, Signal, brief, time_left
+from callboard_brokers.kit import RECONNECT, Held, Inflow, Journal, Signal, brief
 from callboard_brokers.rabbit._client import ClientChannel, Wire
 from callboard_brokers.rabbit._frames import (
     CANCEL,
@@ -38,6 +38,8 @@ from callboard_brokers.rabbit._message import RabbitMessage, Record, metadata_of
 from callboard_brokers.rabbit._records import RabbitSource
 from callboard_brokers.rabbit._window import Entry, Window
 
+LEAVE: Final = 5.0
+"""Seconds that there are at most to end in good order."""
 SHORT: Final = 60.0
 """A nack for so many seconds is held back here; for longer, it goes to a queue that waits."""
 COUNTED: Final = "callboard-deliveries"
@@ -75,7 +77,7 @@ class RabbitSubscription:
         self._offset: Any = None
         self._began = datetime.now(UTC)
         self._stopped = False
-        self.patience = time_left(0)
+        self.patience = LEAVE
         """Seconds that there are to leave; whoever ends it knows."""
         self._ended = ""
         self._changed = Signal()

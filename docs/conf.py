@@ -42,6 +42,7 @@ PUBLIC_MODULES = [
     "callboard",
     "callboard.events",
     "callboard.extending",
+    "callboard.idempotency",
     "callboard.instruments",
     "callboard.kafka",
     "callboard.nats",

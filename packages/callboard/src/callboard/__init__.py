@@ -45,6 +45,7 @@ from .app._app import App
 from .declare._apply import apply_types
 from .declare._command import BatchPublishCommand, PublishCommand, PublishType
 from .declare._handler import Handler
+from .declare._idempotency import Idempotency
 from .declare._middleware import BaseMiddleware, Middleware
 from .declare._policy import AckPolicy
 from .declare._publisher import Publisher
@@ -92,6 +93,7 @@ __all__ = [
     "Handler",
     "HandlerTimedOut",
     "Header",
+    "Idempotency",
     "InjectionError",
     "Logger",
     "MemoryBroker",

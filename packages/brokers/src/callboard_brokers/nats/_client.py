@@ -299,6 +299,32 @@ def _refusal(error: Exception) -> BrokerError | None:
     return None
 
 
+class Entries:
+    """The keys of a bucket, each written only by who has seen its last revision."""
+
+    def __init__(self, bucket: KeyValue) -> None:
+        self._bucket = bucket
+
+    async def get(self, key: str) -> tuple[bytes | None, int]:
+        """Return the value of *key* and its revision; None and 0 if it has none."""
+        try:
+            entry = await self._bucket.get(key)
+        except nats.js.errors.KeyDeletedError as error:
+            gone: Any = error.entry
+            return None, gone.revision
+        except nats.js.errors.NotFoundError:
+            return None, 0
+        return entry.value, entry.revision or 0
+
+    async def put(self, key: str, value: bytes, last: int) -> bool:
+        """Write *value* if the revision is still the *last* one; return whether it was."""
+        try:
+            await self._bucket.update(key, value, last)
+        except nats.js.errors.KeyWrongLastSequenceError:
+            return False
+        return True
+
+
 async def _bucket_of(
     name: str, find: Callable[[], Awaitable[T]], make: Callable[[], Awaitable[T]] | None
 ) -> T:

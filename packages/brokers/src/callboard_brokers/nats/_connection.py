@@ -26,7 +26,7 @@ from callboard_brokers._message import Message, asking
 from callboard_brokers._port import ARRIVED, Arrived, Capacity
 from callboard_brokers.events import FetchFailed
 from callboard_brokers.kit import RECONNECT, Journal, Signal, background, brief, quiet, time_left
-from callboard_brokers.nats._client import KeyValue, NatsClient, ObjectStore
+from callboard_brokers.nats._client import Entries, KeyValue, NatsClient, ObjectStore
 from callboard_brokers.nats._config import NatsOptions, check_name
 from callboard_brokers.nats._core import CoreSubscription
 from callboard_brokers.nats._link import Asked, Link, linked
@@ -86,6 +86,10 @@ class NatsConnection:
         check_name(bucket, "bucket")
         domain = self._link.options.domain
         return await self._link.client.key_value(bucket, domain, config if declare else None)
+
+    async def entries(self, bucket: str, *, ttl: float) -> Entries:
+        """Return the keys of *bucket*; made, if it is missing, to forget after *ttl* seconds."""
+        return Entries(await self.key_value(bucket, ttl=ttl))
 
     async def object_storage(
         self, bucket: str, *, declare: bool = True, **config: Any

@@ -21,6 +21,7 @@ from typing import (
 from callboard._context import ContextRepo
 from callboard._errors import DeclarationError, declaring
 from callboard.declare._codec import AnyCodec, CodecProto
+from callboard.declare._idempotency import Idempotency
 from callboard.declare._middleware import Middleware, is_hooked
 from callboard.declare._policy import AckPolicy
 from callboard.declare._retry import Retry
@@ -142,6 +143,8 @@ class SubscriberOptions:
     dead_letter: str | Unset | None = UNSET
     retry: Retry | Unset | None = UNSET
     """How often, and when, a message that has failed is handled again: `Retry(attempts=5)`."""
+    idempotent: Idempotency | None = None
+    """How a message that comes again is known, so that it is handled once; None: it is not."""
     supervision: Supervision | Unset = UNSET
     middlewares: Sequence[Middleware] = ()
     """Around its handlers, inside of those of the broker and of routers; the first outermost."""
@@ -185,6 +188,7 @@ class SubscriberOptions:
                 " or a function of the message"
             )
         _check_batch(self)
+        _check_idempotent(self)
 
     @property
     def batch_size(self) -> int:
@@ -323,6 +327,19 @@ def _check_batch(options: SubscriberOptions) -> None:
         )
     if wait < 0:
         raise DeclarationError(f"batch_timeout={wait!r} of a subscriber must be at least 0")
+
+
+def _check_idempotent(options: SubscriberOptions) -> None:
+    given: Any = options.idempotent
+    if given is not None and not isinstance(given, Idempotency):
+        raise DeclarationError(
+            f"idempotent={given!r} of a subscriber must be an Idempotency(store) or None"
+        )
+    if given is not None and options.batch:
+        raise DeclarationError(
+            "a subscriber with batch=True has idempotent=, which is about messages one by one; leave"
+            " one of them out"
+        )
 
 
 def _check_inherited(owner: str, options: Any) -> None:

@@ -36,6 +36,7 @@ from ._broker import (
     NatsRoute,
     NatsRouter,
 )
+from ._store import NatsStore
 
 __all__ = [
     "ConsumerConfig",
@@ -52,6 +53,7 @@ __all__ = [
     "NatsRoute",
     "NatsRouter",
     "NatsSecurity",
+    "NatsStore",
     "NatsToken",
     "NatsUserPassword",
     "ObjWatch",

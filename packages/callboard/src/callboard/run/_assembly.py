@@ -51,6 +51,7 @@ from callboard.handle._envelope import result_encoder, unencoded, wrapping
 from callboard.handle._finish import Finish, finishing, settling, telling
 from callboard.handle._instruments import heard
 from callboard.handle._layers import acknowledged_first, logged, minded, recorded, timed
+from callboard.handle._once import Once
 from callboard.handle._outcome import (
     Answering,
     Conclude,
@@ -142,6 +143,11 @@ class Assembly:
             around.events(RetriesPlanned(self._name, self._retry.total))
         self._conclusions = [self._concluding(call) for call in self._calls]
         self._replaced = [self._concluding(call, replaced=True) for call in self._calls]
+        self._once = [
+            Once(self._name, self._options.idempotent, around.logger, each.callee.returns)
+            for each in self._calls
+            if self._options.idempotent is not None
+        ]
         self._functions = (
             []
             if self.stateful
@@ -312,6 +318,8 @@ class Assembly:
         choices: list[Choice] = []
         for number, (call, handle) in enumerate(zip(self._calls, handles, strict=True)):
             handle, conclude = recorded(call.target, handle), self._conclusions[number]  # noqa: PLW2901 - the same, with more around it
+            if self._once:
+                handle = self._once[number].around(handle)  # noqa: PLW2901 - likewise
             if self._chain.middlewares:
                 handle, conclude = told_apart(handle, conclude, self._replaced[number])  # noqa: PLW2901 - likewise
             if self._chain.leaves:

@@ -12,6 +12,8 @@ from anyio import CancelScope, Event, fail_after
 from callboard import MemoryBroker, Message
 from callboard.dead import DeadLetters, Only, Replayed
 from callboard.kafka import KafkaBroker
+from callboard.nats import JStream, NatsBroker
+from callboard.rabbit import QueueType, RabbitBroker, RabbitQueue
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
@@ -30,9 +32,29 @@ def kafka(name: str) -> Made:
     return broker, source, {}, PLACE | {"x-original-partition", "x-original-offset"}
 
 
+def rabbit(kind: QueueType) -> Callable[[str], Made]:
+    def made(name: str) -> Made:
+        broker = RabbitBroker(os.environ["CALLBOARD_RABBIT"], dead_letter="{address}.dead")
+        place = {"x-original-exchange", "x-original-routing-key"}
+        return broker, {"queue": RabbitQueue(name, kind)}, {}, place
+
+    return made
+
+
+def jetstream(name: str) -> Made:
+    broker = NatsBroker(os.environ["CALLBOARD_NATS"], dead_letter="{address}.dead")
+    stream = JStream(name.replace(".", "-"), subjects=[f"{name}.>", name])
+    source = {"subject": name, "stream": stream, "durable": "work"}
+    place = PLACE | {"x-original-stream", "x-original-sequence"}
+    return broker, source, {"stream": stream.name}, place
+
+
 KINDS = [
     pytest.param(memory, id="memory"),
     pytest.param(kafka, id="kafka", marks=pytest.mark.broker("kafka")),
+    pytest.param(rabbit(QueueType.CLASSIC), id="rabbit", marks=pytest.mark.broker("rabbit")),
+    pytest.param(rabbit(QueueType.QUORUM), id="quorum", marks=pytest.mark.broker("rabbit")),
+    pytest.param(jetstream, id="jetstream", marks=pytest.mark.broker("nats")),
 ]
 
 

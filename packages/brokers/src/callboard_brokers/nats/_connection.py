@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from asyncio import get_running_loop
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from itertools import count
 from typing import Any, Final, TypeAlias, TypeVar
@@ -29,6 +29,7 @@ from callboard_brokers.kit import RECONNECT, Journal, Signal, background, brief,
 from callboard_brokers.nats._client import Entries, KeyValue, NatsClient, ObjectStore
 from callboard_brokers.nats._config import NatsOptions, check_name
 from callboard_brokers.nats._core import CoreSubscription
+from callboard_brokers.nats._kept import NatsKept, revisited
 from callboard_brokers.nats._link import Asked, Link, linked
 from callboard_brokers.nats._message import (
     NatsMessage,
@@ -159,6 +160,16 @@ class NatsConnection:
         for target in targets:
             self._topology.note(target.jstream, subjects_of(target))
         await self._told(partial(self._topology.have, sources))
+
+    def revisit(self, address: str, /) -> AbstractAsyncContextManager[NatsKept]:
+        """Look through what a stream keeps of the subject *address*; removed is what it deletes.
+
+        Raises:
+            ConnectionClosed: The connection has been left.
+            DestinationError: There is no such subject; or, if it is `Unroutable`, no stream has it.
+        """
+        self._link.check_open()
+        return revisited(self._topology, address)
 
     async def publish(self, message: Message, target: NatsTarget, /) -> PubAck | None:
         """Return where in its stream *message* is; None without a stream, once it is written.

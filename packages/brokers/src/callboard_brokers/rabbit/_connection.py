@@ -38,6 +38,7 @@ from callboard_brokers.kit import (
     time_left,
 )
 from callboard_brokers.rabbit._client import Address, Wire, address_of, dialled, locate
+from callboard_brokers.rabbit._kept import RabbitKept, revisited
 from callboard_brokers.rabbit._message import RabbitMessage, Record, alike, metadata_of, outgoing
 from callboard_brokers.rabbit._publishing import Publishing, Sent
 from callboard_brokers.rabbit._queues import ExchangeType, RabbitExchange, RabbitQueue
@@ -133,6 +134,18 @@ class RabbitConnection:
         steps = steps_of(sources, targets)
         await self._have(steps)
         self._prepared |= {step[0]: step for step in steps}
+
+    @asynccontextmanager
+    async def revisit(self, address: str, /) -> AsyncGenerator[RabbitKept]:
+        """Look through what the queue *address* keeps; who reads it misses that meanwhile.
+
+        Raises:
+            ConnectionClosed: The connection has been left.
+            Unroutable: There is no such queue.
+        """
+        self._check_open()
+        async with revisited((await self._reach.up()).reading, address) as kept:
+            yield kept
 
     async def publish(self, message: Message, target: RabbitTarget, /) -> None:
         """Return once RabbitMQ has *message*, in all the queues that it was routed to.

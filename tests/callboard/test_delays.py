@@ -11,7 +11,7 @@ from anyio import current_time, sleep
 
 from callboard import DeclarationError, MemoryBroker
 from callboard.kafka import KafkaBroker
-from callboard.nats import NatsBroker
+from callboard.nats import NatsBroker, Schedule
 from callboard.rabbit import RabbitBroker
 from callboard.testing import TestBroker
 from callboard_brokers import DestinationError
@@ -88,3 +88,19 @@ def test_delays_of_rabbitmq_are_rounded_up_so_that_there_are_few_queues() -> Non
     given = [1, 999, 1001, 90_000, 123_456, 86_400_000]
 
     assert [*map(rounded, given)] == [1, 999, 1010, 90_000, 124_000, 86_400_000]
+
+
+async def test_under_test_a_schedule_that_repeats_brings_nothing() -> None:
+    broker, heard = NatsBroker(), list[int]()
+
+    @broker.subscriber("tidy", stream="CHORES")
+    async def tidy(number: int) -> None:
+        heard.append(number)
+
+    async with TestBroker(broker):
+        often = Schedule("* * * * *", "tidy", timezone="Europe/Paris")
+        await broker.publish(1, "clock", stream="CHORES", schedule=often)
+        await sleep(3601)
+        await broker.publish(2, "tidy", stream="CHORES")
+
+    assert heard == [2]

@@ -124,6 +124,44 @@ async def test_a_schedule_is_published_when_it_is_due(
         assert (await take(reading, 1))[0].message.body == b"now"
 
 
+@pytest.mark.parametrize("time", [timedelta(seconds=1), "* * * * * *"])
+async def test_a_schedule_that_repeats_is_published_again_and_again(
+    connection: NatsConnection, name: str, server: Server, time: timedelta | str
+) -> None:
+    if server.version < (2, 14):
+        pytest.skip(f"the server has no schedules that repeat, it is {server.version}")
+    server.made.add(name)
+    stream = JStream(name, [f"{name}.>"], storage="memory", allow_msg_schedules=True)
+    zone = "Europe/Paris" if isinstance(time, str) else None
+    every = Schedule(time, f"{name}.due", timezone=zone)
+    target = NatsTarget(f"{name}.clock", stream=stream, schedule=every)
+    source = NatsSource(f"{name}.due", stream=stream, durable="d")
+    await connection.prepare([source], [target])
+    async with connection.subscribe(source, Capacity(5)) as reading:
+        for _ in range(2):  # the second takes the place of the first
+            await connection.publish(Message(b"tick"), target)
+        came = [*await take(reading, 1), *await take(reading, 1)]
+
+        assert [each.message.body for each in came] == [b"tick", b"tick"]
+        one, other = (each.message.headers["Nats-Schedule-Next"] for each in came)
+        assert str(one) < str(other)
+
+
+@pytest.mark.parametrize(
+    ("time", "zone", "what"),
+    [
+        (timedelta(seconds=0.5), None, "whole seconds"),
+        ("* * *", None, "five fields"),
+        (timedelta(seconds=5), "Europe/Paris", "is for expressions of cron"),
+    ],
+)
+async def test_a_schedule_that_cannot_be_is_refused_where_it_is_said(
+    time: timedelta | str, zone: str | None, what: str
+) -> None:
+    with pytest.raises(DestinationError, match=what):
+        Schedule(time, "due", timezone=zone)
+
+
 async def test_who_reads_all_of_a_stream_does_not_see_what_it_keeps_back(
     connection: NatsConnection, name: str, server: Server
 ) -> None:

@@ -14,7 +14,6 @@ from callboard_brokers._errors import DestinationError, MessageTooLarge, Unpubli
 from callboard_brokers._message import HeaderValue, Message, Metadata
 from callboard_brokers._settlement import Settlement
 from callboard_brokers.kit import from_pairs, to_pairs
-from callboard_brokers.nats._config import timestamp
 from callboard_brokers.nats._records import NatsTarget
 from callboard_brokers.nats._subject import check_subject
 
@@ -285,6 +284,8 @@ def _orders(target: NatsTarget) -> list[bytes]:
     if target.deduplication_id is not None:
         orders.append(b"Nats-Msg-Id: %b\r\n" % target.deduplication_id.encode())
     if (schedule := target.schedule) is not None:
-        orders.append(b"Nats-Schedule: @at %b\r\n" % timestamp(schedule.time).encode())
+        orders.append(b"Nats-Schedule: %b\r\n" % schedule.pattern.encode())
+        if schedule.timezone is not None:
+            orders.append(b"Nats-Schedule-Time-Zone: %b\r\n" % schedule.timezone.encode())
         orders.append(b"Nats-Schedule-Target: %b\r\n" % schedule.target.encode())
     return orders

@@ -17,6 +17,7 @@ from callboard_brokers.nats._config import (
     check_name,
     kv_stream,
     object_stream,
+    timestamp,
 )
 from callboard_brokers.nats._subject import Subject, check_subject
 
@@ -56,13 +57,39 @@ class ObjWatch:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """When a stream publishes a message by itself, and to which subject of its own."""
+    """When a stream publishes a message by itself, and to which subject of its own.
 
-    time: datetime
+    Once, at a *time*; or again and again, from NATS 2.14 on: every `timedelta` of whole seconds, or
+    by an expression of cron, of five fields or six, with the seconds in front, in a *timezone* (None:
+    UTC), which the server has to know. Of what is published to one subject, the last schedule holds.
+    """
+
+    time: datetime | timedelta | str
     target: str
+    timezone: str | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         check_subject(self.target)
+        time = self.time
+        if isinstance(time, timedelta) and (time < timedelta(seconds=1) or time.microseconds):
+            raise DestinationError(f"a Schedule every {time}: give whole seconds, from 1 on")
+        if isinstance(time, str) and len(time.split()) not in {5, 6}:
+            raise DestinationError(
+                f"a Schedule by {time!r}: give five fields, as '*/5 * * * *', or six with seconds first"
+            )
+        if self.timezone is not None and not isinstance(time, str):
+            raise DestinationError(
+                f"a Schedule of {time!r} has timezone={self.timezone!r}, which is for expressions of cron"
+            )
+
+    @property
+    def pattern(self) -> str:
+        """When, as the server reads it."""
+        if isinstance(self.time, datetime):
+            return f"@at {timestamp(self.time)}"
+        if isinstance(self.time, timedelta):
+            return f"@every {self.time // timedelta(seconds=1)}s"
+        return self.time if len(self.time.split()) == 6 else f"0 {self.time}"
 
 
 @dataclass(frozen=True)

@@ -139,7 +139,10 @@ class NatsRouting:
         """Say where *target* is: at its subject, and in which stream."""
         target = due(target, "test")
         if target.schedule is not None:
-            delay = (target.schedule.time.astimezone(UTC) - datetime.now(UTC)).total_seconds()
+            time = target.schedule.time
+            if not isinstance(time, datetime):
+                return MemoryTarget(target.subject)  # nothing comes of it: the server has the clock
+            delay = (time.astimezone(UTC) - datetime.now(UTC)).total_seconds()
             return MemoryTarget(target.schedule.target, delay=delay)
         if (stream := target.jstream) is None:
             return MemoryTarget(target.subject)

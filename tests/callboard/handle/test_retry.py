@@ -19,9 +19,20 @@ from callboard import (
     Message,
     RejectMessage,
     Retry,
+    Subscriber,
     TestBroker,
 )
-from callboard.events import Event, HandlerFailed, MessageRetried, RetriesPlanned
+from callboard.command._top import screen
+from callboard.events import (
+    Event,
+    HandlerFailed,
+    MessageHalted,
+    MessageRetried,
+    RetriesPlanned,
+)
+from callboard.watch._view import View
+
+from ..screens import drawn
 
 pytestmark = pytest.mark.anyio
 EVENLY = Backoff(2.0, 2.0, jitter="none", first=2.0)
@@ -47,11 +58,15 @@ class Work:
         return [after - before for before, after in pairwise(times)]
 
 
-def subscribe(broker: MemoryBroker, work: Any, retry: Retry, **options: Any) -> None:
-    @broker.subscriber("jobs", retry=retry, **options)
+def subscribe(broker: MemoryBroker, work: Any, retry: Retry, **options: Any) -> Subscriber:
+    subscriber = broker.subscriber("jobs", retry=retry, **options)
+
+    @subscriber
     async def handle(body: str, message: Message) -> str:
         result: str = await work(body, message)
         return result
+
+    return subscriber
 
 
 def bodies(broker: MemoryBroker, address: str | None = None) -> Sequence[bytes]:
@@ -191,6 +206,41 @@ async def test_what_follows_in_the_end_says_the_policy_or_the_retry(
         assert (len(work.tries), bodies(broker)) == (tries, letters)
 
 
+@pytest.mark.parametrize("ordered_by", ["key", "none"])
+@pytest.mark.parametrize("workers", [1, 3])
+async def test_one_that_halts_stays_with_its_key_behind_it_until_a_new_start(
+    workers: int, ordered_by: Any
+) -> None:
+    broker, seen, told = MemoryBroker(), list[str](), list[MessageHalted]()
+
+    async def work(body: str, message: Message) -> str:
+        seen.append(body)
+        if body == "a1":
+            raise ConnectionError
+        return body
+
+    retry = Retry(attempts=2, backoff=EVENLY, on_exhausted="halt")
+    options = {"max_workers": workers, "ordered_by": ordered_by, "group": "workers"}
+    subscriber = subscribe(broker, work, retry, **options)
+    broker.events.subscribe(lambda e: told.append(e) if isinstance(e, MessageHalted) else None)
+    async with broker:
+        await broker.start()
+        for body in ("a1", "a2", "b1"):
+            await broker.publish(body, "jobs", key=body[0])
+        await sleep(10_000)
+        view = View(tree=broker.tree(), now=current_time())
+        before, seen[:] = sorted(seen), []
+        await subscriber.stop()
+        await subscriber.start()
+        await sleep(10)
+
+    passes = ["a2"] if ordered_by == "none" else []
+    assert before == ["a1", "a1", *passes, "b1"]
+    assert {*seen} == {"a1"}
+    assert (len(told), bodies(broker)) == (2, [])
+    assert "1  " in drawn(screen(view)).partition("halted")[2]
+
+
 async def test_a_delayed_one_is_passed_by_its_key_and_has_its_tries_again() -> None:
     broker, seen = MemoryBroker(), list[tuple[float, str, int]]()
 
@@ -286,7 +336,7 @@ async def test_it_is_inherited_from_the_broker() -> None:
         ({"attempts": 1.5}, "attempts"),
         ({"delayed": [0]}, "delayed"),
         ({"timeout": 0}, "timeout"),
-        ({"on_exhausted": "bury"}, "'dead_letter', 'requeue', 'drop' or None"),
+        ({"on_exhausted": "bury"}, "'dead_letter', 'requeue', 'halt', 'drop' or None"),
         ({"on": [BaseException]}, "on="),
         ({"never": "KeyError"}, "never="),
     ],

@@ -84,6 +84,7 @@ __all__ = [
     "MessageEnded",
     "MessageFailed",
     "MessageGivenUp",
+    "MessageHalted",
     "MessageQuarantined",
     "MessageRetried",
     "MessageUnordered",
@@ -112,6 +113,9 @@ __all__ = [
     "SupervisorGaveUp",
     "SupervisorShutDown",
     "SupervisorStarted",
+    "ThreadEnded",
+    "ThreadLeft",
+    "ThreadsExhausted",
 ]
 
 
@@ -205,6 +209,12 @@ class HandlerFailed(MessageEnded):
     """A handler has failed, or what comes before it."""
 
     name = "message.exception"
+
+
+class MessageHalted(HandlerFailed):
+    """A handler has failed too often: its message stays, and its key waits, until a new start."""
+
+    name = "message.halted"
 
 
 @dataclass(frozen=True)
@@ -327,6 +337,36 @@ class HandlerSlow(actors.Event):
     name = "handler.slow"
     threshold: float
     message: str
+
+
+@dataclass(frozen=True)
+class ThreadLeft(actors.Event):
+    """A handler has timed out, and its thread goes on; what it does there does not count.
+
+    Attributes:
+        message: What it was called with, in words.
+        busy: How many such threads the subscriber has now.
+    """
+
+    name = "handler.left"
+    message: str
+    busy: int
+
+
+@dataclass(frozen=True)
+class ThreadEnded(actors.Event):
+    """A thread has ended that was left behind; *busy* others have not."""
+
+    name = "handler.ended"
+    busy: int
+
+
+@dataclass(frozen=True)
+class ThreadsExhausted(actors.Event):
+    """So many threads are left behind that the subscriber handles nothing until one ends."""
+
+    name = "handler.threads_exhausted"
+    busy: int
 
 
 @dataclass(frozen=True)

@@ -170,9 +170,19 @@ class Outcome:
         delay: Seconds until it comes again; None: the usual time.
         attempt: Which try has failed, where a `Retry` gives it another; else None.
         leaves: Whether later messages may pass it until it comes again.
+        stays: For how many seconds it is kept here, unsettled, with its key behind it; None: not.
     """
 
-    __slots__ = ("attempt", "delay", "error", "is_plain", "leaves", "outputs", "settlement")
+    __slots__ = (
+        "attempt",
+        "delay",
+        "error",
+        "is_plain",
+        "leaves",
+        "outputs",
+        "settlement",
+        "stays",
+    )
 
     def __init__(  # noqa: PLR0913 - what follows, by name
         self,
@@ -183,6 +193,7 @@ class Outcome:
         delay: float | None = None,
         attempt: int | None = None,
         leaves: bool = False,
+        stays: float | None = None,
     ) -> None:
         self.settlement = settlement
         self.outputs = outputs
@@ -190,4 +201,5 @@ class Outcome:
         self.delay = delay
         self.attempt = attempt
         self.leaves = leaves
+        self.stays = stays
         self.is_plain = settlement is Settlement.ACK and not outputs

@@ -33,6 +33,7 @@ class MailboxStats:
         capacity: How many items may be queued.
         closed: Whether nothing can be put any more.
         parked: Lanes and items without a lane that wait for their time.
+        halted: Those of them that never come by themselves: their delay has no end.
     """
 
     queued: int
@@ -43,6 +44,7 @@ class MailboxStats:
     capacity: int
     closed: bool
     parked: int
+    halted: int
 
 
 class Mailbox(Generic[T]):
@@ -302,6 +304,7 @@ class Mailbox(Generic[T]):
             capacity=gauge.capacity,
             closed=gauge.closed,
             parked=sum(len(queue.parked) for queue in self._queues),
+            halted=sum(due == inf for queue in self._queues for due, *_ in queue.parked),
         )
 
     @property

@@ -47,7 +47,11 @@ def screen(view: View) -> Group:
             table.add_row(*_row(path, node, view))
     reasons = [Text(f"not ready: {each}", "bold red") for each in unready(view)]
     parts: list[RenderableType] = [*reasons, table]
-    for lines in ([*_slow(nodes, view)], [*islice(_crashes(nodes, view.now), _LAST)]):
+    for lines in (
+        [*_stuck(nodes)],
+        [*_slow(nodes, view)],
+        [*islice(_crashes(nodes, view.now), _LAST)],
+    ):
         parts += [Text(), *lines] if lines else []
     return Group(*parts)
 
@@ -71,6 +75,15 @@ def _row(path: str, node: Node, view: View) -> list[RenderableType]:
     ]
 
 
+def _stuck(nodes: list[tuple[str, Node]]) -> Iterator[Text]:
+    for path, node in nodes:
+        if left := node.details.get("threads_left"):
+            most = node.details.get("threads")
+            yield _line("left", f"{left}/{most}", path, "threads of calls that have timed out")
+        if halted := node.details.get("halted"):
+            yield _line("halted", str(halted), path, "keys wait behind what has failed too often")
+
+
 def _slow(nodes: list[tuple[str, Node]], view: View) -> Iterator[Text]:
     for path, node in nodes:
         sample = view.samples.get(path, Sample())
@@ -90,10 +103,11 @@ def _crashes(nodes: list[tuple[str, Node]], now: float) -> Iterator[Text]:
         yield _line("crash", now - at, path, last_words(error))
 
 
-def _line(kind: str, seconds: float, path: str, said: str) -> Text:
+def _line(kind: str, figure: float | str, path: str, said: str) -> Text:
     line = Text(no_wrap=True, overflow="ellipsis")
-    line.append(f"{kind:<6}", "bold red" if kind == "crash" else "bold yellow")
-    line.append(f"{_seconds(seconds):>6}  ", "dim")
+    line.append(f"{kind:<7}", "bold red" if kind == "crash" else "bold yellow")
+    shown = figure if isinstance(figure, str) else _seconds(figure)
+    line.append(f"{shown:>6}  ", "dim")
     parts = [part for part in path.split("/")[1:] if part not in _LEVELS]
     return line.append(printable("/".join(parts))).append(f": {printable(said)}", "dim")
 

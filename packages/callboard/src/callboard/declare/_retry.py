@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 from random import random
 from typing import Final, Literal, NamedTuple, TypeAlias, get_args
 
@@ -12,7 +13,7 @@ from callboard.declare._policy import AckPolicy, is_invalid, settlement_of
 from callboard_actors import Backoff
 from callboard_brokers import Message, Settlement
 
-OnExhausted: TypeAlias = Literal["dead_letter", "requeue", "drop"]
+OnExhausted: TypeAlias = Literal["dead_letter", "requeue", "halt", "drop"]
 
 _EXHAUSTED: Final = {
     "dead_letter": Settlement.REJECT,
@@ -46,10 +47,12 @@ class Retry:
         on: The exceptions after which it is tried again.
         never: Those among them after which it is not.
         timeout: Seconds that the handler may take each time; then it is cancelled, which is a
-            failure (`HandlerTimedOut`). None: as long as it likes. A sync handler can't be
-            cancelled: it is waited for.
+            failure (`HandlerTimedOut`). None: as long as it likes. The thread of a sync handler
+            can't be cancelled: it is left behind, and nothing counts that it returns, settles or
+            publishes from then on. As many may be left as there are workers, then these wait.
         on_exhausted: What becomes of it in the end: the dead letters, another round of tries
-            ("requeue"), or nothing ("drop"), which is said in the log. None: as `ack_policy` says.
+            ("requeue"), nothing ("drop"), which is said in the log, or it stays where it is, and
+            its key behind it, until the subscriber starts anew ("halt"). None: as `ack_policy` says.
     """
 
     attempts: int = 3
@@ -101,6 +104,11 @@ class Verdict(NamedTuple):
     """Which try has failed, if there is going to be another; None: this is final, or a nack."""
     leaves: bool = False
     """Whether it is given to the broker meanwhile, so that later messages pass it."""
+    stays: float | None = None
+    """For how many seconds it stays here, unsettled and not counted as another try; None: not."""
+
+
+HALTED: Final = Verdict(None, stays=inf)
 
 
 def judged(policy: AckPolicy, retry: Retry | None, message: Message, error: Exception) -> Verdict:
@@ -111,6 +119,8 @@ def judged(policy: AckPolicy, retry: Retry | None, message: Message, error: Exce
     attempt = message.attempt
     if attempt >= retry.total and retry.on_exhausted != "requeue":
         given = retry.on_exhausted
+        if given == "halt":
+            return HALTED
         return usual if given is None else Verdict(_EXHAUSTED[given])
     rounds, done = divmod(attempt, retry.attempts)
     if done:

@@ -174,8 +174,8 @@ class BatchWorker(Worker):
         """Decide once for all of *parts* together that are of one fate: some may have more tries left."""
         fates: dict[object, list[Delivery]] = {}
         for part in parts:
-            settlement, *_ = self._verdicts(part.message, error)
-            fates.setdefault(settlement, []).append(part)
+            verdict = self._verdicts(part.message, error)
+            fates.setdefault((verdict.settlement, verdict.stays), []).append(part)
         for alike in fates.values():
             failed = alike[0] if len(alike) == 1 else BatchDelivery(alike)
             await self._finish(failed, self._decide(failed.message, error))

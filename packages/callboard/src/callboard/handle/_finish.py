@@ -45,7 +45,7 @@ class Settle(Protocol):
         ...
 
 
-def finishing(
+def finishing(  # noqa: C901 - the end of a message is one piece: its order must stay in sight
     send: Send, settle: Settle, unpublished: Unpublished, keeper: Keeper, *, defers: bool = True
 ) -> Finish:
     """Compose publish-then-settle.
@@ -88,6 +88,8 @@ def finishing(
         keeper.lets_pass = ended.leaves
         await settle(delivery, ended.settlement, cause, ended.delay)
         keeper.lets_pass = False
+        if ended.stays is not None:
+            keeper.stay(delivery, ended.stays)
         return True
 
     return finish

@@ -5,9 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from anyio import move_on_after
-
-from callboard._errors import HandlerTimedOut, Suppressed
+from callboard._errors import Suppressed
 from callboard.declare._handler import Handler
 from callboard.declare._retry import Verdict
 from callboard.events import about, described
@@ -26,19 +24,6 @@ def acknowledged_first(handle: Handle) -> Handle:
         return await handle(message)
 
     return acknowledge
-
-
-def timed(handle: Handle, seconds: float) -> Handle:
-    """Cancel what takes longer than *seconds*: that is a failure."""
-
-    async def within(message: Message) -> object:
-        with move_on_after(seconds) as scope:
-            return await handle(message)
-        if scope.cancelled_caught:
-            raise HandlerTimedOut(f"the handler took longer than {seconds:g} s")
-        return None
-
-    return within
 
 
 def logged(handle: Handle, name: str, logger: logging.Logger, level: int) -> Handle:
@@ -71,10 +56,13 @@ def minded(
         if passage is None or (failure := passage.failure) is None:
             return outcome
         verdict = verdicts(message, failure)
-        settlement, delay, attempt, leaves = verdict
+        settlement, delay, attempt, leaves, stays = verdict
         report(message, Suppressed(failure), verdict)
-        outputs = () if settlement is Settlement.NACK else outcome.outputs
-        return Outcome(settlement, outputs, failure, delay=delay, attempt=attempt, leaves=leaves)
+        again = settlement is Settlement.NACK or stays is not None
+        outputs = () if again else outcome.outputs
+        return Outcome(
+            settlement, outputs, failure, delay=delay, attempt=attempt, leaves=leaves, stays=stays
+        )
 
     return conclude_failure
 

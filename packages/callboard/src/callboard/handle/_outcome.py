@@ -93,7 +93,7 @@ def deciding(
                 return Outcome(verdicts(message, error).settlement)
             error = error.failure
         verdict, reply_to = verdicts(message, error), message.reply_to
-        settlement, delay, attempt, leaves = verdict
+        settlement, delay, attempt, leaves, stays = verdict
         outputs: list[Output] = []
         final = settlement in (Settlement.ACK, Settlement.REJECT)
         if final and by is not None and reply_to is not None:
@@ -101,7 +101,9 @@ def deciding(
             if target is not None:
                 outputs.append(Output(by, target, _failure(error, message), "answer"))
         report(message, raised, verdict)
-        return Outcome(settlement, outputs, error, delay=delay, attempt=attempt, leaves=leaves)
+        return Outcome(
+            settlement, outputs, error, delay=delay, attempt=attempt, leaves=leaves, stays=stays
+        )
 
     return decide
 

@@ -50,6 +50,10 @@ class Keeper(Binding, Protocol):
         """Wait for what goes before the delivery in hand; return False if that goes back with it."""
         ...
 
+    def stay(self, delivery: Delivery, seconds: float, /) -> None:
+        """Keep what is not settled of *delivery* for so long, and its lane behind it, uncounted."""
+        ...
+
     def end(self) -> None:
         """Say that the delivery in hand is through: of a nack, say, later messages wait for it."""
         ...

@@ -13,6 +13,7 @@ from itertools import chain
 from typing import Any
 
 from anyio import CapacityLimiter
+from anyio.lowlevel import current_token
 
 from callboard._errors import (
     DeclarationError,
@@ -32,13 +33,14 @@ from callboard.declare._options import (
 from callboard.declare._policy import AckPolicy, settlement_of
 from callboard.declare._publisher import Publisher, publishers_of
 from callboard.declare._resolver import ActorResolver, MessageResolver
-from callboard.declare._retry import Retry, Verdict, judged
+from callboard.declare._retry import HALTED, Retry, Verdict, judged
 from callboard.declare._subscriber import Call, PlacedSubscriber
 from callboard.events import (
     FailureHandled,
     HandlerDecided,
     HandlerFailed,
     MessageEnded,
+    MessageHalted,
     MessageQuarantined,
     MessageRetried,
     NoDeadLetters,
@@ -48,9 +50,10 @@ from callboard.events import (
 from callboard.handle._batch import BatchWorker
 from callboard.handle._dead_letter import dead_lettering
 from callboard.handle._envelope import result_encoder, unencoded, wrapping
+from callboard.handle._fence import Threads, timed
 from callboard.handle._finish import Finish, finishing, settling, telling
 from callboard.handle._instruments import heard
-from callboard.handle._layers import acknowledged_first, logged, minded, recorded, timed
+from callboard.handle._layers import acknowledged_first, logged, minded, recorded
 from callboard.handle._once import Once
 from callboard.handle._outcome import (
     Answering,
@@ -69,6 +72,7 @@ from callboard.handle._producing import producing
 from callboard.handle._unconfirmed import Keeper
 from callboard.handle._worker import Worker
 from callboard.instruments import Handle, Output, Send
+from callboard.run._host import soon
 from callboard.run._surroundings import Started
 from callboard.watch._printable import last_words
 from callboard_actors import concerns_actor
@@ -81,6 +85,7 @@ from callboard_brokers import (
     Subscription,
     Transactional,
 )
+from callboard_di import Callee
 from callboard_validation import DefinitionError
 
 
@@ -106,6 +111,9 @@ class Assembly:
         self._layers = [self._options, *outwards]
         parser, self._reader = nearest("parser", self._layers), Reader(self._layers)
         self._parse = own(parser) if parser else None
+        workers = self._options.max_workers
+        self.threads = self._make_threads(workers)
+        """Those of calls that have timed out; None: none can."""
         self._scope = Scope(
             resolver=MessageResolver(around.context, _presets(placed)),
             codec=self._reader.codec,
@@ -113,7 +121,7 @@ class Assembly:
             casts=around.options.apply_types and around.options.serializer is not None,
             injects=around.options.apply_types,
             overrides=around.overrides,
-            limiter=CapacityLimiter(self._options.max_workers),
+            limiter=CapacityLimiter(workers if self.threads is None else 2 * workers),
             dependencies=[*chain(*dependencies, self._options.dependencies)],
             batch=self._options.batch,
         )
@@ -149,9 +157,7 @@ class Assembly:
             if self._options.idempotent is not None
         ]
         self._functions = (
-            []
-            if self.stateful
-            else [inject(each.callee, self._scope_of(each)) for each in self._calls]
+            [] if self.stateful else [self._injected(each.callee, each) for each in self._calls]
         )
 
     @property
@@ -175,8 +181,8 @@ class Assembly:
         """Return a worker for *actor*, an instance of the class; None: for the functions."""
         handles = self._functions
         if self.stateful:
-            callee, scope = self._first.callee, self._scope_of(self._first)
-            handles = [inject(replace(callee, call=actor.receive), scope)]
+            callee = replace(self._first.callee, call=actor.receive)
+            handles = [self._injected(callee, self._first)]
         choices = self._choices(handles)
         handle, conclude = choices[0].handle, choices[0].conclude
         making: list[Callable[[Handle], Handle]] = []
@@ -257,8 +263,8 @@ class Assembly:
         return deciding(self._verdicts, self._answers, self._report, self._rules)
 
     def _report(self, message: Message, error: Exception, verdict: Verdict) -> None:
-        settlement, delay, attempt, _ = verdict
-        kind: type[MessageEnded] = HandlerFailed
+        settlement, delay, attempt, *_ = verdict
+        kind: type[MessageEnded] = MessageHalted if verdict is HALTED else HandlerFailed
         if isinstance(error, Suppressed) and error.failure is not None:
             kind, error = FailureHandled, error.failure
         elif isinstance(error, IgnoredException):
@@ -299,6 +305,17 @@ class Assembly:
     def _first(self) -> Call:
         return self._calls[0]
 
+    def _make_threads(self, most: int) -> Threads | None:
+        if self._retry is None or self._retry.timeout is None:
+            return None
+        wake = partial(soon, current_token().native_token)
+        return Threads(self._name, most, self._around.events, wake)
+
+    def _injected(self, callee: Callee, call: Call) -> Handle:
+        if self.threads is not None:
+            callee = self.threads.watched(callee)
+        return inject(callee, self._scope_of(call))
+
     def _scope_of(self, call: Call) -> Scope:
         """Return what a handler finds around it that has a decoder or dependencies of its own."""
         reader = Reader([call, *self._layers])
@@ -330,8 +347,8 @@ class Assembly:
     def _enclosed(self, handle: Handle, making: Sequence[Callable[[Handle], Handle]]) -> Handle:
         """Put around *handle* what every message of the subscription passes, outermost last."""
         options, retry = self._around.options, self._retry
-        if retry is not None and retry.timeout is not None:
-            handle = timed(handle, retry.timeout)
+        if retry is not None and retry.timeout is not None and self.threads is not None:
+            handle = timed(handle, retry.timeout, self.threads)
         handle = enclosed(handle, self._chain, self._rules, making)
         handle = logged(handle, self._name, self._around.logger, options.log_level)
         if self._policy is AckPolicy.ACK_FIRST:

@@ -108,6 +108,11 @@ class LaneKeeper:
         self.delay = max(self.delay, wait)
         return True
 
+    def stay(self, delivery: Delivery, seconds: float) -> None:
+        """Keep what is left of *delivery*, whatever its lane; nobody counts it as a failure."""
+        self.kept += [part for part in parts_of(delivery) if not part.settled]
+        self.delay = max(self.delay, seconds)
+
     def defer(self, delivery: Delivery, outcome: Outcome, sent: Sequence[Sent]) -> bool:
         """Have *delivery* settled when *sent* is confirmed, if it is all of what is in hand.
 

@@ -72,7 +72,8 @@ class Running:
         # One worker keeps the order of batches that hold messages of any lane.
         mixed = options.max_workers == 1 and options.ordered_by != "partition"
         group: Lane = _alike if self._lane is None or mixed else self._lane
-        self._kin = None if options.batch and mixed else self._lane
+        # What is in no order waits for nobody, even where one of it stays for a while.
+        self._kin = None if options.batch and mixed and self._lane else self._lane or _alike
         self._batcher = Batcher(options.batch_size, options.batch_timeout, group)
         self._mailbox = self._make_mailbox()
         sharded = self._is_sharded
@@ -264,8 +265,11 @@ class Running:
         return ()
 
     def _details(self) -> dict[str, object]:
-        stats = self._mailbox.stats()
+        stats, threads = self._mailbox.stats(), self._assembly.threads
+        left = {} if threads is None else {"threads_left": threads.left, "threads": threads.most}
         return {
+            **left,
+            "halted": stats.halted,
             "queued": stats.queued,
             "in_flight": stats.held,
             "bytes": stats.bytes,
@@ -303,7 +307,7 @@ class Running:
             max_bytes=MAX_BYTES,
             size=size_of if options.batch else size,
             lane=shard_of(self._lane, workers) if sharded else self._lane if workers > 1 else None,
-            kin=self._kin if sharded or workers == 1 else None,
+            kin=self._kin if sharded or workers == 1 or self._lane is None else None,
             shards=workers if sharded else 1,
             notify=self._started.around.events,
             name=self._placed.name,

@@ -20,6 +20,7 @@ from callboard.declare._options import DEFAULT_SUPERVISION, BrokerOptions
 from callboard.declare._publisher import PlacedPublisher, Publisher
 from callboard.declare._subscriber import PlacedSubscriber
 from callboard.events import Event, ServerFound, ServerLost
+from callboard.handle._fence import ATTEMPT, refuse_late
 from callboard.handle._way_out import WayOut
 from callboard.instruments import Send
 from callboard.run._host import Host
@@ -216,7 +217,8 @@ class Slot:
             self.detach()
 
     def _send(self) -> Send:
-        """Return the way out; raise where it leads nowhere."""
+        """Return the way out; raise where it leads nowhere, or whoever asks is not heard any more."""
+        refuse_late(ATTEMPT.get())
         runtime = self.runtime
         return self.live.send if runtime is None or runtime.way is None else runtime.way
 

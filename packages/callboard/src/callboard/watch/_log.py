@@ -90,6 +90,13 @@ LINES: Final[Mapping[type[object], tuple[int, str]]] = {
         WARNING,
         "%(path)s failed on %(message)s, try %(attempt)d; again in %(delay).1f s: %(error)s",
     ),
+    told.MessageHalted: (
+        CRITICAL,
+        (
+            "%(path)s failed too often on %(message)s, which stays where it is, and its key waits,"
+            " until the subscriber starts anew: %(error)s"
+        ),
+    ),
     told.RetriesPlanned: (INFO, "%(path)s handles a message up to %(total)d times"),
     told.FailureHandled: (
         WARNING,
@@ -141,6 +148,18 @@ LINES: Final[Mapping[type[object], tuple[int, str]]] = {
     ),
     told.SubscriptionUp: (INFO, "%(path)s is up again"),
     told.HandlerSlow: (DEBUG, "%(path)s takes more than %(threshold)g s for %(message)s"),
+    told.ThreadLeft: (
+        WARNING,
+        (
+            "%(path)s has timed out on %(message)s, but its thread can't be cancelled; %(busy)d are"
+            " left behind, and what they do does not count"
+        ),
+    ),
+    told.ThreadEnded: (INFO, "a thread that %(path)s left behind has ended; %(busy)d are left"),
+    told.ThreadsExhausted: (
+        ERROR,
+        "%(path)s handles nothing: %(busy)d threads of calls that have timed out still run",
+    ),
     told.LoopLagged: (
         WARNING,
         "%(path)s has kept the event loop for %(seconds).1f s, at %(where)s",

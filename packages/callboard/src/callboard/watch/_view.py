@@ -80,6 +80,9 @@ def _of_subscription(path: str, node: Node) -> Iterator[str]:
         yield f"{path} is {node.state}"
     elif _loops(node):
         yield f"{path} was down: {last_words(node.last_error)}"
+    left, most = node.details.get("threads_left"), node.details.get("threads")
+    if left and left == most:
+        yield f"{path} handles nothing: {left} threads of calls that have timed out still run"
     for below, part in walk(node, path):
         if part.state == "unkillable":
             yield f"{below} lives on although it was cancelled"

@@ -159,7 +159,7 @@ async def test_a_replay_that_is_cancelled_goes_on_another_time(shop: Shop) -> No
                 if done.count == 4:
                     scope.cancel()
 
-            await shop.letters.replay(rate=10, progress=stop)
+            await shop.letters.replay(progress=stop)
         assert await shop.left() == [4, 5, 6, 7, 8, 9]
         await shop.letters.replay()
         await wait_all_tasks_blocked()

@@ -149,7 +149,7 @@ async def test_what_is_cut_off_in_the_midst_goes_on_another_time(service: Servic
                 if done.count == 7:
                     scope.cancel()
 
-            await service.letters.replay(rate=1000, progress=stop)
+            await service.letters.replay(progress=stop)
         done = await service.letters.replay()
 
         assert done.count == 13

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Final, Self
 
 from anyio import CancelScope, current_time, fail_after, sleep_until
+from anyio.lowlevel import checkpoint
 
 from callboard._broker import Broker
 from callboard._errors import DeclarationError
@@ -78,6 +79,7 @@ class Opened:
         return self
 
     async def __anext__(self) -> Letter:
+        await checkpoint()  # all else may be at hand, or shielded: this is where a replay ends
         while True:
             while self._page:
                 letter = self._page.pop()

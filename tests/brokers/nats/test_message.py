@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from callboard_brokers.nats import NatsMessage, NatsRecord, Stored
@@ -15,6 +15,7 @@ def _message(header: bytes, reply: bytes = b"") -> NatsMessage:
     return NatsMessage.received(record, b"", "a.b", None, reader(lambda _: {}))
 
 
+@example(header=b"content-type", stored=False)
 @given(header=st.binary() | st.text("\r\n: ab").map(str.encode), stored=st.booleans())
 def test_what_is_asked_of_every_message_is_what_the_rest_says(header: bytes, stored: bool) -> None:
     block = b"NATS/1.0\r\ncontent-type: x\r\nreply_to:y\r\n" + header

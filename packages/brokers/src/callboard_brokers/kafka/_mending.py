@@ -8,14 +8,14 @@ Found with aiokafka 0.14; its parts are private, and untyped.
 
 from __future__ import annotations
 
-from asyncio import Future, get_running_loop
+from asyncio import Future, ensure_future, get_running_loop, shield, wait
 from itertools import chain
 from typing import Any, NamedTuple
 
-from anyio import CancelScope, current_time, sleep
+from anyio import CancelScope, current_time, get_cancelled_exc_class, sleep
 
 from callboard_brokers._errors import ConnectionClosed
-from callboard_brokers.kit import in_time
+from callboard_brokers.kit import heard, in_time
 
 SHORTEST, LONGEST = 0.1, 0.5
 """Seconds to wait after metadata that did not come; doubled every time."""
@@ -39,8 +39,7 @@ class Place(NamedTuple):
 
 def heard_at(client: Any) -> float:
     """Return when a server has answered a consumer or producer last, by `time.monotonic`."""
-    inside = client._client if hasattr(client, "_client") else client.client
-    return max((each._last_action for each in inside._conns.values()), default=0.0)
+    return max((each._last_action for each in _inside(client)._conns.values()), default=0.0)
 
 
 def place_of(consumer: Any) -> Place | None:
@@ -57,17 +56,48 @@ def place_of(consumer: Any) -> Place | None:
     return Place(server.host, server.port, group.group_id, generation, member, heard)
 
 
+async def start(client: Any) -> None:
+    """Start *client*; who is cancelled meanwhile waits a second for its first question.
+
+    It would forget the connection that it has put that on, which would stay open.
+    """
+    task = ensure_future(client.start())
+    task.add_done_callback(heard)
+    try:
+        await shield(task)
+    except get_cancelled_exc_class():
+        with CancelScope(shield=True):
+            await wait({task}, timeout=1.0)
+            if task.cancel():
+                await wait({task}, timeout=1.0)
+        raise
+
+
+def _inside(client: Any) -> Any:
+    """Return what holds the connections of a consumer or producer."""
+    return client._client if hasattr(client, "_client") else client.client
+
+
+class _Shut(dict[object, Any]):
+    """The connections of a client that has stopped; one that was still being made is closed."""
+
+    def __setitem__(self, key: object, link: Any) -> None:
+        link.close()
+        super().__setitem__(key, link)
+
+
 async def stop(client: Any, patience: float) -> None:
     """Stop *client*; after *patience* seconds without waiting for the servers any more."""
+    inside = _inside(client)
     with CancelScope(shield=True):
-        if await in_time(client.stop(), patience):
-            return
-        # What it would have done last.
-        if hasattr(client, "_sender"):
-            await _cut_off(client)
-            await in_time(client.client.close(), 1.0)
-        else:
-            await in_time(client._client.close(), 1.0)
+        if not await in_time(client.stop(), patience):
+            # What it would have done last.
+            if hasattr(client, "_sender"):
+                await _cut_off(client)
+            await in_time(inside.close(), 1.0)
+        late, inside._conns = inside._conns, _Shut()
+        for each in late.values():
+            each.close()
 
 
 async def abandon(producer: Any) -> None:

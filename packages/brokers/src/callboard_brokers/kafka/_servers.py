@@ -23,6 +23,7 @@ from callboard_brokers.kafka._client import (
     refusal,
     silent,
 )
+from callboard_brokers.kafka._mending import start
 from callboard_brokers.kafka._pulse import Pulse
 from callboard_brokers.kafka._records import KafkaOptions, Topic, check_topic
 from callboard_brokers.kafka._translate import CLIENT_ERRORS, translated
@@ -57,7 +58,7 @@ class Servers:
             if isinstance(self.options.security, SASLOAuthBearer):
                 await self._be_let_in()
             try:
-                await client.start()
+                await start(client)
             except errors.KafkaConnectionError as error:
                 await self._be_let_in()
                 raise ConnectionLost(

@@ -20,7 +20,7 @@ from typing import Final
 
 from callboard_brokers._errors import BrokerError
 from callboard_brokers.kafka._client import Consumer, Producer, errors, make_producer
-from callboard_brokers.kafka._mending import abandon
+from callboard_brokers.kafka._mending import abandon, start
 from callboard_brokers.kafka._outgoing import Shared, confirmed, ignore, is_alone, send
 from callboard_brokers.kafka._parcel import Outgoing
 from callboard_brokers.kafka._records import TopicPartition
@@ -56,7 +56,7 @@ class Writer:
         servers = self._servers
         producer = make_producer(servers.addresses, servers.options, identity)
         try:
-            await producer.start()
+            await start(producer)
             self.position = await self._consumer.committed(self._name)
         except BaseException:
             await abandon(producer)

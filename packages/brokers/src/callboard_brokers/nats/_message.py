@@ -82,11 +82,11 @@ class NatsRecord:
         return value.removeprefix(b" ").decode(errors="replace")
 
     def pairs(self) -> list[tuple[str, bytes | None]]:
-        """Return the headers, in their order."""
+        """Return the headers, in their order; a line without a colon is none."""
         found: list[tuple[str, bytes | None]] = []
         for line in self.header.split(b"\r\n")[1:]:
-            if line:
-                name, _, value = line.partition(b":")
+            name, colon, value = line.partition(b":")
+            if colon:
                 found.append((name.decode(errors="replace"), value.removeprefix(b" ")))
         return found
 

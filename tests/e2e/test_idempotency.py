@@ -100,4 +100,4 @@ async def test_what_was_in_the_hands_of_a_killed_process_is_handled_again_once(
         await heard.complete()
 
     assert handled == [1]
-    assert list(heard) == [2, 2]
+    assert {*heard} == {2}

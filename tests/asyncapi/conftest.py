@@ -5,24 +5,33 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from pathlib import Path
+from functools import cache
 from typing import Any
 from urllib.parse import unquote
 
 import pytest
 from jsonschema import Draft7Validator
 
-from callboard_asyncapi import Channel, Info, Message, Operation, document
+from callboard_asyncapi import Channel, Info, Message, Operation, document, official_schema
 
 Json = dict[str, Any]
 
-SCHEMA = Path(__file__).parent / "data" / "asyncapi-3.0.0.json"
+
+@pytest.fixture(scope="session")
+def official_of() -> Callable[[str], Draft7Validator]:
+    """Make the validators of the official schemas, by version."""
+
+    @cache
+    def validator(version: str) -> Draft7Validator:
+        return Draft7Validator(official_schema(version))
+
+    return validator
 
 
 @pytest.fixture(scope="session")
 def official() -> Callable[[Json], Json]:
     """Check a document against the official schema, resolve its references, and give it back."""
-    validator = Draft7Validator(json.loads(SCHEMA.read_text(encoding="utf-8")))
+    validator = Draft7Validator(official_schema("3.0.0"))
 
     def check(written: Json) -> Json:
         for each in (written, _with_plain_keys(written)):
@@ -41,7 +50,7 @@ def write(official: Callable[[Json], Json]) -> Callable[..., Json]:
     """Write the valid document of an application that receives *messages* at `orders`."""
 
     def write(*messages: Message, **options: Any) -> Json:
-        channel = Channel(address="orders", handlers=["on_order"], messages=messages)
+        channel = Channel(address="orders", key="orders:OnOrder", messages=messages)
         operation = Operation(action="receive", channel=channel, **options)
         return official(document(Info(title="Shop", version="1"), operations=[operation]))
 

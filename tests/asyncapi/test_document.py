@@ -38,6 +38,7 @@ def test_an_application_without_channels_has_a_valid_document(official: Official
 
     assert written == {
         "asyncapi": "3.0.0",
+        "defaultContentType": "application/json",
         "info": {"title": "Shop", "version": "1"},
         "servers": {},
         "channels": {},
@@ -70,7 +71,7 @@ def test_what_is_said_of_the_application_stands_in_its_info(official: Official) 
     }
 
 
-def test_a_handler_gives_its_name_to_all_that_belongs_to_it(write: Write) -> None:
+def test_a_channel_gives_its_key_to_all_that_belongs_to_it(write: Write) -> None:
     written = write(Message(payload={"type": "integer"}))
 
     assert written["channels"] == {
@@ -80,7 +81,7 @@ def test_a_handler_gives_its_name_to_all_that_belongs_to_it(write: Write) -> Non
         }
     }
     assert written["operations"] == {
-        "orders:OnOrder:Receive": {
+        "orders:OnOrderSubscribe": {
             "action": "receive",
             "channel": {"$ref": "#/channels/orders:OnOrder"},
             "messages": [{"$ref": "#/channels/orders:OnOrder/messages/Message"}],
@@ -89,7 +90,7 @@ def test_a_handler_gives_its_name_to_all_that_belongs_to_it(write: Write) -> Non
     assert written["components"] == {
         "messages": {
             "orders:OnOrder:Message": {
-                "contentType": "application/json",
+                "title": "orders:OnOrder:Message",
                 "payload": {"$ref": "#/components/schemas/orders:OnOrder:Message:Payload"},
             }
         },
@@ -97,20 +98,33 @@ def test_a_handler_gives_its_name_to_all_that_belongs_to_it(write: Write) -> Non
     }
 
 
-def test_several_handlers_of_a_channel_have_a_message_each(official: Official) -> None:
-    messages = [Message(name="on_order", payload=ORDER), Message(name="on_text")]
-    channel = Channel(address="orders", handlers=["on_order", "on_text"], messages=messages)
+def test_a_channel_of_several_messages_names_each(official: Official) -> None:
+    messages = [Message(name="Order", payload=ORDER), Message(name="Text")]
+    channel = Channel(address="orders", messages=messages)
 
     written = official(document(INFO, channels=[channel]))
 
-    assert written["channels"]["orders:[OnOrder,OnText]"]["messages"] == {
-        "OnOrder": {"$ref": "#/components/messages/orders:OnOrder:Message"},
-        "OnText": {"$ref": "#/components/messages/orders:OnText:Message"},
+    assert written["channels"]["orders"]["messages"] == {
+        "Order": {"$ref": "#/components/messages/orders:Order"},
+        "Text": {"$ref": "#/components/messages/orders:Text"},
+    }
+
+
+def test_a_message_with_one_of_several_bodies_refers_to_each_once(write: Write) -> None:
+    written = write(Message(payload=[ORDER, {"type": "string"}, ORDER]))
+
+    assert written["components"]["messages"]["orders:OnOrder:Message"]["payload"] == {
+        "oneOf": [
+            {"$ref": "#/components/schemas/Order"},
+            {"$ref": "#/components/schemas/orders:OnOrder:Message:Payload"},
+        ]
     }
 
 
 def test_a_template_keeps_its_braces_in_keys_and_references(official: Official) -> None:
-    channel = Channel(address="logs/{level}/{app}", handlers=["Keep"], messages=[Message()])
+    channel = Channel(
+        address="logs/{level}/{app}", key="logs/{level}/{app}:Keep", messages=[Message()]
+    )
 
     written = official(document(INFO, operations=[Operation(action="receive", channel=channel)]))
 
@@ -118,7 +132,7 @@ def test_a_template_keeps_its_braces_in_keys_and_references(official: Official) 
     assert key == "logs.{level}.{app}:Keep"
     assert entry["address"] == "logs/{level}/{app}"
     assert entry["parameters"] == {"level": {}, "app": {}}
-    assert written["operations"][f"{key}:Receive"]["channel"] == {
+    assert written["operations"][f"{key}Subscribe"]["channel"] == {
         "$ref": "#/channels/logs.%7Blevel%7D.%7Bapp%7D:Keep"
     }
 
@@ -128,9 +142,7 @@ def test_references_are_uris_whatever_an_address_is_called(
     official: Official, address: str
 ) -> None:
     server = Server(host="localhost", protocol="x", name="a/b~{c} d%")
-    channel = Channel(
-        address=address, handlers=["one", "two"], messages=[Message()], servers=[server]
-    )
+    channel = Channel(address=address, messages=[Message()], servers=[server])
     operation = Operation(action="receive", channel=channel, reply=Reply(messages=[Message()]))
 
     official(document(INFO, operations=[operation]))
@@ -157,7 +169,7 @@ def test_a_parameter_that_is_not_in_the_address_is_refused() -> None:
     "address", ["a b", "naïve", "50%", "#", "a~1b", "[x]", "x\\y", "?", "\n", ""]
 )
 def test_no_address_makes_a_key_that_its_references_miss(address: str, official: Official) -> None:
-    channel = Channel(address=address, handlers=["f"], messages=[Message(payload={})])
+    channel = Channel(address=address, messages=[Message(payload={})])
 
     written = official(document(INFO, operations=[Operation(action="send", channel=channel)]))
 
@@ -171,13 +183,13 @@ def test_a_request_says_where_its_reply_goes(write: Write) -> None:
     written = write(Message(correlation_id="$message.header#/correlation_id"), reply=reply)
 
     assert written["channels"]["orders:OnOrder:Reply"]["address"] is None
-    assert written["operations"]["orders:OnOrder:Receive"]["reply"] == {
+    assert written["operations"]["orders:OnOrderSubscribe"]["reply"] == {
         "address": {"location": "$message.header#/reply_to"},
         "channel": {"$ref": "#/channels/orders:OnOrder:Reply"},
         "messages": [{"$ref": "#/channels/orders:OnOrder:Reply/messages/Message"}],
     }
     assert written["components"]["messages"]["orders:OnOrder:Message"] == {
-        "contentType": "application/json",
+        "title": "orders:OnOrder:Message",
         "correlationId": {"location": "$message.header#/correlation_id"},
     }
 
@@ -204,12 +216,15 @@ def test_several_servers_are_numbered_and_channels_say_which_they_are_on(
 
 def test_a_server_may_have_a_name_and_a_security_scheme(official: Official) -> None:
     server = Server(
-        host="a", protocol="kafka", name="production", security=[{"type": "scramSha512"}]
+        host="a", protocol="kafka", name="production", security={"scram": {"type": "scramSha512"}}
     )
 
     written = official(document(INFO, [server]))
 
-    assert written["servers"]["production"]["security"] == [{"type": "scramSha512"}]
+    assert written["servers"]["production"]["security"] == [
+        {"$ref": "#/components/securitySchemes/scram"}
+    ]
+    assert written["components"]["securitySchemes"] == {"scram": {"type": "scramSha512"}}
 
 
 def test_a_publisher_that_is_declared_twice_is_one_channel(official: Official) -> None:
@@ -221,9 +236,9 @@ def test_a_publisher_that_is_declared_twice_is_one_channel(official: Official) -
     assert list(written["components"]["messages"]) == ["orders:Message"]
 
 
-def test_two_handlers_of_one_name_get_two_keys(official: Official) -> None:
+def test_two_channels_of_one_key_get_two_keys(official: Official) -> None:
     channels = [
-        Channel(address="orders", handlers=["handle"], messages=[Message(payload={"type": kind})])
+        Channel(address="orders", key="orders:Handle", messages=[Message(payload={"type": kind})])
         for kind in ("string", "integer")
     ]
 
@@ -238,7 +253,7 @@ def test_two_handlers_of_one_name_get_two_keys(official: Official) -> None:
 @given(st.lists(st.tuples(st.sampled_from("ab/."), st.sampled_from("xy")), max_size=8))
 def test_everything_stands_in_the_order_of_registration(ends: list[tuple[str, str]]) -> None:
     operations = [
-        Operation(action="send", channel=Channel(address=address, handlers=[handler]))
+        Operation(action="send", channel=Channel(address=address, key=f"{address}:{handler}"))
         for address, handler in ends
     ]
 
@@ -273,5 +288,5 @@ def test_what_may_be_said_of_anything_is_shown(official: Official) -> None:
     del shown["external_docs"]
     assert written["servers"]["development"].items() >= shown.items()
     assert written["channels"]["orders"].items() >= shown.items()
-    assert written["operations"]["orders:Send"].items() >= shown.items()
+    assert written["operations"]["orders"].items() >= shown.items()
     assert written["components"]["messages"]["orders:Message"].items() >= shown.items()

@@ -20,14 +20,18 @@ def test_json_keeps_the_order_and_readable_letters() -> None:
     text = to_json(DOCUMENT)
 
     assert json.loads(text) == DOCUMENT
-    assert text.startswith('{\n  "asyncapi": "3.0.0",\n  "info": {\n    "title": "Épicerie",')
+    assert text.startswith(
+        '{\n  "asyncapi": "3.0.0",\n  "defaultContentType": "application/json",\n  "info": {\n    "title": "Épicerie",'
+    )
 
 
 def test_yaml_says_the_same_without_anchors() -> None:
     text = to_yaml(DOCUMENT)
 
     assert yaml.safe_load(text) == DOCUMENT
-    assert text.startswith("asyncapi: 3.0.0\ninfo:\n  title: Épicerie\n")
+    assert text.startswith(
+        "asyncapi: 3.0.0\ndefaultContentType: application/json\ninfo:\n  title: Épicerie\n"
+    )
     assert "&id" not in text
 
 

@@ -8,9 +8,9 @@ import pytest
 
 from callboard import MemoryBroker
 
-from ..asyncapi.conftest import official
+from ..asyncapi.conftest import official, official_of
 
-__all__ = ["official"]
+__all__ = ["official", "official_of"]
 
 
 @pytest.fixture

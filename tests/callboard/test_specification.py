@@ -121,7 +121,7 @@ def test_channels_stand_in_the_order_of_their_declaration() -> None:
 def test_a_body_is_described_by_its_schema() -> None:
     written = document(shop())
 
-    order = payload(written, "orders.{region}:OnOrder")
+    order = payload(written, "Orders")
     assert order["title"] == "Order"
     assert set(order["properties"]) == {"id", "items"}
     assert order["required"] == ["id"]
@@ -148,18 +148,45 @@ def test_an_actor_class_is_described_by_its_receive() -> None:
     assert written["channels"]["invoices:Ledger"]["description"] == "Keep the books."
 
 
-def test_handlers_that_share_a_subscriber_are_messages_of_one_channel() -> None:
+def test_handlers_that_share_a_subscriber_have_one_message_of_one_of_their_bodies() -> None:
     written = document(shop())
 
-    [channel] = [each for each in written["channels"].values() if each["address"] == "mixed"]
-    assert len(channel["messages"]) == 2
+    body = payload(written, "mixed:[WithHeaders,Without]")
+    assert [resolve(written, each)["title"] for each in body["oneOf"]] == [
+        "Order",
+        "Without:Message:Payload",
+    ]
 
 
 def test_titles_and_docstrings_are_shown() -> None:
-    channel = document(shop())["channels"]["orders.{region}:OnOrder"]
+    channel = document(shop())["channels"]["Orders"]
 
     assert (channel["title"], channel["description"]) == ("Orders", "Write the invoice.")
     assert [*channel["parameters"]] == ["region"]
+
+
+def test_headers_that_a_handler_asks_for_are_described() -> None:
+    message = document(shop())["components"]["messages"]["Orders:SubscribeMessage"]
+
+    written = resolve(document(shop()), message["headers"])
+    assert (written["type"], [*written["properties"]]) == ("object", ["tenant"])
+    assert written["required"] == ["tenant"]
+    assert message["correlationId"] == {"location": "$message.header#/correlation_id"}
+
+
+def test_a_body_that_nobody_reads_is_empty_and_a_subscriber_without_a_handler_is_described() -> (
+    None
+):
+    broker = MemoryBroker()
+    broker.subscriber("by_hand")
+
+    @broker.subscriber("ticks")
+    async def on_tick() -> None: ...
+
+    written = AsyncAPI(broker).to_specification().to_jsonable()
+
+    assert payload(written, "ticks:OnTick") == {"title": "EmptyPayload", "type": "null"}
+    assert payload(written, "by_hand:Subscriber")["title"] == "Subscriber:Message:Payload"
 
 
 def test_what_is_hidden_is_not_shown() -> None:
@@ -226,11 +253,8 @@ def test_all_handlers_of_a_publisher_are_described(official: Official) -> None:
 
     written = official(AsyncAPI(broker).to_specification().to_jsonable())
 
-    messages = written["channels"]["out:Publisher"]["messages"]
-    assert [*messages] == ["First", "Second"]
-    assert [
-        resolve(written, resolve(written, each)["payload"])["title"] for each in messages.values()
-    ] == ["Order", "Invoice"]
+    body = payload(written, "out:Publisher")
+    assert [resolve(written, each)["title"] for each in body["oneOf"]] == ["Order", "Invoice"]
 
 
 def test_a_publisher_of_batches_is_described_by_one_element(official: Official) -> None:
@@ -282,10 +306,8 @@ def test_each_handler_of_a_subscriber_that_answers_is_described(official: Offici
 
     written = official(AsyncAPI(broker).to_specification().to_jsonable())
 
-    assert [*written["channels"]["questions:[First,Second]:Reply"]["messages"]] == [
-        "First",
-        "Second",
-    ]
+    body = payload(written, "questions:[First,Second]:Reply")
+    assert [resolve(written, each)["title"] for each in body["oneOf"]] == ["Invoice", "Order"]
 
 
 def test_several_topics_are_a_channel_each(official: Official) -> None:
@@ -305,9 +327,9 @@ def test_several_topics_are_a_channel_each(official: Official) -> None:
         "books",
     ]
     assert [*written["operations"]] == [
-        "orders:Handle:Receive",
-        "returns:Handle:Receive",
-        "books:Keep:Receive",
+        "orders:HandleSubscribe",
+        "returns:HandleSubscribe",
+        "books:KeepSubscribe",
     ]
 
 

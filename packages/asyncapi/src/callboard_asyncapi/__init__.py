@@ -1,5 +1,17 @@
 """AsyncAPI documents from plain descriptors and JSON Schemas."""
 
+from ._bindings import (
+    AmqpExchange,
+    AmqpPlace,
+    AmqpQueue,
+    AmqpUse,
+    Bindings,
+    KafkaReading,
+    KafkaTopic,
+    NatsSubject,
+    RedisPlace,
+)
+from ._check import Problem, check, official_schema
 from ._descriptors import (
     Channel,
     Contact,
@@ -7,32 +19,51 @@ from ._descriptors import (
     Info,
     License,
     Message,
+    MessageExample,
     Operation,
     Parameter,
     Reply,
     Server,
     Tag,
+    Variable,
 )
-from ._document import document
-from ._errors import AsyncApiError, DescriptorError, ExtraMissingError
+from ._document import VERSIONS, check_version, document
+from ._errors import AsyncApiError, DescriptorError, ExtraMissingError, VersionError
 from ._export import to_json, to_yaml
 
 __all__ = [
+    "VERSIONS",
+    "AmqpExchange",
+    "AmqpPlace",
+    "AmqpQueue",
+    "AmqpUse",
     "AsyncApiError",
+    "Bindings",
     "Channel",
     "Contact",
     "DescriptorError",
     "ExternalDocs",
     "ExtraMissingError",
     "Info",
+    "KafkaReading",
+    "KafkaTopic",
     "License",
     "Message",
+    "MessageExample",
+    "NatsSubject",
     "Operation",
     "Parameter",
+    "Problem",
+    "RedisPlace",
     "Reply",
     "Server",
     "Tag",
+    "Variable",
+    "VersionError",
+    "check",
+    "check_version",
     "document",
+    "official_schema",
     "to_json",
     "to_yaml",
 ]

@@ -1,8 +1,8 @@
 """What a document is made of, as plain records.
 
 They carry fields of the AsyncAPI 3.0 object of the same name, in Python's spelling, and nothing that
-the document works out for itself: keys, references and components are not written by hand.
-What is None or empty does not appear. Texts may be CommonMark.
+the document works out for itself: references and components are not written by hand, and keys only by
+those who want other ones. What is None or empty does not appear. Texts may be CommonMark.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
+from ._bindings import Bindings
 from ._errors import DescriptorError
 from ._url import host_and_path
 
-_PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
+_PLACEHOLDER = re.compile(r"\{([A-Za-z0-9_-]+)\}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,14 +70,28 @@ class Info:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Described:
-    """What may be said of anything; *bindings* are particular to the protocol they are keyed by."""
+    """What may be said of anything.
+
+    *bindings* are particular to the protocol they are keyed by; or a record writes them, by the
+    version of the document.
+    """
 
     title: str | None = None
     summary: str | None = None
     description: str | None = None
     tags: Sequence[Tag] = ()
     external_docs: ExternalDocs | None = None
-    bindings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    bindings: Mapping[str, Any] | Bindings = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Variable:
+    """A placeholder in the host or the path of a server."""
+
+    description: str | None = None
+    enum: Sequence[str] = ()
+    default: str | None = None
+    examples: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,7 +101,9 @@ class Server(_Described):
     Attributes:
         host: Name and port, never a user or a password.
         name: Its key; None for `development`, or for `Server1`, `Server2` if there are several.
-        security: AsyncAPI security schemes (`{"type": "userPassword"}`), of which one is enough.
+        security: AsyncAPI security schemes by name (`{"user": {"type": "userPassword"}}`), of which
+            one is enough.
+        variables: More about placeholders of host and path; one without is listed all the same.
     """
 
     host: str
@@ -94,13 +111,24 @@ class Server(_Described):
     name: str | None = None
     protocol_version: str | None = None
     pathname: str | None = None
-    security: Sequence[Mapping[str, Any]] = ()
+    security: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
+    variables: Mapping[str, Variable] = field(default_factory=dict[str, Variable])
 
     def __post_init__(self) -> None:
         if "@" in self.host:  # not shown here either: what stands before it is a secret
             raise DescriptorError(
                 "a server's host has an '@'; give Server.from_url() the whole URL"
             )
+        if unknown := sorted(set(self.variables) - set(self.placeholders)):
+            raise DescriptorError(
+                f"the server {self.host!r} describes the variables {unknown}, which are not in its"
+                f" host or path; it has {list(self.placeholders)}"
+            )
+
+    @property
+    def placeholders(self) -> Sequence[str]:
+        """Names in braces in host and path, in order, each once."""
+        return placeholders(f"{self.host}{self.pathname or ''}")
 
     @classmethod
     def from_url(cls, url: str, *, protocol: str | None = None) -> Self:
@@ -136,21 +164,34 @@ class Parameter:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class MessageExample:
+    """A message as it may look; of *payload* and *headers* at least one is given."""
+
+    name: str | None = None
+    summary: str | None = None
+    headers: Mapping[str, Any] | None = None
+    payload: Any = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Message(_Described):
     """A kind of message.
 
     Attributes:
-        name: The handler that takes it, where a channel has several; None if it has one.
-        payload: JSON Schema of the body, with its `$defs`; None if nothing is known of it.
+        name: What it is called in its channel; its key is `channel:Name`.
+        content_type: None: as the document says for all.
+        payload: JSON Schema of the body, with its `$defs`; several, of which the body has one; None
+            if nothing is known of it.
         headers: JSON Schema of the headers, an object's.
         correlation_id: Where it stands (`$message.header#/correlation_id`).
     """
 
-    name: str | None = None
-    content_type: str | None = "application/json"
-    payload: Mapping[str, Any] | None = None
+    name: str = "Message"
+    content_type: str | None = None
+    payload: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None
     headers: Mapping[str, Any] | None = None
     correlation_id: str | None = None
+    examples: Sequence[MessageExample] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -160,20 +201,24 @@ class Channel(_Described):
     Attributes:
         address: A template where it varies (`logs.{level}`), never a wildcard; None if it is known
             at run time only.
-        handlers: Names of the functions at this end; the key is `address:Handler`, or
-            `address:[One,Another]`.
+        key: What the document calls it; None: as its address.
         messages: The kinds that pass.
         parameters: More about placeholders; one without a description is listed all the same.
         servers: Where it exists; empty for all servers of the document.
     """
 
     address: str | None
-    handlers: Sequence[str] = ()
+    key: str | None = None
     messages: Sequence[Message] = ()
     parameters: Mapping[str, Parameter] = field(default_factory=dict[str, Parameter])
     servers: Sequence[Server] = ()
 
     def __post_init__(self) -> None:
+        if set("{}") & set(_PLACEHOLDER.sub("", self.address or "")):
+            raise DescriptorError(
+                f"channel {self.address!r} has braces around what is no name; give letters, digits,"
+                " '_' and '-', or address=None with a description"
+            )
         if unknown := sorted(set(self.parameters) - set(self.placeholders)):
             raise DescriptorError(
                 f"channel {self.address!r} describes the parameters {unknown}, which are not in its "
@@ -183,7 +228,7 @@ class Channel(_Described):
     @property
     def placeholders(self) -> Sequence[str]:
         """Names in braces in the address, in order, each once."""
-        return tuple(dict.fromkeys(_PLACEHOLDER.findall(self.address or "")))
+        return placeholders(self.address or "")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -196,8 +241,17 @@ class Reply:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Operation(_Described):
-    """Sending all messages of a channel, or receiving them, from the application's side."""
+    """Sending all messages of a channel, or receiving them, from the application's side.
+
+    Its *key* is by default that of the channel, and `Subscribe` if it receives.
+    """
 
     action: Literal["send", "receive"]
     channel: Channel
+    key: str | None = None
     reply: Reply | None = None
+
+
+def placeholders(text: str) -> Sequence[str]:
+    """Return the names in braces in *text*, in order, each once."""
+    return tuple(dict.fromkeys(_PLACEHOLDER.findall(text)))

@@ -2,6 +2,7 @@
 
 AsyncApiError
 ├── DescriptorError      a descriptor contradicts itself
+├── VersionError         there is no such document (also a NotImplementedError)
 └── ExtraMissingError    an optional library is not installed (also an ImportError)
 """
 
@@ -14,6 +15,10 @@ class AsyncApiError(Exception):
 
 class DescriptorError(AsyncApiError):
     """A descriptor contradicts itself; the text says in what, and what to do."""
+
+
+class VersionError(AsyncApiError, NotImplementedError):
+    """A version of AsyncAPI that is not written or not read here; the text names those that are."""
 
 
 class ExtraMissingError(AsyncApiError, ImportError):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
-from itertools import chain, count
+from itertools import count
 from typing import Any, Generic, TypeAlias, TypeGuard, TypeVar
 from urllib.parse import quote, unquote
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 # Braces stay: an address is shown as its template.
 _FRAGMENT = "!$&'()*+,;=:@?"
-_UNFIT = re.compile(r"[^\w.{}:-]", re.ASCII)
+_UNFIT = re.compile(r"\{[\w-]+\}|([^\w.:\[\],*>$@+=-])", re.ASCII)
 
 
 class Section(Generic[T]):
@@ -26,15 +26,22 @@ class Section(Generic[T]):
 
     def add(self, wanted: str, entry: T) -> str:
         """Give the key of *entry*: *wanted*, or *wanted* and a number if a different one has it."""
-        keys = chain([wanted], (f"{wanted}-{n}" for n in count(2)))
-        return next(each for each in keys if self.entries.setdefault(each, entry) == entry)
+        return next(
+            each for each in self.keys(wanted) if self.entries.setdefault(each, entry) == entry
+        )
+
+    @staticmethod
+    def keys(wanted: str) -> Iterator[str]:
+        """Yield the keys that an entry may get, the one that is *wanted* first; without end."""
+        yield wanted
+        yield from (f"{wanted}-{n}" for n in count(2))
 
 
 def plain(value: object, *without: str) -> Any:
     """Copy *value*: records become objects in JSON's spelling, but for the fields *without*."""
     if is_dataclass(value):
         names = [each.name for each in fields(value) if each.name not in without]
-        return spoken({_camel(name): plain(getattr(value, name)) for name in names})
+        return spoken({camel(name): plain(getattr(value, name)) for name in names})
     if is_object(value):
         return {name: plain(each) for name, each in value.items()}
     if is_array(value):
@@ -57,9 +64,11 @@ def spoken(entry: Json) -> Json:
     return {name: value for name, value in entry.items() if value not in (None, [], {})}
 
 
-def key(text: str) -> str:
-    """Make *text* fit for a key: `/` becomes `.`, whatever else is unfit `_`."""
-    return _UNFIT.sub("_", text.replace("/", "."))
+def key(text: str, *, slash: str = ".") -> str:
+    """Make *text* fit for a key: `/` becomes *slash*, whatever else is unfit `_`."""
+    return slash.join(
+        _UNFIT.sub(lambda found: "_" if found[1] else found[0], each) for each in text.split("/")
+    )
 
 
 def ref(*path: str) -> Json:
@@ -76,11 +85,7 @@ def step(text: str) -> str:
     return unquote(text).replace("~1", "/").replace("~0", "~")
 
 
-def class_name(text: str) -> str:
-    """Spell a function's name like a class, fit for a key: `on_order` becomes `OnOrder`."""
-    return key("".join(word[:1].upper() + word[1:] for word in re.split(r"[\W_]+", text)))
-
-
-def _camel(name: str) -> str:
+def camel(name: str) -> str:
+    """Spell a field's name as JSON does."""
     head, *tail = name.split("_")
     return head + "".join(word.title() for word in tail)

@@ -21,7 +21,6 @@ _WEB: Final = (
     "run brokers in the lifespan of any web framework: `await broker.start()` at its start,"
     " `await broker.stop()` at its end"
 )
-_APP: Final = "give App(title=, version=, description=), which the document is made of"
 _TEXT: Final = "policies of NATS are plain text, as the server has them: deliver_policy='new'"
 _CONFIG: Final = "what it says is an option of JStream, or a mapping in one"
 _HTML: Final = "write the document by `callboard docs gen`, and show it by a page of AsyncAPI's own"
@@ -39,10 +38,6 @@ LINES: Final[Mapping[str, str]] = {
     "callboard.redis": "no broker of this kind is here; docs/write-an-adapter.md says how to add one",
     "callboard.UnderlyingDriverAnnotation": "annotate with the class itself: it is injected by type",
     "callboard.security.SASLGSSAPI": "Kerberos is not spoken; use SASLScram512 or SASLOAuthBearer",
-    "callboard.specification.Contact": _APP,
-    "callboard.specification.License": _APP,
-    "callboard.specification.ExternalDocs": _APP,
-    "callboard.specification.Tag": _APP,
     "callboard.specification.get_asyncapi_html": _HTML,
     "callboard.kafka.fastapi": _WEB,
     "callboard.kafka.opentelemetry": _INSTRUMENT,

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from callboard._errors import declaring
 from callboard.declare._command import BatchPublishCommand, PublishCommand, redirected
+from callboard.declare._place import Place, places_of
 from callboard_brokers import Message
 
 T = TypeVar("T")
@@ -52,6 +53,11 @@ class BrokerKind(Generic[T]):
     """Refuses sources that one broker can't read together, by a `DeclarationError`."""
     url: str = ""
     protocol: str = ""
+    protocol_version: str = ""
+    urls: Sequence[str] = ()
+    """Those of all servers, where it has several."""
+    places: Callable[[Any], Sequence[Place]] = places_of
+    """Says how documents describe a source or a target."""
     command: type[PublishCommand] = PublishCommand
     """What middlewares see of what is published."""
     commands: type[BatchPublishCommand] = BatchPublishCommand

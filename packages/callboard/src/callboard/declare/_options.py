@@ -107,6 +107,13 @@ class BrokerOptions(Inherited):
     graceful_timeout: float = 25.0
     """Seconds in which a stop has to be done; what is unfinished then is cancelled."""
     description: str | None = None
+    specification_url: str | Sequence[str] | None = None
+    """What documents give for its address, or several; None: where it is, without secrets."""
+    protocol: str | None = None
+    """What documents call its protocol; None: as the broker's kind says."""
+    protocol_version: str | None = None
+    tags: Sequence[Any] = ()
+    """Of the server in documents: `callboard.specification.Tag`s, mappings, or names."""
     reply_to: str | Sequence[str] | None = None
     """Where answers may go, whatever a message says: an address, or more, with `*` for any text.
 

@@ -17,12 +17,14 @@ from callboard.declare._options import (
     PublishOptions,
     SubscriberOptions,
 )
+from callboard.declare._place import Place
 from callboard.declare._publisher import Publisher
 from callboard.declare._route import Route
 from callboard.declare._router import Router
 from callboard.declare._subscriber import Subscriber
 from callboard.declare._takes import part, sends, takes, takes_names
 from callboard.handle._envelope import Response
+from callboard_asyncapi import KafkaReading, KafkaTopic
 from callboard_brokers import Flushing, Headers, Message
 from callboard_brokers.kafka import (
     Kafka,
@@ -199,9 +201,20 @@ class KafkaPublishCommand(PublishCommand):
     """What a middleware sees of a record that leaves: `key`, `partition` and `timestamp_ms` too."""
 
 
+def _places(end: KafkaSource | KafkaTarget) -> Sequence[Place]:
+    if isinstance(end, KafkaTarget):
+        return [Place(address=end.topic, channel=KafkaTopic(topic=end.topic))]
+    places = [Place(address=each, channel=KafkaTopic(topic=each)) for each in end.addresses]
+    if end.group_id is None:
+        return places
+    return [replace(each, operation=KafkaReading(group_id=end.group_id)) for each in places]
+
+
 KAFKA: Final = BrokerKind(
     command=KafkaPublishCommand,
     name="kafka",
+    protocol_version="auto",
+    places=_places,
     answer=partial(KafkaTarget, create=False),
     dead_letter=lambda address, _: KafkaTarget(address),
     where=_where,
@@ -249,6 +262,7 @@ class KafkaBroker(Broker[KafkaTarget], KafkaRouter):
             KAFKA,
             routing=partial(KafkaRouting, speaking),
             url=addresses[0],
+            urls=addresses,
             protocol="kafka-secure" if options.security else "kafka",
         )
         super().__init__(partial(Kafka, addresses, speaking), options, kind)

@@ -18,6 +18,7 @@ from callboard.declare._options import (
     PublishOptions,
     SubscriberOptions,
 )
+from callboard.declare._place import Place
 from callboard.declare._publisher import Publisher
 from callboard.declare._route import Route
 from callboard.declare._router import Router
@@ -25,6 +26,7 @@ from callboard.declare._subscriber import Subscriber
 from callboard.declare._takes import part, sends, takes
 from callboard.handle._envelope import Response
 from callboard.security import BaseSecurity, NatsSecurity, SASLPlaintext
+from callboard_asyncapi import NatsSubject
 from callboard_brokers import DestinationError, Headers, Message
 from callboard_brokers.nats import (
     JStream,
@@ -168,9 +170,20 @@ class NatsPublishCommand(PublishCommand):
     """What a middleware sees of a message that leaves: `stream`, `schedule` and `timeout` too."""
 
 
+def _places(end: NatsSource | NatsTarget) -> Sequence[Place]:
+    if isinstance(end, NatsTarget):
+        return [Place(address=end.subject, channel=NatsSubject(subject=end.subject))]
+    return [
+        Place(address=each, channel=NatsSubject(subject=each, queue=end.queue or None))
+        for each in end.addresses
+    ]
+
+
 NATS: Final = BrokerKind(
     command=NatsPublishCommand,
     name="nats",
+    protocol_version="custom",
+    places=_places,
     answer=NatsTarget,
     dead_letter=_dead_letter,
     where=_where,
@@ -245,9 +258,9 @@ class NatsBroker(Broker[NatsTarget], NatsRouter):
         servers = options.servers
         self._speaking = replace(part(options, NatsOptions), **_proof(options.security))
         addresses = servers.split(",") if isinstance(servers, str) else [*servers]
-        scheme, _, host = addresses[0].strip().rpartition("://")
-        url = f"{scheme or 'nats'}://{host.rpartition('@')[2]}"
-        kind = replace(NATS, url=url, protocol="nats")
+        parts = [each.strip().rpartition("://") for each in addresses]
+        urls = [f"{scheme or 'nats'}://{host.rpartition('@')[2]}" for scheme, _, host in parts]
+        kind = replace(NATS, url=urls[0], urls=urls, protocol="nats")
         super().__init__(partial(Nats, addresses, self._speaking), options, kind)
 
     @sends(NatsPublishOptions)

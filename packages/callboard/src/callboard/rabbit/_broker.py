@@ -7,6 +7,7 @@ from dataclasses import KW_ONLY, dataclass, replace
 from datetime import timedelta
 from functools import partial
 from typing import Any, Final
+from urllib.parse import unquote, urlsplit
 
 from callboard._broker import Broker
 from callboard._errors import DeclarationError, declaring
@@ -18,6 +19,7 @@ from callboard.declare._options import (
     PublishOptions,
     SubscriberOptions,
 )
+from callboard.declare._place import Place
 from callboard.declare._publisher import Publisher
 from callboard.declare._route import Route
 from callboard.declare._router import Router
@@ -25,8 +27,10 @@ from callboard.declare._subscriber import Subscriber
 from callboard.declare._takes import part, sends, takes
 from callboard.handle._envelope import Response
 from callboard.security import BaseSecurity, SASLPlaintext
+from callboard_asyncapi import AmqpExchange, AmqpPlace, AmqpQueue, AmqpUse
 from callboard_brokers import Headers, Message, Preparing
 from callboard_brokers.rabbit import (
+    ExchangeType,
     Rabbit,
     RabbitExchange,
     RabbitMessage,
@@ -160,10 +164,69 @@ def _redirected(target: RabbitTarget, address: str) -> RabbitTarget:
     return replace(target, queue="", routing_key=address)
 
 
+_KEYLESS: Final = frozenset({ExchangeType.FANOUT, ExchangeType.HEADERS})
+
+
+def _places(end: RabbitSource | RabbitTarget, *, vhost: str = "/") -> Sequence[Place]:
+    if isinstance(end, RabbitTarget):
+        return [_published(end, vhost)]
+    exchange, queue = end.bound_to, end.reads
+    is_keyed = exchange is None or exchange.chooses not in _KEYLESS
+    place = AmqpPlace(exchange=_shown(exchange), queue=_queue(queue), vhost=vhost, reads=True)
+    use = AmqpUse(routing_key=end.binding.text if is_keyed else None)
+    name = f"{queue.name}:{exchange.name if exchange else '_'}"
+    return [Place(address=end.addresses[0], name=name, channel=place, operation=use)]
+
+
+def _published(target: RabbitTarget, vhost: str) -> Place:
+    exchange = target.exchange if isinstance(target.exchange, RabbitExchange) else None
+    queue = target.queue
+    queue = RabbitQueue(queue) if isinstance(queue, str) and queue else queue
+    is_keyed = exchange is None or exchange.chooses not in _KEYLESS
+    key = target.key if is_keyed else target.routing_key
+    use = AmqpUse(
+        routing_key=key or None if is_keyed else None,
+        persistent=target.persist,
+        mandatory=target.mandatory,
+        priority=target.priority,
+    )
+    place = AmqpPlace(
+        exchange=_shown(exchange),
+        queue=_queue(queue) if isinstance(queue, RabbitQueue) else None,
+        vhost=vhost,
+    )
+    name = f"{key or '_'}:{target.through or '_'}"
+    return Place(address=target.address, name=name, channel=place, operation=use)
+
+
+def _queue(queue: RabbitQueue) -> AmqpQueue:
+    return AmqpQueue(
+        name=queue.name,
+        durable=queue.durable,
+        exclusive=queue.exclusive,
+        auto_delete=queue.auto_delete,
+    )
+
+
+def _shown(exchange: RabbitExchange | None) -> AmqpExchange:
+    """Describe *exchange*; of those that plugins bring, documents know no type."""
+    if exchange is None or not exchange.name:
+        return AmqpExchange()
+    kind = str(exchange.chooses)
+    return AmqpExchange(
+        name=exchange.name,
+        type="direct" if kind.startswith("x-") else kind,
+        durable=exchange.durable,
+        auto_delete=exchange.auto_delete,
+    )
+
+
 RABBIT: Final = BrokerKind(
     command=RabbitPublishCommand,
     redirect=_redirected,
     name="rabbit",
+    protocol_version="0.9.1",
+    places=_places,
     answer=_answer,
     dead_letter=lambda address, _: RabbitTarget(RabbitQueue(address)),
     where=_where,
@@ -223,7 +286,15 @@ class RabbitBroker(Broker[RabbitTarget], RabbitRouter):
             placed = [located(url, host, port, user, encrypted=encrypted) for url in given]
         url = placed[0][0]
         routing = partial(RabbitRouting, speaking)
-        kind = replace(RABBIT, routing=routing, url=url, protocol=url.partition(":")[0])
+        vhost = speaking.virtualhost or unquote(urlsplit(url).path[1:]) or "/"
+        kind = replace(
+            RABBIT,
+            routing=routing,
+            url=url,
+            urls=[shown for shown, _ in placed],
+            protocol=url.partition(":")[0],
+            places=partial(_places, vhost=vhost),
+        )
         super().__init__(partial(Rabbit, [secret for _, secret in placed], speaking), options, kind)
 
     @sends(RabbitPublishOptions)

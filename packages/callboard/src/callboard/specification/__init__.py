@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 from callboard._absent import tells
+from callboard_asyncapi import Contact, ExternalDocs, License, Tag
 
+from ._about import ContactDict, ExternalDocsDict, LicenseDict, TagDict
 from ._document import AsyncAPI, Specification
 
-__all__ = ["AsyncAPI", "Specification"]
+__all__ = [
+    "AsyncAPI",
+    "Contact",
+    "ContactDict",
+    "ExternalDocs",
+    "ExternalDocsDict",
+    "License",
+    "LicenseDict",
+    "Specification",
+    "Tag",
+    "TagDict",
+]
 
 globals()["__getattr__"] = tells(__name__)

@@ -3,35 +3,38 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
-from types import NoneType
-from typing import Any, Protocol, Self, TypeAlias
+from typing import Any, Protocol, Self
 
 from callboard._broker import Broker
-from callboard.declare._elements import elements_of
-from callboard.declare._publisher import PlacedPublisher, Publisher, publishers_of, result_element
-from callboard.declare._resolver import AnyResolver
-from callboard.declare._subscriber import Call, PlacedSubscriber, Subscriber, addresses_of
+from callboard.declare._publisher import PlacedPublisher, publishers_of
+from callboard.declare._subscriber import Call, PlacedSubscriber, Subscriber
+from callboard.specification._about import (
+    ContactDict,
+    ExternalDocsDict,
+    LicenseDict,
+    TagDict,
+    record,
+    tag_of,
+)
+from callboard.specification._payload import answered, calls_name, published, received
+from callboard.specification._server import servers_of
 from callboard_asyncapi import (
     Channel,
+    Contact,
+    ExternalDocs,
     Info,
-    Message,
+    License,
     Operation,
     Reply,
     Server,
+    Tag,
+    check_version,
     document,
     to_json,
     to_yaml,
 )
-from callboard_di import EMPTY, plan
-from callboard_validation import DefinitionError, Parameter, json_schema, spread_json_schema
-
-Schema: TypeAlias = dict[str, Any]
-
-
-_UNKNOWN: list[tuple[str, Any]] = [("", EMPTY)]
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,11 @@ class Specification:
     """A document, and how to write it down."""
 
     document: dict[str, Any]
+
+    @property
+    def title(self) -> str:
+        """The application's."""
+        return str(self.document["info"]["title"])
 
     def to_jsonable(self) -> dict[str, Any]:
         """Return it as plain data."""
@@ -63,17 +71,54 @@ class Described(Protocol):
 
 
 class AsyncAPI:
-    """Describes brokers: what the application receives and sends, in the order of declaration."""
+    """Describes brokers: what the application receives and sends, in the order of declaration.
 
-    def __init__(
+    Args:
+        brokers: More may follow by `add_broker`; those of an `App` that it is given to do.
+        title: Of the application, like `version` and `description`, which may be Markdown.
+        version: Of the application, not of AsyncAPI.
+        description: What it is for.
+        terms_of_service: A URL.
+        license: On which terms others may use it.
+        contact: Whom to ask.
+        tags: Words to group applications by.
+        external_docs: Where more is written.
+        identifier: A URI that stands for the application.
+        schema_version: Of AsyncAPI: 3.0, 3.1 or 2.6.
+
+    Raises:
+        VersionError: No document of `schema_version` can be written.
+        DeclarationError: What is said of the application can't be read.
+    """
+
+    def __init__(  # noqa: PLR0913 - what may be said of an application, by name
         self,
         *brokers: Broker[Any],
         title: str = "Callboard",
         version: str = "0.1.0",
         description: str | None = None,
+        terms_of_service: str | None = None,
+        license: License | LicenseDict | None = None,  # noqa: A002 - as AsyncAPI calls it
+        contact: Contact | ContactDict | None = None,
+        tags: Sequence[Tag | TagDict | str] = (),
+        external_docs: ExternalDocs | ExternalDocsDict | None = None,
+        identifier: str | None = None,
+        schema_version: str = "3.0.0",
     ) -> None:
+        check_version(schema_version)
         self.brokers = [*brokers]
-        self.info = Info(title=title, version=version, description=description)
+        self.schema_version = schema_version
+        self.info = Info(
+            title=title,
+            version=version,
+            description=description,
+            terms_of_service=terms_of_service,
+            license=record(License, license),
+            contact=record(Contact, contact),
+            tags=[tag_of(each) for each in tags],
+            external_docs=record(ExternalDocs, external_docs),
+            identifier=identifier,
+        )
 
     @classmethod
     def of(cls, app: Described) -> Self:
@@ -86,132 +131,94 @@ class AsyncAPI:
             self.brokers.append(broker)
         return self
 
-    def to_specification(self) -> Specification:
-        """Return the document.
+    def to_specification(self, schema_version: str | None = None) -> Specification:
+        """Return the document, of another version of AsyncAPI if one is given.
 
         Raises:
+            VersionError: No such document can be written.
             DescriptorError: Something that was declared can't be described.
         """
+        version = schema_version or self.schema_version
+        check_version(version)
         operations: list[Operation] = []
         servers: list[Server] = []
         for broker in self.brokers:
-            where = _servers(broker)
+            where = servers_of(broker)
             servers += where
-            operations += _receiving(broker, where)
+            operations += _receiving(broker, where, is_old=version.startswith("2"))
             operations += _sending(broker, where)
-        return Specification(document(self.info, servers, (), operations))
+        return Specification(document(self.info, servers, (), operations, version=version))
 
 
-def _servers(broker: Broker[Any]) -> list[Server]:
-    """Describe where the broker is, without user and password; one in this process has no server."""
-    kind = broker.slot.around.kind
-    return [Server.from_url(kind.url, protocol=kind.protocol or None)] if kind.url else []
-
-
-def _receiving(broker: Broker[Any], servers: list[Server]) -> Iterator[Operation]:
+def _receiving(
+    broker: Broker[Any], servers: Sequence[Server], *, is_old: bool
+) -> Iterator[Operation]:
     for placed in broker.declared.placed(PlacedSubscriber):
-        subscriber, source = placed.declaration, placed.source
-        if placed.in_schema and subscriber.calls:
-            for address in addresses_of(source):
-                yield Operation(
-                    action="receive",
-                    channel=_channel(subscriber, address, servers),
-                    reply=_reply(subscriber),
-                )
-
-
-def _channel(subscriber: Subscriber[Any], address: str, servers: list[Server]) -> Channel:
-    calls, options = subscriber.calls, subscriber.options
-    several = len(calls) > 1
-    return Channel(
-        address=address,
-        handlers=[call.name for call in calls],
-        title=options.title,
-        description=options.description or inspect.getdoc(calls[0].target),
-        messages=[
-            Message(
-                name=call.name if several else None, payload=_body_schema(call, batch=options.batch)
+        if not placed.in_schema:
+            continue
+        subscriber = placed.declaration
+        options, calls = subscriber.options, subscriber.calls
+        message = received(
+            "Message" if is_old else "SubscribeMessage", calls, options.title, batch=options.batch
+        )
+        places = broker.slot.around.kind.places(placed.source)
+        for place in places:
+            name = f"{place.name or place.address}:{calls_name([call.name for call in calls])}"
+            if options.title:
+                several = len(places) > 1
+                name = f"{options.title}:{place.address}" if several else options.title
+            yield Operation(
+                action="receive",
+                key=name if options.title not in {None, "", "/"} else None,
+                channel=Channel(
+                    address=place.address if place.is_template else None,
+                    key=name,
+                    title=options.title,
+                    description=options.description or _docs(calls),
+                    messages=[message],
+                    servers=servers,
+                    bindings=place.channel,
+                ),
+                bindings=place.operation,
+                reply=_reply(subscriber, name),
             )
-            for call in calls
-        ],
-        servers=servers,
-    )
 
 
-def _reply(subscriber: Subscriber[Any]) -> Reply | None:
+def _docs(calls: Sequence[Call]) -> str | None:
+    docs = [(call, inspect.getdoc(call.target)) for call in calls]
+    if len(calls) == 1:
+        return docs[0][1]
+    told = [f"{calls_name([call.name])}: {doc}" for call, doc in docs if doc]
+    return "\n".join(told) or None
+
+
+def _reply(subscriber: Subscriber[Any], channel: str) -> Reply | None:
     """Describe the answers of handlers that give one, rather than publish what they return."""
     options = subscriber.options
     if options.no_reply or options.batch:
         return None
-    answers = [
-        (call.name, call.callee.returns)
-        for call in subscriber.calls
-        if not publishers_of(call.target) and call.callee.returns not in (None, NoneType)
-    ]
-    messages = [each for each in _sent(answers) if each.payload is not None]
-    return Reply(messages=messages) if messages else None
+    calls = [call for call in subscriber.calls if not publishers_of(call.target)]
+    message = answered(calls, channel)
+    return Reply(messages=[message]) if message else None
 
 
-def _sending(broker: Broker[Any], servers: list[Server]) -> Iterator[Operation]:
+def _sending(broker: Broker[Any], servers: Sequence[Server]) -> Iterator[Operation]:
     for placed in broker.declared.placed(PlacedPublisher):
+        if not placed.in_schema:
+            continue
         options = placed.declaration.options
-        if placed.in_schema:
+        for place in broker.slot.around.kind.places(placed.target):
+            name = options.title or f"{place.name or place.address}:Publisher"
             yield Operation(
                 action="send",
                 channel=Channel(
-                    address=placed.target.address,
-                    handlers=["Publisher"],
+                    address=place.address,
+                    key=name,
                     title=options.title,
                     description=options.description,
-                    messages=_published(placed.declaration),
+                    messages=[published(placed.declaration, name)],
                     servers=servers,
+                    bindings=place.channel,
                 ),
+                bindings=place.operation,
             )
-
-
-def _published(publisher: Publisher[Any]) -> list[Message]:
-    """Describe the type that the declaration gives, else what the decorated handlers return."""
-    options = publisher.options
-    if options.schema is not None:
-        return _sent([("", options.schema)])
-    element = result_element if options.batch else _as_it_is
-    return _sent([(name, element(returns)) for name, returns in publisher.decorated or _UNKNOWN])
-
-
-def _sent(results: list[tuple[str, Any]]) -> list[Message]:
-    """Describe what is sent, given who returns it and its type: a message for each type."""
-    types = [returns for _, returns in results]
-    first = [result for n, result in enumerate(results) if result[1] not in types[:n]]
-    return [
-        Message(
-            name=name if len(first) > 1 else None,
-            content_type="text/plain" if returns is str else "application/json",
-            payload=_schema(partial(json_schema, returns, mode="serialization"), returns),
-        )
-        for name, returns in first
-    ]
-
-
-def _body_schema(call: Call, *, batch: bool) -> Schema | None:
-    planned = plan(call.callee, resolver=AnyResolver())
-    if not planned.body:
-        return None
-    if planned.spread:
-        parameters = [Parameter(b.name, b.annotation, b.default, b.kind) for b in planned.body]
-        return _schema(lambda: spread_json_schema(parameters, title=f"{call.name}:Payload"))
-    annotation = elements_of(planned).annotation if batch else planned.body[0].annotation
-    return _schema(lambda: json_schema(annotation), annotation)
-
-
-def _schema(make: Callable[[], Schema], annotation: object = None) -> Schema | None:
-    """Return the schema of a type; None where there is none to be had (no annotation, no type)."""
-    if annotation in (EMPTY, Any) or isinstance(annotation, str):
-        return None
-    try:
-        return make()
-    except DefinitionError:
-        return None
-
-
-def _as_it_is(returns: object) -> object:
-    return returns

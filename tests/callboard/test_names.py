@@ -165,6 +165,11 @@ def test_a_door_leads_to_what_is_at_the_root() -> None:
     assert issubclass(exceptions.ContextError, KeyError)
 
 
+def test_both_names_of_no_cast_take_a_type() -> None:
+    assert getattr(callboard, "NoCast")[int].__origin__ is int  # noqa: B009 - checkers know the alias only
+    assert NoCast[int].__origin__ is int  # type: ignore[attr-defined] # pyright: ignore[reportAttributeAccessIssue] - at run time
+
+
 def test_bodies_are_encoded_and_decoded_as_on_the_wire() -> None:
     body, content_type = message.encode_message({"a": 1})
 

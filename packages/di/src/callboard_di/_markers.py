@@ -10,16 +10,19 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 EMPTY: Final[Any] = inspect.Parameter.empty
 """No value was given; `None` is a value."""
 
 
 class NoCast:
-    """Leave this parameter's value as it is: `count: Annotated[int, NoCast()]`."""
+    """Leave this parameter's value as it is: `count: Annotated[int, NoCast()]`, or `NoCast[int]`."""
 
     __slots__ = ()
+
+    def __class_getitem__(cls, kind: Any) -> Any:
+        return Annotated[kind, cls()]
 
 
 @dataclass(eq=False, slots=True)

@@ -24,7 +24,7 @@ anyio.run(check)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["jetstream", "mocks", "pipeline", "routes", "rpc", "settings"])
+@pytest.mark.parametrize("name", sorted(each.name for each in SERVICES.iterdir()))
 def test_a_service_runs_once_it_is_migrated(name: str, tmp_path: Path) -> None:
     service = shutil.copytree(SERVICES / name, tmp_path / name)
 

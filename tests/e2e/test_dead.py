@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from anyio import CancelScope, Event, fail_after
+from anyio import CancelScope, Event, fail_after, open_process, run_process
 
 from callboard import MemoryBroker, Message
 from callboard.dead import DeadLetters, Only, Replayed
@@ -94,7 +97,7 @@ class Service:
 
     async def handles(self, count: int) -> list[int]:
         """Return what is handled when it is *count* in all."""
-        self._wanted = count
+        self._wanted, self._over = count, Event()
         with fail_after(45):
             if len(self.handled) < count:
                 await self._over.wait()
@@ -154,4 +157,40 @@ async def test_what_is_cut_off_in_the_midst_goes_on_another_time(service: Servic
 
         assert done.count == 13
         assert await service.handles(20) == [*range(20)]
+        assert await service.left() == []
+
+
+SHOP: Final = """
+import os
+from callboard import App
+from callboard.kafka import KafkaBroker
+
+broker = KafkaBroker(os.environ["CALLBOARD_KAFKA"], dead_letter="{address}.dead")
+app = App(broker)
+
+@broker.subscriber(os.environ["SHOP_TOPIC"], group_id="shop")
+async def handle(number: int) -> None: ...
+"""
+
+
+@pytest.mark.broker("kafka")
+async def test_a_signal_ends_the_command_between_two_letters(topic: str, tmp_path: Path) -> None:
+    service = Service(kafka(topic), topic)
+    (tmp_path / "shop.py").write_text(SHOP)
+    words = [sys.executable, "-m", "callboard", "dead", "replay", "shop:app"]
+    options = {"cwd": tmp_path, "env": {**os.environ, "SHOP_TOPIC": topic}}
+    async with service.broker:
+        await service.bury(30)
+        service.is_mended = True
+        async with await open_process([*words, "--rate", "5"], **options) as command:  # type: ignore[arg-type] # as they are
+            await service.handles(3)
+            command.send_signal(signal.SIGINT)
+            with fail_after(45):
+                status = await command.wait()
+        some = len(await service.left())
+        done = await run_process(words, **options)  # type: ignore[arg-type] # likewise
+
+        assert (status, 0 < some < 28) == (130, True)
+        assert done.stdout.decode() == f"{some} sent back\n"
+        assert await service.handles(30) == [*range(30)]
         assert await service.left() == []

@@ -49,6 +49,7 @@ from .declare._idempotency import Idempotency
 from .declare._middleware import BaseMiddleware, Middleware
 from .declare._policy import AckPolicy
 from .declare._publisher import Publisher
+from .declare._rate import Rate
 from .declare._retry import Retry
 from .declare._router import Router
 from .declare._subscriber import Subscriber
@@ -107,6 +108,7 @@ __all__ = [
     "PublishType",
     "Publisher",
     "Quarantined",
+    "Rate",
     "RejectMessage",
     "RequestFailed",
     "RequestTimeout",

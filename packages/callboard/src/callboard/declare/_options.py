@@ -24,6 +24,7 @@ from callboard.declare._codec import AnyCodec, CodecProto
 from callboard.declare._idempotency import Idempotency
 from callboard.declare._middleware import Middleware, is_hooked
 from callboard.declare._policy import AckPolicy
+from callboard.declare._rate import Rate
 from callboard.declare._retry import Retry
 from callboard.instruments import Instrument
 from callboard_actors import Supervision
@@ -152,6 +153,8 @@ class SubscriberOptions:
     """How often, and when, a message that has failed is handled again: `Retry(attempts=5)`."""
     idempotent: Idempotency | None = None
     """How a message that comes again is known, so that it is handled once; None: it is not."""
+    rate: Rate | None = None
+    """How fast messages are handled at most: `Rate(limit=100)`; None: as fast as they can be."""
     supervision: Supervision | Unset = UNSET
     middlewares: Sequence[Middleware] = ()
     """Around its handlers, inside of those of the broker and of routers; the first outermost."""
@@ -181,6 +184,9 @@ class SubscriberOptions:
 
     def __post_init__(self) -> None:
         _check_inherited("a subscriber", self)
+        rate: object = getattr(self, "rate")  # noqa: B009 - whatever was given for it
+        if not isinstance(rate, Rate | None):
+            raise DeclarationError(f"rate={rate!r} of a subscriber must be a Rate(limit=...)")
         for name in ("max_workers", "mailbox"):
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:

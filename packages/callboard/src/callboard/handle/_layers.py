@@ -5,8 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+from anyio import current_time, sleep_until
+
 from callboard._errors import Suppressed
 from callboard.declare._handler import Handler
+from callboard.declare._rate import Rate
 from callboard.declare._retry import Verdict
 from callboard.events import about, described
 from callboard.handle._outcome import Conclude, Verdicts
@@ -24,6 +27,26 @@ def acknowledged_first(handle: Handle) -> Handle:
         return await handle(message)
 
     return acknowledge
+
+
+class Pace:
+    """Lets messages wait for their turn, among those of all workers of a subscriber."""
+
+    def __init__(self, rate: Rate) -> None:
+        self._rate = rate
+        self._spent = 0.0
+
+    def around(self, handle: Handle) -> Handle:
+        """Put this around *handle*."""
+
+        async def in_time(message: Message) -> object:
+            now, count = current_time(), len(getattr(message, "parts", (message,)))
+            self._spent, begins = self._rate.after(self._spent, now, count)
+            if begins > now:
+                await sleep_until(begins)
+            return await handle(message)
+
+        return in_time
 
 
 def logged(handle: Handle, name: str, logger: logging.Logger, level: int) -> Handle:

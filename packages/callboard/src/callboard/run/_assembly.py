@@ -53,7 +53,7 @@ from callboard.handle._envelope import result_encoder, unencoded, wrapping
 from callboard.handle._fence import Threads, timed
 from callboard.handle._finish import Finish, finishing, settling, telling
 from callboard.handle._instruments import heard
-from callboard.handle._layers import acknowledged_first, logged, minded, recorded
+from callboard.handle._layers import Pace, acknowledged_first, logged, minded, recorded
 from callboard.handle._once import Once
 from callboard.handle._outcome import (
     Answering,
@@ -112,6 +112,7 @@ class Assembly:
         parser, self._reader = nearest("parser", self._layers), Reader(self._layers)
         self._parse = own(parser) if parser else None
         workers = self._options.max_workers
+        self._pace = None if self._options.rate is None else Pace(self._options.rate)
         self.threads = self._make_threads(workers)
         """Those of calls that have timed out; None: none can."""
         self._scope = Scope(
@@ -353,7 +354,8 @@ class Assembly:
         handle = logged(handle, self._name, self._around.logger, options.log_level)
         if self._policy is AckPolicy.ACK_FIRST:
             handle = acknowledged_first(handle)
-        return self._instruments.around_handle(handle)
+        handle = self._instruments.around_handle(handle)
+        return handle if self._pace is None else self._pace.around(handle)
 
     def _concluding(self, call: Call, *, replaced: bool = False) -> Conclude:
         """Compose what becomes of results: they are published in the order of the decorators.

@@ -244,6 +244,8 @@ class Running:
         """Have the workers end with what is in the mailbox, but for what waits for its time."""
         self._mailbox.close()
         self._unconfirmed.release(self._mailbox.take_parked())
+        if self._options.rate is not None:
+            self._give_back()  # it would take as long as the rate says
 
     def _recall(self) -> None:
         """Release what no worker has begun, and what is in hand unless it is done with now."""

@@ -15,6 +15,7 @@ READMES = [
     for path in [
         ROOT / "README.md",
         ROOT / "docs/codecs.md",
+        ROOT / "docs/dead-letters.md",
         ROOT / "docs/events.md",
         ROOT / "docs/metrics.md",
         ROOT / "docs/nats.md",

@@ -230,3 +230,17 @@ def test_what_names_faststream_and_is_no_module_is_told(tmp_path: Path, name: st
 
         assert "names faststream, and stays: the distribution" in result.stderr
         assert f"{file}:1" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("made", "says"),
+    [
+        ("NatsBroker('nats://a', max_reconnect_attempts=-1)", "max_reconnect_attempts= is to be"),
+        ("RabbitBroker(fail_fast=True)", "fail_fast= is to be taken out"),
+        ("broker.publisher('orders', autoflush=True)", "autoflush= is to be taken out"),
+    ],
+)
+def test_an_option_that_is_not_there_is_reported_with_what_to_do(made: str, says: str) -> None:
+    text = f"from faststream.nats import NatsBroker\nmade = {made}\n"
+
+    assert [says in said for _, said in rewrite(text.encode()).findings] == [True]

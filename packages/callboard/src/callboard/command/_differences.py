@@ -36,6 +36,12 @@ class Difference:
     """... in a module that imports something from here."""
 
 
+_RECONNECTING: Final = {
+    "NatsBroker": ("max_reconnect_attempts", "reconnect_time_wait", "allow_reconnect"),
+    "RabbitBroker": ("reconnect_interval", "fail_fast"),
+}
+
+
 def _names(*names: str) -> frozenset[str]:
     return frozenset(names)
 
@@ -119,4 +125,18 @@ DIFFERENCES: Final = (
     Difference("give the broker to App(broker), or call add_broker", call="set_broker"),
     Difference("retry= was removed in 0.7; see Retry", call="subscriber", has="retry"),
     Difference("no_ack= is ack_policy=AckPolicy.MANUAL", call="subscriber", has="no_ack"),
+    *(
+        Difference(
+            f"{name}= is to be taken out: a lost connection is made again for as long as it takes",
+            call=broker,
+            has=name,
+        )
+        for broker, names in _RECONNECTING.items()
+        for name in names
+    ),
+    Difference(
+        "autoflush= is to be taken out: publish returns when Kafka has the message",
+        call="publisher",
+        has="autoflush",
+    ),
 )

@@ -125,7 +125,7 @@ def slow(writer: Writer) -> Writer:
     """Have *writer* hold a producer that does not end by itself."""
     producer: Any = SimpleNamespace(
         stop=sleep_forever,
-        client=SimpleNamespace(close=sleep_forever),
+        client=SimpleNamespace(close=sleep_forever, _conns={}),
         _sender=SimpleNamespace(close=sleep_forever, sender_task=None),
         _message_accumulator=SimpleNamespace(_pending_batches=(), _batches={}, fail_all=print),
         _txn_manager=None,

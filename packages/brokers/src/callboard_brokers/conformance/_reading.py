@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from anyio import Event, create_task_group, move_on_after
+from anyio import Event, create_task_group, fail_after, move_on_after, sleep_forever
 from anyio.lowlevel import checkpoint
 
 from callboard_brokers._delivery import Delivery
@@ -84,13 +84,17 @@ async def every_group_gets_every_message(harness: Harness) -> None:
 
 async def readers_of_one_group_share_its_messages(harness: Harness) -> None:
     harness.needs("groups")
-    received: list[Delivery] = []
+    received, complete = list[Delivery](), Event()
     async with harness.connect() as stage, stage.read() as one, stage.read() as other:
         await stage.publish(*(b"%02d" % n for n in range(20)))
-        with move_on_after(harness.silence):
-            async with create_task_group() as tasks:
-                for incoming in (one, other):
-                    tasks.start_soon(_settle_all, received, incoming.subscription)
+        async with create_task_group() as tasks:
+            for incoming in (one, other):
+                tasks.start_soon(_settle_all, received, incoming.subscription, complete)
+            with fail_after(harness.patience):
+                await complete.wait()
+            with move_on_after(harness.silence):
+                await sleep_forever()  # for what comes to both
+            tasks.cancel_scope.cancel()
 
     assert sorted(each.message.body for each in received) == [b"%02d" % n for n in range(20)]
 
@@ -125,12 +129,16 @@ async def _receive_into(received: list[Delivery], subscription: Subscription) ->
     received += await subscription.receive(1)
 
 
-async def _settle_all(received: list[Delivery], subscription: Subscription) -> None:
+async def _settle_all(
+    received: list[Delivery], subscription: Subscription, complete: Event
+) -> None:
     while True:
         deliveries = await subscription.receive(3)
         received += deliveries
         for delivery in deliveries:
             delivery.ack()
+        if len(received) >= 20:
+            complete.set()
 
 
 async def _publish_many(stage: Stage, count: int, done: Event) -> None:

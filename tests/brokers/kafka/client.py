@@ -40,7 +40,7 @@ class Client:
         self.hangs = self.gave_up = self.left = False
         self._records: list[Record] = [Fetched(*ZERO, offset) for offset in range(records)]
         self._coordinator = SimpleNamespace(fetch_committed_offsets=self._committed)
-        self._client = SimpleNamespace(close=self.start)
+        self._client = SimpleNamespace(close=self.start, _conns={})
 
     async def start(self) -> None: ...
 

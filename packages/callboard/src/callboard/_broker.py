@@ -12,6 +12,7 @@ from callboard_actors import Node
 from callboard_brokers import BrokerError
 
 from ._errors import DeclarationError, NotRunning
+from ._logger import shown
 from .declare._broker_kind import BrokerKind
 from .declare._middleware import Middleware
 from .declare._options import BrokerOptions
@@ -60,7 +61,7 @@ class Broker(Router, Generic[T]):
         self.events = around.events
         self.provider = around.overrides
         self.context = around.context
-        named = {"broker": self, "logger": around.logger, "context": self.context}
+        named = {"broker": self, "logger": shown(around.logger), "context": self.context}
         for key, value in named.items():
             self.context.set_global(key, value)
 

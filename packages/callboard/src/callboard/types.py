@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
+from ._logger import LoggerProto
 from .app._hooks import Lifespan
 from .declare._codec import CodecProto
 from .declare._middleware import Middleware
@@ -37,19 +38,3 @@ PublisherMiddleware: TypeAlias = Callable[[AsyncFuncAny, Any], Awaitable[Any]]
 DecodedMessage: TypeAlias = Any
 SendableMessage: TypeAlias = Any
 SettingField: TypeAlias = bool | str | Sequence[bool | str]
-
-
-class LoggerProto(Protocol):
-    """Writes lines, as a `logging.Logger` does."""
-
-    def log(
-        self,
-        level: int,
-        msg: object,
-        /,
-        *,
-        exc_info: Any = None,
-        extra: Any = None,
-    ) -> None:
-        """Write *msg* if lines of *level* are written."""
-        ...

@@ -16,11 +16,12 @@ from anyio.lowlevel import EventLoopToken, current_token
 from callboard._broker import Broker
 from callboard._context import ContextRepo
 from callboard._errors import DeclarationError, NotRunning, StopApplication, StopTimedOut
+from callboard._logger import LoggerProto, logger_of, shown
 from callboard.app._hooks import Hook, Hooks, Lifespan
 from callboard.app._last_resort import LastResort, abandon, obeying
 from callboard.app._life import Life, Phases
 from callboard.declare._handler import signature_of
-from callboard.declare._options import UNSET
+from callboard.declare._options import UNSET, Unset
 from callboard.events import Event, HandlerDecided, Notify
 from callboard.run._host import Host
 from callboard.run._slot import running
@@ -55,7 +56,8 @@ class App:
             nor its broker says it.
         context: Values for handlers and hooks, seen by all brokers.
         serializer: None: values stay as they were decoded, on brokers that don't say otherwise.
-        logger: None: `callboard`.
+        logger: A `logging.Logger`, or any object with a method `log(level, line)`. None: nothing
+            is written. Unless given: the logger of the name `callboard`.
         title: For the AsyncAPI document, like `version` and `description`.
         version: Of the application.
         description: Of the application; may be Markdown.
@@ -79,7 +81,7 @@ class App:
         supervision: Supervision | None = None,
         context: ContextRepo | None = None,
         serializer: object = UNSET,
-        logger: logging.Logger | None = None,
+        logger: LoggerProto | Unset | None = UNSET,
         title: str = "Callboard",
         version: str = "0.1.0",
         description: str | None = None,
@@ -101,14 +103,16 @@ class App:
         self.brokers: list[Broker[Any]] = []
         self.graceful_timeout = graceful_timeout
         self.context = context if context is not None else ContextRepo()
-        self.logger = logger or logging.getLogger("callboard")
+        given = logging.getLogger("callboard") if logger is UNSET else logger
+        self.logger = logger_of(given, "an application")
         self.provider = Overrides()
         self.title = title
         self.version = version
         self.description = description
         self.inspect = inspect
         self.slow = slow
-        for key, value in {"app": self, "context": self.context, "logger": self.logger}.items():
+        named = {"app": self, "context": self.context, "logger": shown(self.logger)}
+        for key, value in named.items():
             self.context.set_global(key, value)
         self.hard_stop: int | None = None
         """The signal that stopped the last `run` hard; None if none did."""

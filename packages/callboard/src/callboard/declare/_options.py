@@ -20,6 +20,7 @@ from typing import (
 
 from callboard._context import ContextRepo
 from callboard._errors import DeclarationError, declaring
+from callboard._logger import LoggerProto, logger_of
 from callboard.declare._codec import AnyCodec, CodecProto
 from callboard.declare._idempotency import Idempotency
 from callboard.declare._middleware import Middleware, is_hooked
@@ -101,8 +102,11 @@ class BrokerOptions(Inherited):
     """None: what is injected, and the body, stays as it was decoded. Anything else changes nothing:
     each type is validated by its own library."""
     context: ContextRepo | None = None
-    logger: logging.Logger | None = None
-    """None: `callboard.` and the name of the broker."""
+    logger: LoggerProto | Unset | None = UNSET
+    """Where lines go: a `logging.Logger`, or any object with a method `log(level, line)`.
+
+    None: nowhere. Unless given: to the logger of the name `callboard.` and that of the broker.
+    """
     log_level: int = logging.DEBUG
     """The level of the two lines for every message."""
     graceful_timeout: float = 25.0
@@ -123,6 +127,8 @@ class BrokerOptions(Inherited):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.logger is not UNSET:
+            object.__setattr__(self, "logger", logger_of(self.logger, "a broker"))
         given: Sequence[Any] = self.instruments
         for each in given:
             if isinstance(each, type) or not isinstance(each, Instrument):

@@ -63,7 +63,9 @@ class Slot:
         options: BrokerOptions,
         declared: Declarations,
     ) -> None:
-        logger = options.logger or logging.getLogger(f"callboard.{kind.name}")
+        logger = options.logger
+        if not isinstance(logger, logging.Logger):  # it is UNSET
+            logger = logging.getLogger(f"callboard.{kind.name}")
         events = Bus(logger)
         self.loss: Mapping[str, object] = {}
         self.runtime: Runtime | None = None

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any, Protocol
 
+from callboard_brokers import Metadata
 from callboard_brokers.kafka import TopicPartition
-from callboard_brokers.kafka._chunks import CHUNK, IN_CHUNKS, FetchedRecord
+from callboard_brokers.kafka._chunks import CHUNK, IN_CHUNKS
+from callboard_brokers.kafka._message import Bare, FetchedRecord, KafkaMessage
 
 from .cluster import client
 from .test_names import GZIP, batch, renamed
@@ -19,7 +21,7 @@ NAME = TopicPartition("orders", 3)
 class Fetch(Protocol):
     next_fetch_offset: int
 
-    def __iter__(self) -> Iterator[FetchedRecord]: ...
+    def __iter__(self) -> Iterator[Bare]: ...
 
 
 def fetch(fetched: bytes, position: int = 0, decoder: object = IN_CHUNKS) -> Fetch:
@@ -33,7 +35,8 @@ def test_a_record_has_all_that_came_with_it() -> None:
     [record] = fetch(batch(b"body"))
 
     headers = (("x", b"1"), ("ZoXY", b"body"))
-    assert record == FetchedRecord("orders", 3, 0, 0, 0, b"k", b"body", headers)
+    message = KafkaMessage.fetched(record, NAME, lambda _: Metadata(), None)
+    assert message.raw_message == FetchedRecord("orders", 3, 0, 0, 0, b"k", b"body", headers)
 
 
 def test_what_was_taken_of_a_chunk_says_where_to_go_on() -> None:

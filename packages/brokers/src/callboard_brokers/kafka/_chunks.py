@@ -1,9 +1,12 @@
-"""Fetched records, made a chunk at a time: for a quarter of what the client spends on each.
+"""Fetched records, taken a chunk at a time: for a fraction of what the client spends on each.
 
 The client's own way is a generator, two calls and an object of eleven attributes for each record.
 But what goes through the batches of a fetch knows what to pass over: control records, and those of
 aborted transactions. So it is kept, and finds chunks where it looks for records. It asks each only
 for its offset, to pass over what lies before the position, and to tell where it has got to.
+
+The records of a chunk are those that the client's reader makes of the bytes. They don't say of what
+partition they are: whoever keeps them knows, and a `KafkaMessage` tells when it is asked.
 
 Found with aiokafka 0.14; its parts are private, and untyped. Only our consumers read so; others in
 this process get what they have always got.
@@ -12,35 +15,16 @@ this process get what they have always got.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice
 from operator import length_hint
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Protocol
 
+from callboard_brokers.kafka._message import Bare
 from callboard_brokers.kafka._records import TopicPartition
-from callboard_brokers.kit import Pair
 
 CHUNK = 500
-"""So many records are made in one go, in half a millisecond: batches may have any number."""
-
-
-class FetchedRecord(NamedTuple):
-    """A record as it came; times are in milliseconds."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    timestamp_type: int
-    """0: the sender has said the time; 1: Kafka has."""
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[Pair]
-
-
-# As `FetchedRecord._make` would, without its function in between: a twentieth of all that is done.
-_new: Any = tuple.__new__  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - of what, it does not say
+"""So many records are taken in one go, in a fraction of a millisecond: batches may have any number."""
 
 
 class Chunk:
@@ -48,32 +32,17 @@ class Chunk:
 
     __slots__ = ("offset", "records")
 
-    def __init__(self, records: Sequence[FetchedRecord]) -> None:
+    def __init__(self, records: Sequence[Bare]) -> None:
         self.records = records
         self.offset = records[-1].offset
 
 
-def chunks_of(batch: Any, name: TopicPartition) -> Iterator[Chunk]:
-    """Make the records of *batch*, which is one of the client's, of a partition by that *name*."""
-    topic, partition = name
+def chunks_of(batch: Iterable[Bare]) -> Iterator[Chunk]:
+    """Take the records of *batch*, which is one of the client's."""
     # In a chain, since the client lets its batch be begun only once.
-    unmade, make = chain(batch), partial(_new, FetchedRecord)
-    while made := [
-        make(
-            (
-                topic,
-                partition,
-                each.offset,
-                each.timestamp,
-                each.timestamp_type,
-                each.key,
-                each.value,
-                tuple(each.headers),
-            )
-        )
-        for each in islice(unmade, CHUNK)
-    ]:
-        yield Chunk(made)
+    untaken = chain(batch)
+    while taken := [*islice(untaken, CHUNK)]:
+        yield Chunk(taken)
 
 
 class _Reader(Protocol):
@@ -89,11 +58,11 @@ class Unchunked:
 
     def __init__(self, chunks: _Reader) -> None:
         self._chunks = chunks
-        self._current: Sequence[FetchedRecord] = ()
-        self._left: Iterator[FetchedRecord] = iter(())
+        self._current: Sequence[Bare] = ()
+        self._left: Iterator[Bare] = iter(())
         self._records = chain.from_iterable(self._read())
 
-    def __iter__(self) -> Iterator[FetchedRecord]:
+    def __iter__(self) -> Iterator[Bare]:
         return self._records
 
     @property
@@ -102,7 +71,7 @@ class Unchunked:
         left = length_hint(self._left)
         return self._current[-left].offset if left else self._chunks.next_fetch_offset
 
-    def _read(self) -> Iterator[Iterator[FetchedRecord]]:
+    def _read(self) -> Iterator[Iterator[Bare]]:
         start = self._chunks.next_fetch_offset
         for chunk in self._chunks:
             self._current = chunk.records
@@ -129,7 +98,7 @@ def partition_records(  # noqa: PLR0913, PLR0917 - the client's own signature
 ) -> Any:
     """Make what goes through *records*: *theirs*, in chunks if a consumer of ours is to have them."""
     if values is IN_CHUNKS:
-        records.name = name
+        records.in_chunks = True
     made = theirs(name, records, aborted, offset, keys, values, crcs, isolation)
     if values is not IN_CHUNKS:
         return made

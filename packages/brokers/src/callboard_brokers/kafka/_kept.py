@@ -20,7 +20,7 @@ from callboard_brokers._message import Message
 from callboard_brokers.kafka._ahead import decode, encode
 from callboard_brokers.kafka._client import Consumer, Producer, bounds, committed, make_consumer
 from callboard_brokers.kafka._mending import stop
-from callboard_brokers.kafka._message import KafkaMessage, Record, metadata_of
+from callboard_brokers.kafka._message import Bare, KafkaMessage, Record, metadata_of
 from callboard_brokers.kafka._records import KafkaSource, TopicPartition
 from callboard_brokers.kafka._servers import Servers
 from callboard_brokers.kafka._translate import translating
@@ -106,10 +106,10 @@ class KafkaKept:
             with translating("cannot keep what is done with"):
                 await self._consumer.commit(places)
 
-    def _taken(self, fetched: Mapping[TopicPartition, Sequence[Record]]) -> Sequence[Message]:
+    def _taken(self, fetched: Mapping[TopicPartition, Sequence[Bare]]) -> Sequence[Message]:
         read = partial(metadata_of, path={})
         return [
-            KafkaMessage.received(record, record.value, record.topic, record.key, read)
+            KafkaMessage.fetched(record, name, read, None)
             for name, records in fetched.items()
             for record in records
             if record.offset < self._marks[name].end and self._marks[name].passes(record.offset)

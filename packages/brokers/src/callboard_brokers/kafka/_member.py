@@ -28,7 +28,7 @@ from callboard_brokers.events import (
 from callboard_brokers.kafka._ahead import LIMIT
 from callboard_brokers.kafka._client import Consumer, committed, errors, join
 from callboard_brokers.kafka._mending import Place, place_of, stop
-from callboard_brokers.kafka._message import Record
+from callboard_brokers.kafka._message import Bare
 from callboard_brokers.kafka._partition import Partition, Progress
 from callboard_brokers.kafka._records import KafkaSource, TopicPartition
 from callboard_brokers.kafka._servers import Servers
@@ -40,7 +40,7 @@ from callboard_brokers.kit import brief, heard, together
 
 FAILURES: Final[tuple[type[Exception], ...]] = (TimeoutError, BrokerError, *CLIENT_ERRORS)
 
-Fetched: TypeAlias = Mapping[TopicPartition, Sequence[Record]]
+Fetched: TypeAlias = Mapping[TopicPartition, Sequence[Bare]]
 
 COMMIT, RETRY = 10.0, 1.0
 """Seconds for a commit, after which the next one covers what it was for; before that."""

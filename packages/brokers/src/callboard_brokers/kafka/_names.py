@@ -11,11 +11,9 @@ Found with aiokafka 0.14; its parts are private, and untyped.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any, SupportsIndex
 
 from callboard_brokers.kafka._chunks import chunks_of
-from callboard_brokers.kafka._records import TopicPartition
 
 _LENGTH, _HEAD = slice(8, 12), 12
 """Where a batch says how long it is, without what comes before that."""
@@ -32,21 +30,23 @@ class Records:
         self._again = again
         self.size_in_bytes = self._records.size_in_bytes
         self.has_next = self._records.has_next
-        self.name: TopicPartition | None = None
-        """Whose they are, where they are to come in chunks."""
+        self.in_chunks = False
+        """Whether the records come so."""
 
     def next_batch(self) -> _Batch:
         """Return the next batch, and its octets, should they be wanted again."""
         end = _HEAD + int.from_bytes(self._fetched[_LENGTH], "big")
         octets, self._fetched = self._fetched[:end], self._fetched[end:]
-        return _Batch(self._records.next_batch(), lambda: self._again(octets), self.name)
+        return _Batch(
+            self._records.next_batch(), lambda: self._again(octets), in_chunks=self.in_chunks
+        )
 
 
 class _Batch:
-    def __init__(self, batch: Any, again: Callable[[], Any], name: TopicPartition | None) -> None:
+    def __init__(self, batch: Any, again: Callable[[], Any], *, in_chunks: bool) -> None:
         self._batch = batch
         self._again = again
-        self._parts = iter if name is None else partial(chunks_of, name=name)
+        self._parts: Callable[[Any], Iterator[Any]] = chunks_of if in_chunks else iter
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._batch, name)

@@ -15,7 +15,7 @@ from callboard_brokers._settlement import Settlement
 from callboard_brokers._tracker import Tracked, Tracker
 from callboard_brokers.events import SettledLate, SettledTwice
 from callboard_brokers.kafka._ahead import decode, encode
-from callboard_brokers.kafka._message import KafkaMessage, Record, metadata_of
+from callboard_brokers.kafka._message import Bare, KafkaMessage, Record, metadata_of
 from callboard_brokers.kafka._parcel import Outgoing
 from callboard_brokers.kafka._records import TopicPartition
 from callboard_brokers.kit import REDELIVER, Signal
@@ -23,10 +23,10 @@ from callboard_brokers.kit import REDELIVER, Signal
 Progress: TypeAlias = tuple[int, str]
 """A position, and what Kafka keeps beside it: what is done beyond it."""
 
-Waiting: TypeAlias = tuple[Record, object]
+Waiting: TypeAlias = tuple[Bare, object]
 """A record, and by what the tracker knows it."""
 
-_offset: Final[Callable[[Record | Tracked], int]] = attrgetter("offset")
+_offset: Final[Callable[[Bare | Tracked], int]] = attrgetter("offset")
 _DONE: Final = (Settlement.ACK, Settlement.REJECT)
 """Looked up once: a member of an enumeration costs more than the rest of what an ack decides."""
 
@@ -105,7 +105,7 @@ class Partition:
         position = self._tracker.position
         return position, encode(position, self._tracker.ahead(), limit) if limit else ""
 
-    def store(self, records: Sequence[Record]) -> Sequence[Waiting]:
+    def store(self, records: Sequence[Bare]) -> Sequence[Waiting]:
         """Keep, and return, what was fetched and is not done with; offsets ascend, with gaps."""
         tracker = self._tracked_from(records[0].offset)
         kept = [*zip(records, tracker.extend(map(_offset, records)), strict=True)]
@@ -123,14 +123,14 @@ class Partition:
 
     def take(self, limit: int, max_bytes: float, into: list[Delivery[Record]]) -> int:
         """Deliver up to *limit* records and *max_bytes*, oldest first; return how many bytes."""
-        make, load, epoch, waiting = KafkaMessage.received, self._load, self._epoch, self.waiting
-        failures = self._failures
+        make, load, epoch, waiting = KafkaMessage.fetched, self._load, self._epoch, self.waiting
+        name, failures = self.name, self._failures
         before, size = len(into), 0
         for _ in range(min(limit, len(waiting))):
             record, tracked = waiting.popleft()
             # Reading headers costs as much as all else; where there are none, all are alike.
             bare = None if record.headers else self._bare
-            message = make(record, record.value, record.topic, record.key, load, bare)
+            message = make(record, name, load, bare)
             tries = failures[tracked] + 1 if failures and tracked in failures else None
             into.append(Delivery(message, self, epoch, tries, tracked))
             size += len(message.body)

@@ -16,7 +16,7 @@ from callboard_brokers._delivery import Delivery
 from callboard_brokers._errors import BrokerError
 from callboard_brokers._port import Capacity
 from callboard_brokers.events import PartitionHeld, SettledLate, SettledTwice
-from callboard_brokers.kafka._message import KafkaMessage, Record
+from callboard_brokers.kafka._message import Bare, KafkaMessage, Record
 from callboard_brokers.kafka._parcel import Outgoing
 from callboard_brokers.kafka._partition import Partition, Progress, Waiting
 from callboard_brokers.kafka._records import KafkaSource, TopicPartition, path_of
@@ -70,7 +70,7 @@ class Window:
         """Return those of *assigned* that are not too far ahead, to fetch from."""
         return [name for name in assigned if not self._is_shut(name)]
 
-    def store(self, fetched: Mapping[TopicPartition, Sequence[Record]]) -> None:
+    def store(self, fetched: Mapping[TopicPartition, Sequence[Bare]]) -> None:
         """Keep what was fetched; the client has passed it, so it counts as unsettled at once."""
         size = count = 0
         for name, records in fetched.items():

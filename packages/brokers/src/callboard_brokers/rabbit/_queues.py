@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final, Literal, TypeAlias
+from uuid import uuid4
 
 from callboard_brokers._errors import DestinationError
 from callboard_brokers.kit import Template
@@ -68,7 +69,8 @@ class RabbitQueue:
     *routing_key* binds it to the exchange of its source; the name does if that is empty. In
     `logs.{level}` a name in braces stands for one word, and becomes a parameter of the path.
     Times are in seconds. What has no field of its own goes into *arguments*. Two that differ in
-    nothing but the routing key are equal: they are one queue.
+    nothing but the routing key are equal: they are one queue. One without a name gets one that no
+    other has, and has to be exclusive or deleted automatically.
     """
 
     name: str
@@ -105,6 +107,9 @@ class RabbitQueue:
     max_segment_size_bytes: int | None = None
 
     def __post_init__(self) -> None:
+        if not self.name and self.declare and (self.exclusive or self.auto_delete):
+            # Not the server's: that one would be another after each reconnection.
+            object.__setattr__(self, "name", f"callboard.{uuid4().hex}")
         _check_name("queue", self.name)
         try:
             kind = QueueType(self.queue_type)

@@ -72,6 +72,21 @@ LINES: Final[Mapping[str, str]] = {
     "callboard.nats.annotations.ObjectStorage": "await broker.object_storage(bucket)",
 }
 
+_RECONNECTED: Final = "is to be taken out: a lost connection is made again for as long as it takes"
+OPTIONS: Final[Mapping[str, Mapping[str, str]]] = {
+    "NatsBroker": {
+        name: f"{name}= {_RECONNECTED}"
+        for name in ("max_reconnect_attempts", "reconnect_time_wait", "allow_reconnect")
+    },
+    "RabbitBroker": {
+        name: f"{name}= {_RECONNECTED}" for name in ("reconnect_interval", "fail_fast")
+    },
+    "publisher": {
+        "autoflush": "autoflush= is to be taken out: publish returns when Kafka has the message"
+    },
+}
+"""Options that are left out on purpose, by what is called with them; for errors and for reports."""
+
 
 def tells(module: str) -> Callable[[str], Any]:
     """Return the `__getattr__` of *module*: what is unknown is refused as ever.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
+from callboard._absent import OPTIONS
+
 RENAMED: Final = {
     "faststream": "callboard",
     "faststream.FastStream": "callboard.App",
@@ -34,12 +36,6 @@ class Difference:
     """... without this one,"""
     of: str = ""
     """... in a module that imports something from here."""
-
-
-_RECONNECTING: Final = {
-    "NatsBroker": ("max_reconnect_attempts", "reconnect_time_wait", "allow_reconnect"),
-    "RabbitBroker": ("reconnect_interval", "fail_fast"),
-}
 
 
 def _names(*names: str) -> frozenset[str]:
@@ -126,17 +122,8 @@ DIFFERENCES: Final = (
     Difference("retry= was removed in 0.7; see Retry", call="subscriber", has="retry"),
     Difference("no_ack= is ack_policy=AckPolicy.MANUAL", call="subscriber", has="no_ack"),
     *(
-        Difference(
-            f"{name}= is to be taken out: a lost connection is made again for as long as it takes",
-            call=broker,
-            has=name,
-        )
-        for broker, names in _RECONNECTING.items()
-        for name in names
-    ),
-    Difference(
-        "autoflush= is to be taken out: publish returns when Kafka has the message",
-        call="publisher",
-        has="autoflush",
+        Difference(line, call=call, has=name)
+        for call, lines in OPTIONS.items()
+        for name, line in lines.items()
     ),
 )

@@ -10,6 +10,7 @@ from functools import wraps
 from types import MethodType
 from typing import Any, ClassVar, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
 
+from callboard._absent import OPTIONS
 from callboard._errors import DeclarationError, declaring
 from callboard.declare._handler import Handler, where
 
@@ -294,7 +295,8 @@ def _refuse(
     try:
         signature.bind(*args, **kwargs)
     except TypeError as mismatch:
-        absent: Mapping[str, str] = getattr(record, "absent", {})
+        known = OPTIONS.get(called.rpartition(".")[2], {})
+        absent: Mapping[str, str] = {**known, **getattr(record, "absent", {})}
         told = next((f"; {absent[name]}" for name in kwargs if name in absent), None)
         hint = told or _hint(signature, len(args), tuple(kwargs))
         raise DeclarationError(f"{called}(): {mismatch}{hint}") from error

@@ -14,50 +14,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
-
-from callboard.command._cli import cli
+from typer.testing import Result
 
 from ...leaks import looked_through
+from .calls import add, call, ended, run, running
 
 TERMINAL = {**os.environ, "TERM": "xterm", "COLUMNS": "100", "LINES": "30"}
 SCREEN_BEFORE = "\x1b[?1049l"
 CURSOR = "\x1b[?25h"
-SERVICE = """
-import time
-import anyio
-from callboard import ActorCrash, App, MemoryBroker, Supervision
-
-broker = MemoryBroker()
-app = App(broker, title="Shop", graceful_timeout=0.2)
-
-@broker.subscriber("orders")
-@broker.publisher("invoices")
-async def handle(order: int) -> str:
-    return str(order)
-"""
-
-
-@pytest.fixture
-def service(folder: Path) -> Path:
-    """The file of a module `service` with an application, to which lines can be added."""
-    file = folder / "service.py"
-    file.write_text(SERVICE)
-    return file
-
-
-def add(service: Path, lines: str) -> None:
-    service.write_text(service.read_text() + lines)
-
-
-def call(*arguments: str) -> Result:
-    result = CliRunner().invoke(cli, arguments)
-    looked_through(result.output)
-    return result
-
-
-def run(service: Path, *arguments: str) -> Result:
-    return call("run", "service:app", "--app-dir", str(service.parent), *arguments)
 
 
 def test_the_version_is_told() -> None:
@@ -286,34 +250,6 @@ def test_a_document_that_cannot_be_written_is_one_line_and_status_2(service: Pat
 
     assert result.exit_code == 2
     assert result.stderr.startswith("callboard: the document can't be written: ")
-
-
-@contextmanager
-def running(service: Path, app: str = "app", *arguments: str) -> Generator[subprocess.Popen[str]]:
-    """Run the application in a process of its own, which is up when this begins."""
-    command = [
-        str(Path(sys.executable).parent / "callboard"),
-        "run",
-        f"service:{app}",
-        "--app-dir",
-        str(service.parent),
-        *arguments,
-    ]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "up\n"
-            yield process
-        finally:
-            process.kill()
-
-
-def ended(process: subprocess.Popen[str], patience: float = 45) -> tuple[str, str]:
-    """Return what the process writes until it has ended."""
-    out, errors = process.communicate(timeout=patience)
-    return looked_through(out), looked_through(errors)
 
 
 @pytest.mark.slow

@@ -11,13 +11,27 @@ from callboard.app._app import App
 from callboard.command._fail import fail
 from callboard.command._locate import LocateError, locate
 
-Application = Annotated[str, typer.Argument(metavar="MODULE:APP", help="As in main:app.")]
+Application = Annotated[
+    str, typer.Argument(metavar="MODULE:APP", envvar="CALLBOARD_APP", help="As in main:app.")
+]
 Inspect = Annotated[
     Optional[Path],  # noqa: UP045 - Typer reads it
-    typer.Option("--inspect", help="A socket for callboard tree and callboard top."),
+    typer.Option(
+        "--inspect",
+        envvar="CALLBOARD_INSPECT",
+        help="A socket for callboard tree and callboard top.",
+    ),
 ]
-AppDir = Annotated[Path, typer.Option("--app-dir", help="Where to import the module from.")]
-Factory = Annotated[bool, typer.Option("--factory", "-f", help="The attribute makes the app.")]
+AppDir = Annotated[
+    Path,
+    typer.Option("--app-dir", envvar="CALLBOARD_APP_DIR", help="Where to import the module from."),
+]
+Factory = Annotated[
+    bool,
+    typer.Option(
+        "--factory", "-f", envvar="CALLBOARD_FACTORY", help="The attribute makes the app."
+    ),
+]
 
 
 def found(path: str, directory: Path, *, factory: bool) -> App:

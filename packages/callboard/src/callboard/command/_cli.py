@@ -15,14 +15,17 @@ import typer
 from callboard.command._dead import dead
 from callboard.command._demo import demo
 from callboard.command._docs import docs
+from callboard.command._fail import TRACEBACK, Commands
 from callboard.command._look import top, tree
 from callboard.command._migrate import command as migrate
 from callboard.command._run import run
+from callboard.command._settings import settings
 
 cli = typer.Typer(
     name="callboard",
+    cls=Commands,
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     help="Run stream-processing applications, and look at them.",
 )
@@ -48,8 +51,13 @@ def _version(wanted: bool) -> None:
 
 @cli.callback()
 def _root(
-    _: Annotated[
+    context: typer.Context,
+    _version: Annotated[
         bool, typer.Option("--version", "-v", callback=_version, is_eager=True, help="Say which.")
+    ] = False,
+    _traceback: Annotated[
+        bool, typer.Option(TRACEBACK, help="Of any command: show where an error comes from.")
     ] = False,
 ) -> None:
     """Run stream-processing applications, and look at them."""
+    context.default_map = settings(getattr(context.command, "commands", {}))

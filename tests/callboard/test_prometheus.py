@@ -22,7 +22,8 @@ from callboard import (
     SkipMessage,
     TestBroker,
 )
-from callboard.prometheus import MOST, Prometheus
+from callboard.prometheus import Prometheus
+from callboard.prometheus._tally import MOST
 from callboard_brokers import BrokerError
 
 from .faulty import FaultyBroker

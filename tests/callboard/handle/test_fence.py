@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from anyio import Event, current_time, from_thread
+from anyio import Event, current_time, from_thread, wait_all_tasks_blocked
 from anyio.lowlevel import checkpoint
 
 from callboard import Backoff, Depends, HandlerTimedOut, MemoryBroker, Message, Retry
@@ -158,3 +158,35 @@ async def test_a_thread_that_has_not_begun_in_time_never_does(broker: MemoryBrok
         await failed.wait()
 
     assert begun == []
+
+
+async def test_every_worker_that_waits_for_a_thread_goes_on(broker: MemoryBroker) -> None:
+    release, begun, announced = threading.Event(), list[int](), list[int]()
+    told, ended = list[type](), Event()
+
+    async def announce(body: int) -> None:
+        announced.append(body)
+
+    @broker.subscriber("jobs", retry=Retry(attempts=1, timeout=0.2), max_workers=2)
+    def handle(body: int, _: None = Depends(announce)) -> None:
+        begun.append(body)
+        if body < 2:
+            release.wait(15)
+
+    def hear(event: Any) -> None:
+        told.append(type(event))
+        if told.count(ThreadsExhausted) == 2:
+            release.set()
+        if told.count(ThreadEnded) == 2:
+            ended.set()
+
+    broker.events.subscribe(hear)
+    async with broker:
+        await broker.start()
+        for number in range(4):
+            await broker.publish(number, "jobs")
+        await until(lambda: len(announced) == 2)
+        await until(lambda: len(begun) == 2)
+        await ended.wait()
+        await wait_all_tasks_blocked()
+        assert sorted(announced) == [0, 1, 2, 3]

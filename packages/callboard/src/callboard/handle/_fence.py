@@ -73,7 +73,6 @@ class Threads:
         if self.left >= self.most:
             self._tell(ThreadsExhausted(self._name, self.left))
         while self.left >= self.most:
-            self._ended = anyio.Event()
             await self._ended.wait()
 
     def watched(self, callee: Callee) -> Callee:
@@ -120,6 +119,7 @@ class Threads:
     def _note_end(self) -> None:
         self.left -= 1
         self._ended.set()
+        self._ended = anyio.Event()  # another one: every worker that waits has had this
         self._tell(ThreadEnded(self._name, self.left))
 
 

@@ -45,6 +45,28 @@ async def work(count: int) -> None:
         await wait_all_tasks_blocked()
 """
 
+TWO = (
+    SERVICE[: SERVICE.index("broker = Kept")]
+    + """
+one, two = (Kept(dead_letter="{address}.dead") for _ in range(2))
+app = App(one, two)
+
+@one.subscriber("orders", group="shop")
+@two.subscriber("orders", group="shop")
+async def handle(number: int) -> None:
+    raise KeyError(number)
+
+async def work(count: int) -> None:
+    for broker in (one, two):
+        async with broker:
+            await broker.start()
+            for number in range(count):
+                await broker.publish(number, "orders")
+            await wait_all_tasks_blocked()
+"""
+)
+"""The same with two brokers."""
+
 
 @pytest.fixture
 def folder(folder: Path) -> Path:
@@ -136,6 +158,23 @@ def test_letters_are_dropped_by_who_says_which_and_that_he_means_it(
     assert call("drop", "-e", "KeyError", "--yes").output == "3 dropped\n"
     assert call("drop", "--all", "--yes").output == "3 dropped\n"
     assert call("list").output == "no letters\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [(["drop", "--all", "--yes"], "6 dropped\n"), (["replay"], "6 sent back\n")],
+)
+def test_a_limit_is_one_of_all_brokers_together(
+    call: Callable[..., Result], folder: Path, words: list[str], said: str
+) -> None:
+    (folder / "graves.py").write_text(TWO)
+    module = importlib.import_module("graves")
+    anyio.run(module.work, 6)
+
+    assert call(*words, "--limit", "6").output == said
+    assert call("drop", "--all", "--dry-run").output.startswith("6 would")
+    assert call(*words, "--limit", "4").output == said.replace("6", "4")
+    assert call("drop", "--all", "--dry-run").output.startswith("2 would")
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,11 @@ async def work(count: int) -> None:
 """
 )
 """The same with two brokers."""
+FOREIGN = """
+async def foreign() -> None:
+    async with broker:
+        await broker.publish(b"", "orders.dead", message_id="\\x1b[31mred", keep=True)
+"""
 
 
 @pytest.fixture
@@ -177,10 +182,23 @@ def test_a_limit_is_one_of_all_brokers_together(
     assert call("drop", "--all", "--dry-run").output.startswith("2 would")
 
 
+def test_an_id_that_somebody_else_has_chosen_is_fit_to_be_seen(
+    call: Callable[..., Result], folder: Path
+) -> None:
+    (folder / "graves.py").write_text(SERVICE + FOREIGN)
+    anyio.run(importlib.import_module("graves").foreign)
+
+    shown = call("show").output
+
+    assert r"\x1b[31mred at orders.dead" in shown
+    assert "\x1b" not in shown
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (["list", "--since", "soon"], "--since 'soon' is no time: write 90s, 30m, 2h, 7d, or"),
+        (["list", "--since", "999999d"], "--since '999999d' is no time: write 90s, 30m, 2h, 7d"),
         (["list", "--app-dir", "/nowhere"], "is no directory to import from"),
     ],
 )

@@ -230,9 +230,9 @@ def _only(
 
 
 def _moment(said: str) -> datetime:
-    if ago := re.fullmatch(r"(\d{1,6})([smhd])", said):
-        return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
     try:
+        if ago := re.fullmatch(r"(\d{1,6})([smhd])", said):
+            return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
         return datetime.fromisoformat(said).astimezone()
     except (ValueError, OverflowError):
         fail(f"--since {said!r} is no time: write 90s, 30m, 2h, 7d, or 2026-01-31T12:00", status=2)
@@ -240,7 +240,7 @@ def _moment(said: str) -> datetime:
 
 def _whole(letter: Letter) -> Iterator[str]:
     message = letter.message
-    yield f"{letter.id or '(no id)'} at {printable(letter.address)}"
+    yield f"{printable(letter.id) or '(no id)'} at {printable(letter.address)}"
     for name, value in letter.why.items():
         if name != "x-exception-stacktrace":
             yield f"  {name}: {printable(value)}"

@@ -162,7 +162,7 @@ async def test_a_thread_that_has_not_begun_in_time_never_does(broker: MemoryBrok
 
 async def test_every_worker_that_waits_for_a_thread_goes_on(broker: MemoryBroker) -> None:
     release, begun, announced = threading.Event(), list[int](), list[int]()
-    told, ended = list[type](), Event()
+    told, ended = list[Any](), Event()
 
     async def announce(body: int) -> None:
         announced.append(body)

@@ -7,7 +7,15 @@ from typing import Any
 import pytest
 from anyio import Event, current_time, sleep
 
-from callboard import DeclarationError, Idempotency, MemoryBroker, Message, Response, Retry
+from callboard import (
+    AckMessage,
+    DeclarationError,
+    Idempotency,
+    MemoryBroker,
+    Message,
+    Response,
+    Retry,
+)
 from callboard.idempotency import Claim, MemoryStore
 from callboard.memory import TestMemoryBroker
 
@@ -88,6 +96,53 @@ async def test_a_failure_frees_the_claim_for_the_next_try(
         await broker.publish(1, "in", message_id="one")
 
     assert tries == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("how", "dead_letter"), [("nack", None), ("reject", None), ("reject", "dead")]
+)
+async def test_what_is_given_back_by_hand_is_not_done(
+    broker: MemoryBroker, store: MemoryStore, how: str, dead_letter: str | None
+) -> None:
+    tries: list[int] = []
+
+    @broker.subscriber("in", dead_letter=dead_letter, idempotent=Idempotency(store))
+    async def handle(number: int, message: Message) -> int:
+        tries.append(number)
+        if len(tries) == 1:
+            await getattr(message, how)()
+        return number
+
+    async with TestMemoryBroker(broker):
+        await broker.publish(1, "in", message_id="one")
+        await sleep(60)
+        for _ in range(2):
+            await broker.publish(1, "in", message_id="one")
+
+    assert tries == [1, 1]
+
+
+async def test_what_is_acknowledged_by_raising_is_done_and_nothing_leaves(
+    broker: MemoryBroker, store: MemoryStore
+) -> None:
+    handled, out = list[int](), list[str]()
+
+    @broker.publisher("out")
+    @broker.subscriber("in", idempotent=Idempotency(store))
+    async def handle(number: int) -> int:
+        handled.append(number)
+        raise AckMessage
+
+    @broker.subscriber("out")
+    async def hear(body: str) -> None:
+        out.append(body)
+
+    async with TestMemoryBroker(broker):
+        for _ in range(2):
+            await broker.publish(1, "in", message_id="one")
+
+    assert handled == [1]
+    assert out == []
 
 
 async def test_what_is_held_elsewhere_comes_again_and_is_no_failure(

@@ -12,18 +12,21 @@ from uuid import uuid4
 
 from anyio import create_task_group, move_on_after, sleep
 
-from callboard._errors import DeclarationError, NackMessage
+from callboard._errors import AckMessage, DeclarationError, NackMessage
 from callboard.declare._idempotency import Claim, Idempotency
 from callboard.handle._envelope import Response, result_encoder
 from callboard.instruments import Handle
 from callboard.watch._say import say
-from callboard_brokers import Message
+from callboard_brokers import AckStatus, Message
 from callboard_validation import Codec, decoder
 
 AGAIN: Final = 5.0
 """Seconds, at most, after which a message is looked at again that somebody else handles."""
 SETTLE: Final = 5.0
 """Seconds that telling a store may take of a stop."""
+_UNDONE: Final = (AckStatus.NACKED, AckStatus.REJECTED)
+_ACKED: Final = b"acked"
+"""Kept as the result of a handler that has raised `AckMessage`: nothing leaves, again and again."""
 _NO_RESPONSE: Final = (
     "a handler of a subscriber with idempotent= returns a Response, which can't be kept; return the"
     " body, and have its publisher say the headers"
@@ -55,12 +58,20 @@ class Once:
         self._logger = logger
         self._pack, self._unpack = _packing(returns)
         self._wait = min(AGAIN, options.lease / 2)
+        self._in_hand = dict[object, bool]()
+        """Deliveries, and whether each was rejected by hand: its letter may have acknowledged it."""
+
+    def rejected(self, delivery: object) -> None:
+        """Note that *delivery* is rejected by hand."""
+        if delivery in self._in_hand:
+            self._in_hand[delivery] = True
 
     def around(self, handle: Handle) -> Handle:
         """Put this around *handle*.
 
-        A failure frees the claim, so that a retry is one. What the store can't keep has been handled
-        all the same; what it can't say is asked again later, and is no failure of the message.
+        A failure frees the claim, so that a retry is one, and so does a nack or a rejection by
+        hand. What the store can't keep has been handled all the same; what it can't say is asked
+        again later, and is no failure of the message.
         """
 
         async def once(message: Message) -> object:
@@ -70,21 +81,33 @@ class Once:
             claim = await self._claim(key, owner)
             if claim.state == "held":
                 raise HeldElsewhere("it is being handled elsewhere", self._wait)
+            if claim.result == _ACKED:
+                raise AckMessage
             if claim.state == "done":
                 return self._unpack(claim)
-            kept = False
-            try:
-                result = await self._held(handle, message, key, owner)
-                packed = self._pack(result)
-                kept = True
-            finally:
-                if not kept:
-                    await self._free(key, owner)
-            if not await self._done(key, owner, packed):
-                raise HeldElsewhere("somebody else has handled it as well", self._wait)
-            return result
+            return await self._handled(handle, message, key, owner)
 
         return once
+
+    async def _handled(self, handle: Handle, message: Message, key: str, owner: str) -> object:
+        """Handle *message*, whose *key* is claimed, and tell the store what became of it."""
+        kept, delivery = False, message.delivery
+        self._in_hand[delivery] = False
+        try:
+            result = await self._held(handle, message, key, owner)
+            packed = self._pack(result)
+            kept = not self._in_hand.get(delivery) and message.committed() not in _UNDONE
+        except AckMessage:
+            kept = True
+            await self._done(key, owner, _ACKED)
+            raise
+        finally:
+            self._in_hand.pop(delivery, None)
+            if not kept:
+                await self._free(key, owner)
+        if kept and not await self._done(key, owner, packed):
+            raise HeldElsewhere("somebody else has handled it as well", self._wait)
+        return result
 
     async def _claim(self, key: str, owner: str) -> Claim:
         try:

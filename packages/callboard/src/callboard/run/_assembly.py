@@ -239,6 +239,8 @@ class Assembly:
         """Bring to the dead letters what a handler rejects by hand."""
         delivery = message.delivery
         if isinstance(delivery, Delivery):
+            for once in self._once:
+                once.rejected(delivery)  # pyright: ignore[reportUnknownArgumentType] - as below
             for part in parts_of(delivery):  # pyright: ignore[reportUnknownArgumentType] - isinstance can't say of what
                 await self.to_dead_letters(part, None)
 

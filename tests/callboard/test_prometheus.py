@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import anyio
@@ -259,6 +260,17 @@ async def test_the_tree_of_an_application_is_shown(page: Page) -> None:
         go_on.set()
         await wait_all_tasks_blocked()
         assert page("events_total", broker="memory", event="message.exception") == 3
+
+
+def test_a_scrape_in_a_thread_of_its_own_shows_what_there_is_though_nothing_runs(
+    page: Page,
+) -> None:
+    metrics = Prometheus(registry=page.registry)
+    metrics.watch(App(MemoryBroker(instruments=[metrics])))
+    with ThreadPoolExecutor(1) as threads:  # as that of `start_http_server`: no loop is near
+        scraped = threads.submit(generate_latest, page.registry).result()
+
+    assert b"callboard_received_messages_total" in scraped
 
 
 async def test_under_test_the_instruments_are_there(broker: MemoryBroker, page: Page) -> None:

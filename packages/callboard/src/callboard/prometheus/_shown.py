@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 from weakref import WeakKeyDictionary
 
-import anyio
-
 from callboard._errors import DeclarationError, NotRunning
 from callboard.events import Event, LoopLagged
 from callboard.prometheus._tally import Labels, Tallies, Tally
@@ -111,7 +109,7 @@ class Shown(Collector):
         for view in [*self.views]:
             try:
                 seen = view()
-            except (NotRunning, anyio.get_cancelled_exc_class()):
+            except NotRunning:
                 continue
             root = seen.tree
             for path, node in [(root.id, root), *walk(root, root.id)]:

@@ -31,7 +31,9 @@ def test_without() -> None:
 def test_a_failure_in_one_share_fails_all_and_each_is_shown_whole(tmp_path: Path) -> None:
     (tmp_path / "scripts").mkdir()
     script = shutil.copy(SCRIPT, tmp_path / "scripts")
-    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = kafka\n  nats\n  rabbit\n")
+    (tmp_path / "pytest.ini").write_text(
+        "[pytest]\nmarkers = kafka\n  nats\n  postgres\n  rabbit\n"
+    )
     (tmp_path / "test_it.py").write_text(TESTS)
 
     bare = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-
 import pytest
 from anyio import create_task_group
 
@@ -14,7 +12,7 @@ from callboard_brokers import (
     Unroutable,
 )
 from callboard_brokers._message import forwarding
-from callboard_brokers.nats import JStream, NatsSource, NatsTarget, PubAck, Schedule
+from callboard_brokers.nats import JStream, NatsSource, NatsTarget, PubAck
 from callboard_brokers.nats.connection import NatsConnection
 
 from .server import Server, take
@@ -105,80 +103,6 @@ async def test_a_copy_of_a_message_does_not_vanish_as_a_duplicate_of_it(
         assert came.headers["Nats-Msg-Id"] == "m-1"
         assert receipt == PubAck(stream.name, 2)
         assert (await take(reading, 0)) == []
-
-
-async def test_a_schedule_is_published_when_it_is_due(
-    connection: NatsConnection, name: str, server: Server
-) -> None:
-    if server.version < (2, 12):
-        pytest.skip(f"the server has no schedules, it is {server.version}")
-    server.made.add(name)
-    stream = JStream(name, [f"{name}.>"], storage="memory", allow_msg_schedules=True)
-    due = Schedule(datetime.now(UTC) + timedelta(seconds=1), f"{name}.due")
-    target = NatsTarget(f"{name}.later", stream=stream, schedule=due)
-    source = NatsSource(f"{name}.due", stream=stream, durable="d")
-    await connection.prepare([source], [target])
-    async with connection.subscribe(source, Capacity(5)) as reading:
-        await connection.publish(Message(b"now"), target)
-
-        assert (await take(reading, 1))[0].message.body == b"now"
-
-
-@pytest.mark.parametrize("time", [timedelta(seconds=1), "* * * * * *"])
-async def test_a_schedule_that_repeats_is_published_again_and_again(
-    connection: NatsConnection, name: str, server: Server, time: timedelta | str
-) -> None:
-    if server.version < (2, 14):
-        pytest.skip(f"the server has no schedules that repeat, it is {server.version}")
-    server.made.add(name)
-    stream = JStream(name, [f"{name}.>"], storage="memory", allow_msg_schedules=True)
-    zone = "Europe/Paris" if isinstance(time, str) else None
-    every = Schedule(time, f"{name}.due", timezone=zone)
-    target = NatsTarget(f"{name}.clock", stream=stream, schedule=every)
-    source = NatsSource(f"{name}.due", stream=stream, durable="d")
-    await connection.prepare([source], [target])
-    async with connection.subscribe(source, Capacity(5)) as reading:
-        for _ in range(2):  # the second takes the place of the first
-            await connection.publish(Message(b"tick"), target)
-        came = [*await take(reading, 1), *await take(reading, 1)]
-
-        assert [each.message.body for each in came] == [b"tick", b"tick"]
-        one, other = (each.message.headers["Nats-Schedule-Next"] for each in came)
-        assert str(one) < str(other)
-
-
-@pytest.mark.parametrize(
-    ("time", "zone", "what"),
-    [
-        (timedelta(seconds=0.5), None, "whole seconds"),
-        ("* * *", None, "five fields"),
-        (timedelta(seconds=5), "Europe/Paris", "is for expressions of cron"),
-    ],
-)
-async def test_a_schedule_that_cannot_be_is_refused_where_it_is_said(
-    time: timedelta | str, zone: str | None, what: str
-) -> None:
-    with pytest.raises(DestinationError, match=what):
-        Schedule(time, "due", timezone=zone)
-
-
-async def test_who_reads_all_of_a_stream_does_not_see_what_it_keeps_back(
-    connection: NatsConnection, name: str, server: Server
-) -> None:
-    if server.version < (2, 12):
-        pytest.skip(f"the server keeps nothing back, it is {server.version}")
-    server.made.add(name)
-    stream = JStream(name, [f"{name}.>"], storage="memory")
-    source = NatsSource(stream=stream, durable="d", ack_wait=0.5)
-    await connection.prepare([source], [])
-    async with connection.subscribe(source, Capacity(5)) as reading:
-        late = NatsTarget(f"{name}.due", stream=name, delay=1.0)
-        await connection.publish(Message(b"late"), late)
-        await connection.publish(Message(b"now"), NatsTarget(f"{name}.due", stream=name))
-        came = [*await take(reading, 1), *await take(reading, 1)]
-
-        assert sorted(each.message.body for each in came) == [b"late", b"now"]
-        assert [each.message.address for each in came] == [f"{name}.due"] * 2
 
 
 @pytest.mark.parametrize("headers", [{"two words": "x"}, {"a:b": "x"}, {"": "x"}, {"é": "x"}])

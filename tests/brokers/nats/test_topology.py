@@ -72,6 +72,14 @@ async def test_a_consumer_that_acknowledges_several_at_once_is_refused(
         await connection.prepare([NatsSource(stream=stream, durable="d")], [])
 
 
+async def test_a_stream_that_there_cannot_be_ends_the_start(
+    connection: NatsConnection, name: str
+) -> None:
+    never = JStream(name, [name], storage="memory", max_age=60, duplicate_window=120)
+    with pytest.raises(TopologyError, match=f"'{name}': duplicates window can not be larger"):
+        await connection.prepare([], [NatsTarget(name, stream=never)])
+
+
 async def test_a_stream_that_is_not_declared_is_neither_made_nor_changed(
     connection: NatsConnection, stream: JStream, server: Server, name: str
 ) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Final
 
 from callboard_brokers._delivery import Delivery
 from callboard_brokers._settlement import Settlement
 from callboard_brokers.nats._message import NatsRecord
 
+_LATE: Final = 60.0
+"""Seconds after which a message that should have been published by its stream is looked at again."""
 _SETTLED: Final[Mapping[Settlement, bytes]] = {
     Settlement.ACK: b"",
     Settlement.NACK: b"-NAK",
@@ -48,3 +51,24 @@ def settled(delivery: Delivery, settlement: Settlement, delay: float | None) -> 
 def extended(deliveries: Iterable[Delivery[NatsRecord]]) -> bytes:
     """Return what is written to keep *deliveries* ours for as long again."""
     return b"".join(b"PUB %b 4\r\n+WPI\r\n" % ack_of(each) for each in deliveries)
+
+
+def held_back(record: NatsRecord, *, is_queue: bool) -> bytes:
+    """Return what is written to see *record* no more until its stream publishes it by itself.
+
+    A stream that works as a queue would forget it with an acknowledgement.
+    """
+    if not is_queue:
+        return b"PUB %b 0\r\n\r\n" % record.reply
+    word = word_of(Settlement.NACK, _until_due(record) + _LATE)
+    return b"PUB %b %d\r\n%b\r\n" % (record.reply, len(word), word)
+
+
+def _until_due(record: NatsRecord) -> float:
+    """Return in how many seconds the stream publishes *record*, as far as that can be read."""
+    when = dict(record.pairs()).get("Nats-Schedule") or b""
+    try:
+        time = datetime.fromisoformat(when.decode().removeprefix("@at "))
+    except ValueError:
+        return 0.0
+    return max(0.0, time.timestamp() - datetime.now(UTC).timestamp())

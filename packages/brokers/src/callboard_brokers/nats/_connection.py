@@ -45,7 +45,7 @@ from callboard_brokers.nats._message import (
     reply_of,
 )
 from callboard_brokers.nats._reading import StreamSubscription
-from callboard_brokers.nats._records import NatsSource, NatsTarget, due
+from callboard_brokers.nats._records import WAITING, NatsSource, NatsTarget, due
 from callboard_brokers.nats._topology import Topology, subjects_of
 
 NatsSubscription: TypeAlias = CoreSubscription | StreamSubscription
@@ -188,11 +188,13 @@ class NatsConnection:
 
         Raises:
             ConnectionClosed: The connection has been left.
-            DestinationError: There is no such subject.
+            DestinationError: There is no such subject; or, if it is a `TopologyError`, the stream
+                does not keep what is not due yet.
             PublishFailed: The message cannot travel.
         """
-        if target.delay is not None or target.at is not None:
-            return await self._later(message, due(target, uuid4().hex))
+        if target.schedule or target.delay is not None or target.at is not None:
+            target = due(target, uuid4().hex)
+            await self._keep_back(message, target)
         header = self._checked(message, target)
         if not self._is_at_hand:
             await self._ready()
@@ -281,13 +283,15 @@ class NatsConnection:
         check_size(header, message.body, self._link.client.max_payload, target.subject)
         return header
 
-    async def _later(self, message: Message, target: NatsTarget) -> Asked[PubAck] | Arrived:
-        """Send *message* to a stream that can keep it back by then."""
+    async def _keep_back(self, message: Message, target: NatsTarget) -> None:
+        """Return once the stream of *target* keeps what is scheduled there."""
         self._checked(message, target)
         await self._ready()
-        if target.jstream is not None:
-            await self._topology.have_schedules(target.jstream)
-        return await self.send(message, target)
+        if (stream := target.jstream) is None or target.schedule is None:
+            return
+        await self._topology.check_schedule(stream, target.schedule)
+        if target.subject.startswith(f"{WAITING}."):  # else the stream is as its user wants it
+            await self._topology.have_schedules(stream)
 
     async def _ask(self, message: Message, target: NatsTarget, timeout: float) -> NatsMessage:  # noqa: ASYNC109 - see `request`
         """Do the same where nothing has to be waited for but the answer."""

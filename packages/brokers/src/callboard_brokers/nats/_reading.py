@@ -36,14 +36,14 @@ from callboard_brokers.kit import (
     brief,
     time_left,
 )
-from callboard_brokers.nats._acks import ack_of, extended, sequence_of, settled, word_of
+from callboard_brokers.nats._acks import ack_of, extended, held_back, sequence_of, settled, word_of
 from callboard_brokers.nats._given_up import GivenUp
 from callboard_brokers.nats._link import Asked, Link
 from callboard_brokers.nats._message import NatsRecord, publication
 from callboard_brokers.nats._pulls import HEARTBEAT, Pulls
 from callboard_brokers.nats._records import NatsSource
 from callboard_brokers.nats._topology import ApiError, Topology
-from callboard_brokers.nats._views import unread, view
+from callboard_brokers.nats._views import view
 
 PING, LEAVE, CONFIRM = 2.0, 8.0, 5.0
 """Seconds to wait for the server to have sent all; to leave in good order; for it to say so."""
@@ -307,7 +307,8 @@ class StreamSubscription:
             if message is not None:
                 deliveries.append(self._held.deliver(message, None, times))
             elif self._acks:  # it waits in the stream until it is due
-                self._held.deliver(unread(record), None, times).ack()
+                is_queue = self._source.stream_name in self._topology.queues
+                self._link.write(held_back(record, is_queue=is_queue))
         self._pulls.came(len(came))
         self._heard = current_time()
         self._inflow.put(deliveries)

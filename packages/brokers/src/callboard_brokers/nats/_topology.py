@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
 from uuid import uuid4
 
@@ -11,7 +12,14 @@ from callboard_brokers._errors import BrokerError, ConnectionLost, TopologyError
 from callboard_brokers.nats._config import SECONDS, ConsumerConfig, JStream, said
 from callboard_brokers.nats._link import Asked, Link
 from callboard_brokers.nats._message import NatsRecord
-from callboard_brokers.nats._records import WAITING, KvWatch, NatsSource, NatsTarget, ObjWatch
+from callboard_brokers.nats._records import (
+    WAITING,
+    KvWatch,
+    NatsSource,
+    NatsTarget,
+    ObjWatch,
+    Schedule,
+)
 from callboard_brokers.nats._subject import covers
 
 Info: TypeAlias = dict[str, Any]
@@ -21,6 +29,9 @@ BUCKETS: Final = ("KV_", "OBJ_")
 NOT_FOUND: Final = 404
 _OVERLAP: Final = 10065
 _PASSING: Final = {500, 503}
+_OFF: Final = {10076, 10039}
+_INVALID: Final = 10052
+"""What there cannot be, which is one of those by its code."""
 _THRESHOLD: Final = 300.0
 """Seconds for which a consumer without a name outlasts its reader, who may ask for nothing as long
 as he has no room."""
@@ -45,8 +56,10 @@ class Topology:
         self.born: dict[str, str] = {}
         """When each stream was made: of another one, our positions say nothing."""
         self._streams: dict[str, tuple[JStream, set[str]]] = {}
-        self._scheduling: set[str] = set()
-        """Those of them that keep back what is not due yet."""
+        self.queues: set[str] = set()
+        """Those that lose whatever is acknowledged, be it due or not."""
+        self._scheduling: dict[str, Info] = {}
+        """What those are like that were asked whether they keep back what is not due yet."""
 
     async def ask(self, call: str, words: Mapping[str, Any] | None = None) -> Info:
         """Return the answer of JetStream.
@@ -147,10 +160,10 @@ class Topology:
                 text = f"missing on the NATS server, and not to be made: the stream {stream.name!r}"
                 raise TopologyError(text, [stream.name])
             wanted = {**said(stream), "subjects": _needed(subjects, ())}
-            made = await self._change("CREATE", stream, wanted)
-            self.born[stream.name] = made["created"]
+            self._know(stream.name, await self._change("CREATE", stream, wanted))
             return
-        config, self.born[stream.name] = found["config"], found["created"]
+        self._know(stream.name, found)
+        config: Info = found["config"]
         differs = _differences(
             {name: value for name, value in said(stream).items() if name != "subjects"}, config
         )
@@ -171,11 +184,7 @@ class Topology:
         """
         subject = f"{WAITING}.{stream.name}.>"
         known, _ = self._streams.get(stream.name, (stream, ()))
-        if stream.name in self._scheduling:
-            return
-        if (found := await self._look(f"STREAM.INFO.{stream.name}")) is None:
-            raise TopologyError(f"there is no stream {stream.name!r}", [stream.name])
-        config: Info = found["config"]
+        config = await self._scheduler(stream.name)
         there: list[str] = config.get("subjects") or []
         lacking = _needed({subject}, there)
         if lacking or not config.get("allow_msg_schedules"):
@@ -186,8 +195,48 @@ class Topology:
                     [stream.name],
                 )
             told = {"subjects": [*there, *lacking], "allow_msg_schedules": True}
-            await self._change("UPDATE", stream, config | told)
-        self._scheduling.add(stream.name)
+            changed = await self._change("UPDATE", stream, config | told)
+            self._scheduling[stream.name] = changed["config"]
+
+    async def check_schedule(self, stream: JStream, schedule: Schedule) -> None:
+        """Return if *stream* keeps what is sent by *schedule* until it is due; asked once.
+
+        Raises:
+            TopologyError: It would lose it, without a word.
+        """
+        config = await self._scheduler(stream.name)
+        if config.get("retention") == "interest":
+            raise TopologyError(
+                f"the stream {stream.name!r} cannot keep a message back: its retention is 'interest',"
+                " so that it removes what no consumer wants, before it is due; publish to a stream"
+                " with retention 'limits' or 'workqueue'",
+                [stream.name],
+            )
+        age: float = config.get("max_age", 0) / 1e9
+        if not age or not isinstance(schedule.time, datetime):
+            return
+        seconds = (schedule.time - datetime.now(UTC)).total_seconds()
+        if seconds >= age:
+            raise TopologyError(
+                f"the stream {stream.name!r} cannot keep a message back for {seconds:.0f} s: its"
+                f" max_age is {age:g} s, after which it removes what still waits; give it a longer"
+                " one, or delay less",
+                [stream.name],
+            )
+
+    async def _scheduler(self, name: str) -> Info:
+        """Return what the stream *name* is like."""
+        if name not in self._scheduling:
+            if (found := await self._look(f"STREAM.INFO.{name}")) is None:
+                raise TopologyError(f"there is no stream {name!r}", [name])
+            self._scheduling[name] = found["config"]
+        return self._scheduling[name]
+
+    def _know(self, name: str, found: Info) -> None:
+        """Note what is to be known of a stream while it is read."""
+        self.born[name] = found["created"]
+        is_queue = found["config"].get("retention") == "workqueue"
+        (self.queues.add if is_queue else self.queues.discard)(name)
 
     async def _change(self, how: str, stream: JStream, config: Info) -> Info:
         try:
@@ -227,12 +276,12 @@ def _read(record: NatsRecord) -> Info:
         raise TopologyError("there is no JetStream on this server, or not for us", ["JetStream"])
     answer: Info = json.loads(record.data)
     if (error := answer.get("error")) is not None:
-        code, text = error["code"], error.get("description", "")
-        if code in _PASSING and error.get("err_code") not in {10076, 10039}:
-            raise ConnectionLost(f"JetStream cannot answer now: {text}")
-        if code in _PASSING:
+        code, kind, text = error["code"], error.get("err_code", 0), error.get("description", "")
+        if code not in _PASSING or kind == _INVALID:
+            raise ApiError(text, code, kind)
+        if kind in _OFF:
             raise TopologyError(f"there is no JetStream: {text}", ["JetStream"])
-        raise ApiError(text, code, error.get("err_code", 0))
+        raise ConnectionLost(f"JetStream cannot answer now: {text}")
     return answer
 
 

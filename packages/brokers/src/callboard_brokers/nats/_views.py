@@ -56,11 +56,6 @@ def _is_all(source: NatsSource) -> bool:
     return any(covers(each, f"{WAITING}.a.b") for each in source.filters or [">"])
 
 
-def unread(record: NatsRecord) -> NatsMessage:
-    """Return what is settled though nobody sees it."""
-    return NatsMessage.received(record, b"", record.address, None, reader(lambda _: {}))
-
-
 def _info(octets: bytes) -> Mapping[str, object]:
     """Return what is said of an object; nothing if that is not to be read."""
     try:

@@ -36,7 +36,10 @@ def _no_blocking_calls() -> Iterator[None]:  # pyright: ignore[reportUnusedFunct
     TypeAdapter(int)  # pydantic looks for its plugins on disk at its first validator
     # Given by name they would be imported here, and one broken package would fail every test.
     specs = [spec for name in _PACKAGES if (spec := find_spec(name))]
-    with blockbuster_ctx([module_from_spec(spec) for spec in specs]):
+    with blockbuster_ctx([module_from_spec(spec) for spec in specs]) as blocking:
+        for function in blocking.functions.values():
+            # For each connection it looks for the user's password and certificates.
+            function.can_block_in("asyncpg/connect_utils.py", {"_parse_connect_arguments"})
         yield
 
 

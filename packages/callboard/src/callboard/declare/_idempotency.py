@@ -83,8 +83,8 @@ class Idempotency:
         store: Any = self.store
         if isinstance(store, type) or not isinstance(store, Store):
             raise DeclarationError(
-                f"Idempotency({store!r}) has no store there; give a MemoryStore(), a NatsStore(...), or"
-                " what has claim, extend, done and failed"
+                f"Idempotency({store!r}) has no store there; give a MemoryStore(), a NatsStore(...), a"
+                " PostgresStore(...), or what has claim, extend, done and failed"
             )
         if not callable(self.key):
             raise DeclarationError(f"key={self.key!r} of an Idempotency must be a function")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 from importlib import import_module
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -144,6 +146,44 @@ def test_a_name_is_there_or_says_what_to_write_instead(module: str, name: str) -
 def test_every_way_to_import_a_module_says_the_same(statement: str) -> None:
     with pytest.raises(ImportError, match=r"^callboard.asgi is not here: run brokers in the"):
         exec(statement)  # noqa: S102 - of this very file
+
+
+@pytest.mark.parametrize(
+    ("statement", "line"),
+    [
+        ("from callboard.nats import StreamConfig", "what it says is an option of JStream"),
+        ("from callboard.nats.annotations import Client", "the connection is the broker's own"),
+        ("from callboard.security import SASLGSSAPI", "Kerberos is not spoken"),
+    ],
+)
+def test_an_import_of_a_name_that_is_not_here_says_what_to_write(statement: str, line: str) -> None:
+    with pytest.raises(ImportError, match=f" is not here: {line}"):
+        exec(statement)  # noqa: S102 - of this very file
+
+
+def test_whoever_asks_whether_a_name_is_here_is_answered() -> None:
+    nats = import_module("callboard.nats")
+
+    assert not hasattr(nats, "StreamConfig")
+    assert getattr(nats, "StreamConfig", None) is None
+    with pytest.raises(AttributeError, match=r"no attribute 'FastStream': it is callboard\.App"):
+        _ = getattr(callboard, "FastStream")  # noqa: B009 - checkers would see it
+
+
+def test_a_module_that_is_there_comes_before_what_is_said_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "asgi.py").write_text("here = True")
+    monkeypatch.setattr(callboard, "__path__", [*callboard.__path__, str(tmp_path)])
+
+    found: dict[str, Any] = {}
+    try:
+        exec("from callboard import asgi", found)  # noqa: S102 - of this very file
+    finally:
+        sys.modules.pop("callboard.asgi", None)
+        vars(callboard).pop("asgi", None)
+
+    assert found["asgi"].here
 
 
 def test_a_name_that_nobody_knows_is_unknown_as_ever() -> None:

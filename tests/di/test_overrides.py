@@ -99,3 +99,26 @@ async def test_an_override_that_needs_what_it_replaces_is_a_circle() -> None:
 
     with pytest.raises(PlanError, match=r"circle: 'around' .* → 'around'"):
         await run({})
+
+
+async def test_what_is_not_overridden_here_may_be_in_what_is_around() -> None:
+    near, wide = Overrides(), Overrides()
+    near.widen(wide)
+    run = bound(near)
+
+    wide.override(real, fake)
+    assert await run({}) == "fake"
+    near.override(real, lambda: "near")
+    assert await run({}) == "near"
+
+
+async def test_another_around_takes_the_place_of_the_first() -> None:
+    near, first, second = Overrides(), Overrides(), Overrides()
+    near.widen(first)
+    near.widen(second)
+    run = bound(near)
+
+    first.override(real, fake)
+    assert await run({}) == "real"
+    second.override(real, fake)
+    assert await run({}) == "fake"

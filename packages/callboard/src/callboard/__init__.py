@@ -16,6 +16,7 @@ from callboard_actors import (
 )
 from callboard_brokers import BrokerError, Message, RequestTimeout, SourceType
 from callboard_di import Context, Depends, Header, InjectionError, NoCast, Path
+from callboard_di import Overrides as Provider
 from callboard_validation import Codec, DecodeError, EncodeError
 
 from . import exceptions as exceptions
@@ -104,6 +105,7 @@ __all__ = [
     "NoCast",
     "NotRunning",
     "Path",
+    "Provider",
     "PublishCommand",
     "PublishType",
     "Publisher",
@@ -132,4 +134,4 @@ __all__ = [
 ]
 
 StreamMessage = Message
-globals()["__getattr__"] = tells(__name__)
+tells(globals())

@@ -7,7 +7,7 @@ so that a line is never in the way of what has been added.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any, Final
@@ -88,20 +88,23 @@ OPTIONS: Final[Mapping[str, Mapping[str, str]]] = {
 """Options that are left out on purpose, by what is called with them; for errors and for reports."""
 
 
-def tells(module: str) -> Callable[[str], Any]:
-    """Return the `__getattr__` of *module*: what is unknown is refused as ever.
+def tells(names: dict[str, Any]) -> None:
+    """Let the module with these *names*, its globals, say of what it lacks what to write instead.
 
     Put into its globals rather than defined there, it is unseen by type checkers, which would else
-    take any name for one that is there.
+    take any name for one that is there. `hasattr` and `getattr` with a default are answered as ever.
     """
+    module: str = names["__name__"]
 
     def ask(name: str) -> Any:
-        if (line := LINES.get(f"{module}.{name}")) is None:
-            raise AttributeError(f"module {module!r} has no attribute {name!r}")
-        # Of an AttributeError, `from ... import` would forget what it says.
-        raise ImportError(f"{module}.{name} is not here: {line}", name=module)
+        line = LINES.get(f"{module}.{name}")
+        told = f": {line}" if line is not None else ""
+        raise AttributeError(f"module {module!r} has no attribute {name!r}{told}")
 
-    return ask
+    names["__getattr__"] = ask
+    # What is no attribute of a package is looked for as a module of it, last of all by `_Absent`.
+    # Else `from ... import` would forget what the AttributeError says.
+    names.setdefault("__path__", [])
 
 
 class _Absent:
@@ -114,7 +117,8 @@ class _Absent:
         """Find nothing; of what is known, say what to write instead."""
         del path, target
         if (line := LINES.get(fullname)) is not None:
-            raise ModuleNotFoundError(f"{fullname} is not here: {line}", name=fullname)
+            # Without its name: `from ... import` passes over a module that is missing by name.
+            raise ModuleNotFoundError(f"{fullname} is not here: {line}")
         return None
 
 

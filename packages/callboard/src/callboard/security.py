@@ -149,4 +149,4 @@ class NatsJWT(NatsSecurity):
         return {"user_jwt_cb": self.jwt, "signature_cb": self.sign}
 
 
-globals()["__getattr__"] = tells(__name__)
+tells(globals())

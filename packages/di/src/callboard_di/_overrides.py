@@ -22,11 +22,23 @@ class Overrides:
         version: Grows with every change.
     """
 
-    __slots__ = ("_replacements", "version")
+    __slots__ = ("_narrower", "_replacements", "_wider", "version")
 
     def __init__(self) -> None:
         self.version = 0
         self._replacements: dict[Identity, Callee] = {}
+        self._wider: Overrides | None = None
+        self._narrower: list[Overrides] = []
+
+    def widen(self, wider: Overrides) -> None:
+        """Look up in *wider* what nothing stands in for here."""
+        if wider is self or wider is self._wider:
+            return
+        if self._wider is not None:
+            self._wider._narrower.remove(self)  # noqa: SLF001 - of another one
+        self._wider = wider
+        wider._narrower.append(self)  # noqa: SLF001 - of another one
+        self._changed()
 
     def override(self, original: Callable[..., object], replacement: Callable[..., object]) -> None:
         """Call *replacement* instead of *original* from now on.
@@ -35,7 +47,7 @@ class Overrides:
             PlanError: An annotation of *replacement* cannot be read.
         """
         self._replacements[Identity(original)] = read(replacement)
-        self.version += 1
+        self._changed()
 
     __setitem__ = override
 
@@ -53,13 +65,21 @@ class Overrides:
             yield
         finally:
             self._replacements = before
-            self.version += 1
+            self._changed()
 
     def clear(self) -> None:
         """Forget every replacement."""
         self._replacements.clear()
-        self.version += 1
+        self._changed()
 
     def replacement(self, original: Callable[..., object]) -> Callee | None:
         """Return what stands in for *original*; None: itself."""
-        return self._replacements.get(Identity(original))
+        found = self._replacements.get(Identity(original))
+        if found is None and self._wider is not None:
+            return self._wider.replacement(original)
+        return found
+
+    def _changed(self) -> None:
+        self.version += 1
+        for each in self._narrower:
+            each._changed()

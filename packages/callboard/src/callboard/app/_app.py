@@ -21,7 +21,7 @@ from callboard.app._hooks import Hook, Hooks, Lifespan
 from callboard.app._last_resort import LastResort, abandon, obeying
 from callboard.app._life import Life, Phases
 from callboard.declare._handler import signature_of
-from callboard.declare._options import UNSET, Unset
+from callboard.declare._options import UNSET, Unset, check_provider
 from callboard.events import Event, HandlerDecided, Notify
 from callboard.run._host import Host
 from callboard.run._slot import running
@@ -55,6 +55,8 @@ class App:
         supervision: How often workers may crash, and what is a crash, where neither the subscriber
             nor its broker says it.
         context: Values for handlers and hooks, seen by all brokers.
+        provider: What stands in for dependencies, of hooks, and of handlers where their broker's
+            says nothing.
         serializer: None: values stay as they were decoded, on brokers that don't say otherwise.
         logger: A `logging.Logger`, or any object with a method `log(level, line)`. None: nothing
             is written. Unless given: the logger of the name `callboard`.
@@ -80,6 +82,7 @@ class App:
         graceful_timeout: float = 25.0,
         supervision: Supervision | None = None,
         context: ContextRepo | None = None,
+        provider: Overrides | None = None,
         serializer: object = UNSET,
         logger: LoggerProto | Unset | None = UNSET,
         title: str = "Callboard",
@@ -105,7 +108,8 @@ class App:
         self.context = context if context is not None else ContextRepo()
         given = logging.getLogger("callboard") if logger is UNSET else logger
         self.logger = logger_of(given, "an application")
-        self.provider = Overrides()
+        check_provider(provider, "an application")
+        self.provider = Overrides() if provider is None else provider
         self.title = title
         self.version = version
         self.description = description
@@ -148,6 +152,7 @@ class App:
             raise DeclarationError(f"the application runs without {broker.name}; add it before")
         self.brokers.append(broker)
         broker.context.widen(self.context)
+        broker.provider.widen(self.provider)
         slot = broker.slot
         options = slot.around.options
         if options.serializer is UNSET:

@@ -19,6 +19,7 @@ from libcst.metadata import (
     ScopeProvider,
 )
 
+from callboard._absent import LINES
 from callboard.command._differences import DIFFERENCES, RENAMED, Difference
 
 _OLD: Final = ("faststream", "fast_depends")
@@ -327,6 +328,8 @@ def missing(name: str) -> str | None:
             return str(no_module)
         try:
             getattr(import_module(module), last)
-        except (ImportError, AttributeError) as error:
+        except ImportError as error:
             return str(error)
+        except AttributeError as error:
+            return str(no_module if name in LINES else error)
     return None

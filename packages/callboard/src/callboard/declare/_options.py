@@ -30,6 +30,7 @@ from callboard.declare._retry import Retry
 from callboard.instruments import Instrument
 from callboard_actors import Supervision
 from callboard_brokers import Headers, Message
+from callboard_di import Overrides
 from callboard_validation import Codec
 
 
@@ -102,6 +103,11 @@ class BrokerOptions(Inherited):
     """None: what is injected, and the body, stays as it was decoded. Anything else changes nothing:
     each type is validated by its own library."""
     context: ContextRepo | None = None
+    """What handlers find by name; None: it has one of its own."""
+    provider: Overrides | None = None
+    """What stands in for dependencies; None: it has one of its own."""
+    id_generator: Callable[[], str] | None = None
+    """Makes the correlation ids of what is published without one; None: texts like UUIDs."""
     logger: LoggerProto | Unset | None = UNSET
     """Where lines go: a `logging.Logger`, or any object with a method `log(level, line)`.
 
@@ -129,6 +135,12 @@ class BrokerOptions(Inherited):
         super().__post_init__()
         if self.logger is not UNSET:
             object.__setattr__(self, "logger", logger_of(self.logger, "a broker"))
+        check_provider(self.provider, "a broker")
+        generator: object = self.id_generator
+        if generator is not None and not callable(generator):
+            raise DeclarationError(
+                f"id_generator={generator!r} of a broker must be a function that returns an id"
+            )
         given: Sequence[Any] = self.instruments
         for each in given:
             if isinstance(each, type) or not isinstance(each, Instrument):
@@ -386,6 +398,16 @@ def _check_inherited(owner: str, options: Any) -> None:
             f"dead_letter={address!r} of {owner} is no address; the only thing in braces that may"
             " stand in it is {address}, for where the message came from"
         )
+
+
+def check_provider(provider: object, owner: str) -> None:
+    """Refuse what can't say what stands in for dependencies.
+
+    Raises:
+        DeclarationError: It can't.
+    """
+    if not isinstance(provider, Overrides | None):
+        raise DeclarationError(f"provider={provider!r} of {owner} must be a callboard.Provider()")
 
 
 def check_codec(owner: str, codec: object, decoder: object) -> None:

@@ -6,8 +6,8 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import count
-from secrets import token_hex
 from typing import Any, Final, TypeAlias, get_args
+from uuid import uuid4
 
 from callboard.declare._codec import AnyCodec
 from callboard.declare._options import PublishOptions
@@ -69,7 +69,7 @@ def aimed(result: object, target: Any) -> Any:
 
 
 class _Process:
-    """The source of ids of this process: a random part, then a count.
+    """The source of ids of this process, which look like UUIDs: a random part, then a count.
 
     A random id for each message would cost more than the rest of its envelope. What is random is
     so in each process: a child by `fork` would else go on where its parent was, beside it.
@@ -79,7 +79,7 @@ class _Process:
         self.renew()
 
     def renew(self) -> None:
-        self._ids = map(f"{token_hex(8)}-%x".__mod__, count(1))
+        self._ids = map(f"{str(uuid4())[:24]}%012x".__mod__, count(1))
 
     def identify(self) -> str:
         """Return an id that no other message has, of this process or another."""
@@ -96,16 +96,18 @@ def identities() -> Callable[[], str]:
     return _process.identify
 
 
-def envelopes(
+def envelopes(  # noqa: PLR0913, PLR0917 - by position, which is faster; for each message
     values: Iterable[object],
     options: PublishOptions,
     encode: Callable[[object, str | None], Encoded],
     identify: Callable[[], str],
     key: bytes | None = None,
+    correlate: Callable[[], str] | None = None,
 ) -> list[Message]:
     """Return the messages that carry *values*, published of one's own accord.
 
-    What *options* say of all is looked at once.
+    What *options* say of all is looked at once. Without *correlate*, the correlation id of one that
+    is told none is its own id.
     """
     told, correlation_id, reply_to = options.content_type, options.correlation_id, options.reply_to
     headers = dict(options.headers) if options.headers else None
@@ -113,7 +115,8 @@ def envelopes(
     for value in values:
         body, content_type = encode(value, told)
         own = message_id or identify()
-        metadata = Metadata(headers, content_type, own, correlation_id or own, reply_to)
+        tied = correlation_id or (own if correlate is None else correlate())
+        metadata = Metadata(headers, content_type, own, tied, reply_to)
         made.append(make(None if value is None else body, metadata, key))
     return made
 

@@ -48,6 +48,7 @@ class WayOut(Generic[T]):
         self.identify = identities()
         """The source of ids for messages."""
         self._kind = kind
+        self._correlate = options.id_generator
         self._reader = Reader([options])
         self._parse = None if options.parser is None else own(options.parser)
         self._events = events
@@ -79,7 +80,7 @@ class WayOut(Generic[T]):
         """
         chain = chain or self.chain
         encode = unencoded if chain.publishes else chain.encode
-        return envelopes(bodies, options, encode, self.identify, key)
+        return envelopes(bodies, options, encode, self.identify, key, self._correlate)
 
     async def publish(self, message: object, target: T, options: PublishOptions) -> Any:
         """Encode *message* and publish it to *target*; return the receipt when the broker has it."""
@@ -87,7 +88,9 @@ class WayOut(Generic[T]):
         if self.chain.publishes:
             return await self.publish_through(self.chain, message, target, options)
         # As `_leave` would, without a coroutine: this is the path of whatever is published by hand.
-        [made] = envelopes((message,), options, self.chain.encode, self.identify)
+        [made] = envelopes(
+            (message,), options, self.chain.encode, self.identify, None, self._correlate
+        )
         sent = await send((Output(self, target, made, "own"),), None)
         return None if sent is ARRIVED else await sent.wait()
 
@@ -97,7 +100,7 @@ class WayOut(Generic[T]):
         """Do the same through the middlewares of *chain*."""
         draft = chain.draft(partial(chain.encode, content_type=options.content_type))
         encode = unencoded if draft is not None else chain.encode
-        [made] = envelopes((message,), options, encode, self.identify)
+        [made] = envelopes((message,), options, encode, self.identify, None, self._correlate)
         return await self._leave([Output(self, target, made, "own", draft=draft)], draft)
 
     async def publish_batch(

@@ -48,4 +48,4 @@ __all__ = [
 
 ConsumerRecord = Record
 TestKafkaBroker = TestBroker
-globals()["__getattr__"] = tells(__name__)
+tells(globals())

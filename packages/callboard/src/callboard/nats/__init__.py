@@ -65,4 +65,4 @@ __all__ = [
 ]
 
 TestNatsBroker = TestBroker
-globals()["__getattr__"] = tells(__name__)
+tells(globals())

@@ -18,4 +18,4 @@ NatsBroker: TypeAlias = Annotated[_NatsBroker, Context("broker")]
 NatsMessage: TypeAlias = Annotated[_NatsMessage, Context("message")]
 """The message itself."""
 
-globals()["__getattr__"] = tells(__name__)
+tells(globals())

@@ -10,4 +10,4 @@ from callboard._absent import tells
 from callboard.prometheus._instrument import Prometheus, Watched
 
 __all__ = ["Prometheus", "Watched"]
-globals()["__getattr__"] = tells(__name__)
+tells(globals())

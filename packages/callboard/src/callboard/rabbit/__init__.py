@@ -47,4 +47,4 @@ __all__ = [
 ]
 
 TestRabbitBroker = TestBroker
-globals()["__getattr__"] = tells(__name__)
+tells(globals())

@@ -18,4 +18,4 @@ RabbitBroker: TypeAlias = Annotated[_RabbitBroker, Context("broker")]
 RabbitMessage: TypeAlias = Annotated[_RabbitMessage, Context("message")]
 """The message itself."""
 
-globals()["__getattr__"] = tells(__name__)
+tells(globals())

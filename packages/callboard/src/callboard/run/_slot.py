@@ -75,7 +75,7 @@ class Slot:
             kind=kind,
             options=options,
             context=options.context if options.context is not None else ContextRepo(),
-            overrides=Overrides(),
+            overrides=Overrides() if options.provider is None else options.provider,
             logger=logger,
             events=events,
             out=self.out,

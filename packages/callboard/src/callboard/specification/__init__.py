@@ -21,4 +21,4 @@ __all__ = [
     "TagDict",
 ]
 
-globals()["__getattr__"] = tells(__name__)
+tells(globals())

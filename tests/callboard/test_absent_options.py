@@ -16,6 +16,12 @@ from callboard.rabbit import RabbitBroker
 LEFT_OUT: list[tuple[Callable[..., Any], str, str]] = [
     (NatsBroker, "NatsBroker", "allow_reconnect"),
     (RabbitBroker, "RabbitBroker", "fail_fast"),
+    (NatsBroker, "NatsBroker", "error_cb"),
+    (KafkaBroker, "KafkaBroker", "value_serializer"),
+    (KafkaBroker, "KafkaBroker", "sasl_mechanism"),
+    (RabbitBroker, "RabbitBroker", "underlying_driver_annotations"),
+    (KafkaBroker().subscriber, "subscriber", "key_deserializer"),
+    (RabbitBroker().publisher, "publisher", "immediate"),
     (KafkaBroker().publisher, "publisher", "autoflush"),
     (KafkaRouter().publisher, "publisher", "autoflush"),
 ]

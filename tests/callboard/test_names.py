@@ -181,7 +181,7 @@ def test_a_module_that_is_there_comes_before_what_is_said_of_it(
         exec("from callboard import asgi", found)  # noqa: S102 - of this very file
     finally:
         sys.modules.pop("callboard.asgi", None)
-        vars(callboard).pop("asgi", None)
+        callboard.__dict__.pop("asgi", None)
 
     assert found["asgi"].here
 

@@ -83,5 +83,7 @@ async def test_a_provider_of_an_application_holds_for_its_hooks() -> None:
 
 @pytest.mark.parametrize("owner", [MemoryBroker, App])
 async def test_what_can_t_stand_in_for_anything_is_refused(owner: type) -> None:
-    with pytest.raises(DeclarationError, match=r"provider=\{\} of an? \w+ must be a callboard\.Prov"):
+    with pytest.raises(
+        DeclarationError, match=r"provider=\{\} of an? \w+ must be a callboard\.Prov"
+    ):
         owner(provider={})

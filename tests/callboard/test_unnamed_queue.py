@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from callboard import AsyncAPI
 from callboard.rabbit import (
     ExchangeType,
     RabbitBroker,
@@ -22,6 +23,24 @@ def test_a_queue_without_a_name_has_one_of_its_own_and_keeps_it() -> None:
     assert replace(queue, routing_key="news").name == queue.name
     assert queue != RabbitQueue("", exclusive=True)
     assert RabbitQueue("", auto_delete=True).name
+
+
+def test_documents_do_not_show_the_name_of_a_queue_that_was_given_none() -> None:
+    broker = RabbitBroker()
+    news = RabbitExchange("news", ExchangeType.FANOUT)
+
+    @broker.subscriber(RabbitQueue("", exclusive=True), news)
+    async def first(text: str) -> None: ...
+
+    @broker.subscriber(RabbitQueue("", exclusive=True, routing_key="hot.*"), RabbitExchange("x"))
+    async def second(text: str) -> None: ...
+
+    channels = AsyncAPI(broker).to_specification().to_jsonable()["channels"]
+
+    assert [*channels] == ["_:news:First", "_:x:Second"]
+    assert channels["_:news:First"].get("address") is None
+    assert channels["_:x:Second"]["address"] == "hot.*"
+    assert "callboard." not in str(channels)
 
 
 @pytest.mark.anyio

@@ -345,7 +345,7 @@ async def test_a_topic_is_prepared_that_any_of_its_targets_may_create(
 async def test_a_declared_topic_is_created_as_declared(
     address: str, cluster: Cluster, topic: str
 ) -> None:
-    declared = Topic(topic, partitions=3, config={"cleanup.policy": "compact"})
+    declared = Topic(topic, num_partitions=3, config={"cleanup.policy": "compact"})
     kafka = Kafka(address, KafkaOptions(topics=[declared], allow_auto_create_topics=False))
     for _ in range(2):  # the second time it is there already
         async with kafka.connect() as connection:

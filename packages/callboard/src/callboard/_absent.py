@@ -72,20 +72,86 @@ LINES: Final[Mapping[str, str]] = {
     "callboard.nats.annotations.ObjectStorage": "await broker.object_storage(bucket)",
 }
 
-_RECONNECTED: Final = "is to be taken out: a lost connection is made again for as long as it takes"
+_BY_ITSELF: Final = "a lost connection is made again for as long as it takes"
+_SECURITY: Final = "say it by security=, as SASLPlaintext(username, password)"
+_EVENTS: Final = "what happens is told by broker.events.subscribe(function)"
+_BUFFERS: Final = "what waits is bounded by mailbox= of subscribers, and by the server"
+_OWN_CLIENT: Final = "the connection is the broker's own, and settles it"
+
+
+def _each(names: str, line: str) -> Mapping[str, str]:
+    """Say *line* of each of *names*: it is to be taken out."""
+    return {name: f"{name}= is to be taken out: {line}" for name in names.split()}
+
+
+_ANY_BROKER: Final = _each(
+    "underlying_driver_annotations", "annotate with the class itself, which is injected by type"
+)
+_PUBLISHED: Final = _each("immediate", "RabbitMQ has known no such messages since 3.0")
 OPTIONS: Final[Mapping[str, Mapping[str, str]]] = {
+    "KafkaBroker": {
+        **_ANY_BROKER,
+        **_each("key_serializer", "give the key as text or bytes where you publish"),
+        **_each("value_serializer", "bodies are encoded by codec="),
+        **_each("client_rack", "say it of each subscriber that is to read from near"),
+        **_each("consumer_only", "a broker that publishes nothing sends nothing"),
+        **_each(
+            "transactional_id transaction_timeout_ms",
+            "a subscriber with transactional=True has transactions of its own",
+        ),
+        **_each(
+            "security_protocol sasl_mechanism sasl_plain_username sasl_plain_password", _SECURITY
+        ),
+        **_each(
+            "sasl_kerberos_service_name sasl_kerberos_domain_name",
+            "Kerberos is not spoken; use SASLScram512 or SASLOAuthBearer",
+        ),
+        **_each("sasl_oauth_token_provider", "say it by security=SASLOAuthBearer(token)"),
+        **_each("loop api_version", _OWN_CLIENT),
+    },
     "NatsBroker": {
-        name: f"{name}= {_RECONNECTED}"
-        for name in ("max_reconnect_attempts", "reconnect_time_wait", "allow_reconnect")
+        **_ANY_BROKER,
+        **_each("max_reconnect_attempts reconnect_time_wait allow_reconnect", _BY_ITSELF),
+        **_each("error_cb disconnected_cb closed_cb discovered_server_cb reconnected_cb", _EVENTS),
+        **_each(
+            "pending_size flusher_queue_size flush_timeout max_outstanding_pings verbose pedantic"
+            " dont_randomize js_options",
+            _OWN_CLIENT,
+        ),
+        **_each("drain_timeout", "graceful_timeout= is the time for all that is in hand"),
     },
     "RabbitBroker": {
-        name: f"{name}= {_RECONNECTED}" for name in ("reconnect_interval", "fail_fast")
+        **_ANY_BROKER,
+        **_each("reconnect_interval fail_fast", _BY_ITSELF),
+        **_each("ssl_options ssl", "say it by security=BaseSecurity(ssl_context=...)"),
+        **_each("max_consumers", "max_workers= of a subscriber says how many handle its messages"),
+    },
+    "subscriber": {
+        **_each("key_deserializer", "message.key is the key as it came, in bytes"),
+        **_each("value_deserializer", "give decoder=, or a codec="),
+        **_each("consumer_timeout_ms exclude_internal_topics", _OWN_CLIENT),
+        **_each("max_msgs", "raise StopConsume when there were enough"),
+        **_each("inbox_prefix", "it is an option of the broker"),
     },
     "publisher": {
-        "autoflush": "autoflush= is to be taken out: publish returns when Kafka has the message"
+        **_each("autoflush", "publish returns when Kafka has the message"),
+        **_each("content_type", "what is published says it, or its codec="),
+        **_PUBLISHED,
+    },
+    "publish": _PUBLISHED,
+    "RabbitResponse": {
+        **_each("content_type", "what is published says it, or a codec="),
+        **_each("message_id", "each message that follows from another has an id of its own"),
+        **_each("reply_to", "say it of the publisher"),
+        **_PUBLISHED,
     },
 }
 """Options that are left out on purpose, by what is called with them; for errors and for reports."""
+
+
+def absent(called: str) -> Mapping[str, str]:
+    """Return what is said of options that are left out of what is *called* so: its last name."""
+    return OPTIONS.get(called.rpartition(".")[2], {})
 
 
 def tells(names: dict[str, Any]) -> None:

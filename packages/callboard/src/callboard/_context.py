@@ -142,6 +142,9 @@ class ContextRepo:
             or (self._wider is not None and key in self._wider)
         )
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {', '.join(self.names())}>"
+
     def __getattr__(self, name: str) -> object:
         """Return the value of *name*, or None where there is none."""
         if name.startswith("_"):

@@ -30,6 +30,10 @@ class Overrides:
         self._wider: Overrides | None = None
         self._narrower: list[Overrides] = []
 
+    def __repr__(self) -> str:
+        named = ", ".join(sorted(each.title for each in self._replacements.values()))
+        return f"<{type(self).__name__} by {named or 'nothing'}>"
+
     def widen(self, wider: Overrides) -> None:
         """Look up in *wider* what nothing stands in for here."""
         if wider is self or wider is self._wider:
@@ -37,7 +41,7 @@ class Overrides:
         if self._wider is not None:
             self._wider._narrower.remove(self)  # noqa: SLF001 - of another one
         self._wider = wider
-        wider._narrower.append(self)  # noqa: SLF001 - of another one
+        wider._narrower.append(self)
         self._changed()
 
     def override(self, original: Callable[..., object], replacement: Callable[..., object]) -> None:
@@ -82,4 +86,4 @@ class Overrides:
     def _changed(self) -> None:
         self.version += 1
         for each in self._narrower:
-            each._changed()
+            each._changed()  # noqa: SLF001 - of another one

@@ -52,6 +52,9 @@ class Codec:
     def __init__(self) -> None:
         self._pairs = _BUILT_IN
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {', '.join(self._pairs)}>"
+
     def with_content_type(
         self,
         content_type: str,

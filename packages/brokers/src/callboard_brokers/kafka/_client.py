@@ -276,7 +276,7 @@ async def create_topics(
         await admin.start()
         wanted = [
             _client.admin.NewTopic(
-                each.name, each.partitions, each.replication_factor, {}, dict(each.config)
+                each.name, each.num_partitions, each.replication_factor, {}, dict(each.config)
             )
             for each in topics
         ]

@@ -26,7 +26,7 @@ from callboard_brokers.kafka._mending import heard_at, stop
 from callboard_brokers.kafka._message import RecordMetadata
 from callboard_brokers.kafka._outgoing import Sent, confirmed, is_alone, send, send_all
 from callboard_brokers.kafka._parcel import Outgoing, contents, outgoing
-from callboard_brokers.kafka._records import KafkaOptions, KafkaSource, KafkaTarget, Topic
+from callboard_brokers.kafka._records import KafkaOptions, KafkaSource, KafkaTarget, Topic, topic_of
 from callboard_brokers.kafka._servers import Servers
 from callboard_brokers.kafka._subscription import KafkaSubscription
 from callboard_brokers.kafka._window import Window
@@ -107,9 +107,11 @@ class KafkaConnection:
             DestinationError: One has an impossible name.
         """
         self._check_open()
-        names = {name for each in sources for name in _topics_of(each)}
-        names |= {each.topic for each in targets if each.create}
-        topics = [Topic(name) for name in sorted(names)]
+        names = [name for each in sources for name in _topics_of(each)]
+        names += [each.topic for each in targets if each.create]
+        # What says more of a topic than its name comes last, and is kept.
+        said = {each.name: each for each in map(topic_of, sorted(names, key=_says))}
+        topics = [said[name] for name in sorted(said)]
         with suppress(Unroutable):  # for now: who reads or publishes there tries again
             await self._have(topics)
 
@@ -230,7 +232,7 @@ class KafkaConnection:
             raise ConnectionClosed("this connection to Kafka was left; connect again")
 
     async def _begin(self, source: KafkaSource, consumer: Consumer) -> None:
-        await self._have([Topic(name) for name in _topics_of(source)])
+        await self._have([*map(topic_of, _topics_of(source))])
         await self._servers.start(consumer)
 
     async def _have(self, topics: Sequence[Topic]) -> None:
@@ -249,6 +251,10 @@ class KafkaConnection:
 def _topics_of(source: KafkaSource) -> Sequence[str]:
     """Return the topics that *source* names."""
     return () if source.pattern else source.addresses
+
+
+def _says(name: str) -> bool:
+    return isinstance(name, Topic)
 
 
 @asynccontextmanager

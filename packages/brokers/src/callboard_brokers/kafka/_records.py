@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, Literal, NamedTuple, Protocol
+from functools import partial
+from typing import Any, Final, Literal, NamedTuple, Protocol, Self
 
 from callboard_brokers._errors import DestinationError
 from callboard_brokers.kit import BaseSecurity
@@ -29,6 +30,84 @@ class TopicPartition(NamedTuple):
 
     topic: str
     partition: int
+
+
+class Topic(str):
+    """The name of a topic, and what it is like if it has to be created.
+
+    Give it wherever a name is asked for. -1 leaves a number to the server. With *declare* it is
+    created if it is missing, without it has to be there; None: as `allow_auto_create_topics` says.
+    """
+
+    __slots__ = ("config", "declare", "num_partitions", "replication_factor")
+
+    num_partitions: int
+    replication_factor: int
+    declare: bool | None
+    config: Mapping[str, str]
+
+    def __new__(
+        cls,
+        name: str,
+        num_partitions: int = -1,
+        replication_factor: int = -1,
+        *,
+        declare: bool | None = True,
+        config: Mapping[str, str] | None = None,
+    ) -> Self:
+        """Make it."""
+        made = super().__new__(cls, name)
+        made.num_partitions = num_partitions
+        made.replication_factor = replication_factor
+        made.declare = declare
+        made.config = config or {}
+        return made
+
+    @property
+    def name(self) -> str:
+        """The name alone."""
+        return str(self)
+
+    def __add__(self, other: str, /) -> Topic:
+        return self._named(str(self) + other)
+
+    def __radd__(self, other: str, /) -> Topic:
+        """Return it with a prefix."""
+        return self._named(other + str(self))
+
+    def __eq__(self, other: object) -> bool:
+        """Whether it is the same name, and of another `Topic`, whether all else is the same."""
+        if isinstance(other, Topic):
+            return self._parts == other._parts
+        return str(self) == other
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = str.__hash__
+
+    def __repr__(self) -> str:
+        return (
+            f"Topic({str(self)!r}, num_partitions={self.num_partitions},"
+            f" replication_factor={self.replication_factor})"
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(Topic, declare=self.declare, config=self.config), self._parts[:3]
+
+    @property
+    def _parts(self) -> tuple[str, int, int, bool | None, Mapping[str, str]]:
+        numbers = self.num_partitions, self.replication_factor
+        return str(self), *numbers, self.declare, self.config
+
+    def _named(self, name: str) -> Topic:
+        numbers = self.num_partitions, self.replication_factor
+        return Topic(name, *numbers, declare=self.declare, config=self.config)
+
+
+def topic_of(name: str) -> Topic:
+    """Return *name* if it says what the topic is like, else one that says nothing."""
+    return name if isinstance(name, Topic) else Topic(name, declare=None)
 
 
 class RebalanceListener(Protocol):
@@ -169,16 +248,6 @@ class KafkaTarget:
     def address(self) -> str:
         """What the log and the documents call it."""
         return self.topic
-
-
-@dataclass(frozen=True, slots=True)
-class Topic:
-    """A topic to create if it is missing; -1 leaves a number to the server."""
-
-    name: str
-    partitions: int = -1
-    replication_factor: int = -1
-    config: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

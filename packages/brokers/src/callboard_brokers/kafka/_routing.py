@@ -14,6 +14,7 @@ from callboard_brokers.kafka._records import (
     KafkaOptions,
     KafkaSource,
     KafkaTarget,
+    Topic,
     check_topic,
     path_of,
 )
@@ -70,7 +71,9 @@ class KafkaRouting:
     def __init__(self, options: KafkaOptions | None = None) -> None:
         self._limit = (options or KafkaOptions()).max_request_size
         declared = options.topics if options is not None else ()
-        self._partitions = {each.name: each.partitions for each in declared if each.partitions > 0}
+        self._partitions = {
+            each.name: each.num_partitions for each in declared if each.num_partitions > 0
+        }
 
     def source(self, source: KafkaSource, /) -> Readership:
         """Prepare *source*: members of a group that read the same share its messages."""
@@ -98,6 +101,8 @@ class KafkaRouting:
         """
         record = outgoing(message, target, self._limit)
         count = self._partitions.get(record.topic)
+        if count is None and isinstance(record.topic, Topic) and record.topic.num_partitions > 0:
+            count = record.topic.num_partitions
         if count is not None and record.partition is not None and record.partition >= count:
             raise DestinationError(
                 f"the topic {record.topic!r} has no partition {record.partition}"

@@ -25,7 +25,7 @@ from callboard_brokers.kafka._client import (
 )
 from callboard_brokers.kafka._mending import start
 from callboard_brokers.kafka._pulse import Pulse
-from callboard_brokers.kafka._records import KafkaOptions, Topic, check_topic
+from callboard_brokers.kafka._records import KafkaOptions, Topic, check_topic, topic_of
 from callboard_brokers.kafka._translate import CLIENT_ERRORS, translated
 from callboard_brokers.kit import Journal, Reach, SASLOAuthBearer, brief
 
@@ -104,7 +104,7 @@ class Servers:
             DestinationError: It is missing and can't be created, or has not all *partitions*.
         """
         if name not in self.known:
-            await self.ensure(producer, [Topic(name)], create=create)
+            await self.ensure(producer, [topic_of(name)], create=create)
         if not partitions:
             return
         try:
@@ -157,24 +157,37 @@ class Servers:
             try:
                 there = await existing(producer, [each.name for each in missing])
                 allowed = declared or (create and self.options.allow_auto_create_topics)
-                await self._create([each for each in missing if each.name not in there], allowed)
+                absent = [each for each in missing if each.name not in there]
+                refused = [each for each in absent if not _may_be_made(each, allowed)]
+                await self._create([each for each in absent if each not in refused])
+                self._refuse(refused)
             except CLIENT_ERRORS as error:
                 raise translated(
                     error, "cannot ask Kafka for its topics", ConnectionLost
                 ) from error
             self.known.update(each.name for each in missing)
 
-    async def _create(self, missing: Sequence[Topic], allowed: bool) -> None:
+    def _refuse(self, missing: Sequence[Topic]) -> None:
+        """Say of topics that nobody may create that they are missing."""
         if not missing:
             return
-        names = ", ".join(repr(each.name) for each in missing)
-        if not allowed:
-            advice = "; create it, or allow it: allow_auto_create_topics=True"
-            raise Unroutable(
-                f"Kafka has no topic {names}"
-                + ("" if self.options.allow_auto_create_topics else advice)
-            )
+        advice = "; create it, or allow it: allow_auto_create_topics=True"
+        if self.options.allow_auto_create_topics or all(each.declare is False for each in missing):
+            advice = ""
+        raise Unroutable(f"Kafka has no topic {_names(missing)}{advice}")
+
+    async def _create(self, missing: Sequence[Topic]) -> None:
+        if not missing:
+            return
         failed = await create_topics(self.addresses, self.options, missing)
         if failed:
             # For now: a server may be down that the replicas need, or a limit be raised.
-            raise Unroutable(f"Kafka does not create the topic {names}: {failed}")
+            raise Unroutable(f"Kafka does not create the topic {_names(missing)}: {failed}")
+
+
+def _may_be_made(topic: Topic, allowed: bool) -> bool:
+    return allowed if topic.declare is None else topic.declare
+
+
+def _names(topics: Sequence[Topic]) -> str:
+    return ", ".join(repr(each.name) for each in topics)

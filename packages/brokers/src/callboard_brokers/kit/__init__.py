@@ -9,6 +9,7 @@ from callboard_brokers.kit._backoff import RECONNECT, REDELIVER, Backoff
 from callboard_brokers.kit._client import load, needing
 from callboard_brokers.kit._flush import Flush
 from callboard_brokers.kit._held import Again, Held, Leases, Write
+from callboard_brokers.kit._hinted import hint, hinted, hinting, left_out
 from callboard_brokers.kit._inflow import Inflow
 from callboard_brokers.kit._journal import Journal
 from callboard_brokers.kit._on_asyncio import Known, heard, in_time, on_asyncio, over, together
@@ -62,7 +63,11 @@ __all__ = [
     "brief",
     "from_pairs",
     "heard",
+    "hint",
+    "hinted",
+    "hinting",
     "in_time",
+    "left_out",
     "load",
     "needing",
     "on_asyncio",

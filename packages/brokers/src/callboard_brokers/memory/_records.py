@@ -66,6 +66,11 @@ class MemoryRecord:
         metadata = published.metadata
         self.metadata = metadata if metadata.path == path else metadata.but(path=path)
 
+    def __repr__(self) -> str:
+        return (
+            f"<{type(self).__name__} {self.sequence} to {self.address!r}, {len(self.body)} bytes>"
+        )
+
     def message(self) -> Message:
         """Make a message as a reader gets it: one of its own for every delivery."""
         body = None if self.tombstone else self.body

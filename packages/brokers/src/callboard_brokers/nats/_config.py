@@ -10,6 +10,7 @@ from ssl import SSLContext
 from typing import Any, Final, Literal, TypeAlias
 
 from callboard_brokers._errors import DestinationError
+from callboard_brokers.kit import hinted
 from callboard_brokers.nats._subject import check_subject
 
 DeliverPolicy: TypeAlias = Literal[
@@ -26,6 +27,7 @@ SECONDS: Final = {
 """What the server counts in nanoseconds."""
 
 
+@hinted()
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ConsumerConfig:
     """How a stream keeps account of one group of readers; None leaves it to the server.
@@ -61,6 +63,7 @@ class ConsumerConfig:
     metadata: Mapping[str, str] | None = None
 
 
+@hinted()
 @dataclass(frozen=True, slots=True)
 class JStream:
     """A stream; made if it is missing, and given the subjects it lacks, if *declare* is true.

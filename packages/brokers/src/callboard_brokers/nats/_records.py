@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Final, Literal, TypeAlias
 
 from callboard_brokers._errors import DestinationError
-from callboard_brokers.kit import seconds_until
+from callboard_brokers.kit import hinted, seconds_until
 from callboard_brokers.nats._config import (
     ConsumerConfig,
     DeliverPolicy,
@@ -24,6 +24,7 @@ from callboard_brokers.nats._subject import Subject, check_subject
 Kind: TypeAlias = Literal["core", "pull", "push", "ordered", "kv", "object"]
 
 
+@hinted()
 @dataclass(frozen=True, slots=True)
 class PullSub:
     """How messages are asked for: for a batch handler, how many and how long to wait for them."""
@@ -33,6 +34,7 @@ class PullSub:
     batch: bool = False
 
 
+@hinted(timeout="timeout= is to be taken out: changes come when they happen")
 @dataclass(frozen=True, slots=True)
 class KvWatch:
     """A bucket of keys and values whose changes are read, from the present values on."""
@@ -46,6 +48,11 @@ class KvWatch:
     declare: bool = field(default=True, kw_only=True)
 
 
+@hinted(
+    timeout="timeout= is to be taken out: changes come when they happen",
+    meta_only="meta_only= is to be taken out: handlers get the names of the objects alone",
+    inactive_threshold="inactive_threshold= is to be taken out: a reader that is gone is forgotten after 300 s",
+)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjWatch:
     """What to read of the changes in a bucket of objects, from those that are there on."""

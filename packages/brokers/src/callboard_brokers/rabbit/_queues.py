@@ -10,10 +10,18 @@ from typing import Any, Final, Literal, TypeAlias
 from uuid import uuid4
 
 from callboard_brokers._errors import DestinationError
-from callboard_brokers.kit import Template
+from callboard_brokers.kit import Template, hinted
 
 Arguments: TypeAlias = Mapping[str, Any]
 """What AMQP calls a table: of texts, bytes, numbers, dates, lists, and other tables."""
+
+
+_SERVER: Final = {
+    "robust": "robust= is to be taken out: what is declared is there again after a reconnect",
+    "timeout": "timeout= is to be taken out: it is declared for as long as the server can be reached",
+    "passive": "passive=True is declare=False",
+}
+"""Options of the client that are left out, and why."""
 
 
 class QueueType(StrEnum):
@@ -58,9 +66,11 @@ _ARGUMENTS: Final[Mapping[str, tuple[str, frozenset[QueueType]]]] = {
 }
 """What each of these options is called on the wire, and which queues have it."""
 _NAMED: Final = re.compile(r"\{([^{}]*)\}")
+_GIVEN_BY_US: Final = re.compile(r"callboard\.[0-9a-f]{32}\Z")
 _SECONDS: Final = ("message_ttl", "expires", "delayed_retry_min", "delayed_retry_max")
 
 
+@hinted(**_SERVER)
 @dataclass(frozen=True, slots=True)
 class RabbitQueue:
     """A queue, made if it is missing; without *declare* it has to be there.
@@ -134,6 +144,11 @@ class RabbitQueue:
         binding(self.routing_key)
 
     @property
+    def given_name(self) -> str:
+        """Its name, if whoever declares it has given one; else ""."""
+        return _GIVEN_BY_US.sub("", self.name)
+
+    @property
     def declared(self) -> dict[str, Any]:
         """All arguments, as they are on the wire."""
         given: dict[str, Any] = {"x-queue-type": str(self.queue_type), **self.arguments}
@@ -149,6 +164,7 @@ class RabbitQueue:
         return replace(self, name=prefix + self.name, routing_key=key)
 
 
+@hinted(**_SERVER)
 @dataclass(frozen=True, slots=True)
 class RabbitExchange:
     """An exchange, made if it is missing; without *declare* it has to be there.

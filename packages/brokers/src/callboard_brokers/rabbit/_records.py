@@ -10,7 +10,7 @@ from ssl import SSLContext
 from typing import Any, Final
 
 from callboard_brokers._errors import DestinationError
-from callboard_brokers.kit import seconds_until
+from callboard_brokers.kit import hinted, seconds_until
 from callboard_brokers.rabbit._queues import (
     Arguments,
     Binding,
@@ -29,6 +29,7 @@ LONGEST: Final = 45 * 86_400.0
 _INTERVAL: Final = re.compile(r"\d+[YMDhms]")
 
 
+@hinted()
 @dataclass(frozen=True, slots=True)
 class Channel:
     """How a subscriber's channel is opened; every subscriber has one of its own.

@@ -6,7 +6,6 @@ import logging
 import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from inspect import currentframe
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -14,14 +13,16 @@ import anyio
 from anyio.lowlevel import EventLoopToken, current_token
 
 from callboard._broker import Broker
+from callboard._caller import caller
 from callboard._context import ContextRepo
 from callboard._errors import DeclarationError, NotRunning, StopApplication, StopTimedOut
 from callboard._logger import LoggerProto, logger_of, shown
 from callboard.app._hooks import Hook, Hooks, Lifespan
 from callboard.app._last_resort import LastResort, abandon, obeying
 from callboard.app._life import Life, Phases
+from callboard.declare._checks import check_provider
 from callboard.declare._handler import signature_of
-from callboard.declare._options import UNSET, Unset, check_provider
+from callboard.declare._options import UNSET, Unset
 from callboard.events import Event, HandlerDecided, Notify
 from callboard.run._host import Host
 from callboard.run._slot import running
@@ -30,11 +31,13 @@ from callboard.watch._inspect import Inspection
 from callboard.watch._observer import OFTEN, SELDOM, SLOW, Observer
 from callboard.watch._view import View, seen_from, unready
 from callboard_actors import ChildSpec, Node, Supervision
+from callboard_brokers.kit import hinted
 from callboard_di import Overrides
 
 H = TypeVar("H", bound=Hook)
 
 
+@hinted()
 class App:
     """Runs brokers: by `await app.run()`, by `start` and `stop`, or from the command line.
 
@@ -100,7 +103,7 @@ class App:
                 f"supervision={supervision!r} of an application must be a"
                 " Supervision(intensity, period)"
             )
-        self._place = _caller()
+        self._place = caller()
         self.supervision = supervision
         self.serializer = serializer
         self.brokers: list[Broker[Any]] = []
@@ -146,6 +149,11 @@ class App:
         Raises:
             DeclarationError: It is here already, or the brokers have started.
         """
+        if not isinstance(broker, Broker):  # pyright: ignore[reportUnnecessaryIsInstance] - of those who use no checker
+            raise DeclarationError(
+                f"the application of {self._place} is given {broker!r}, which is no broker: make one,"
+                " KafkaBroker(...), and give that"
+            )
         if broker in self.brokers:
             raise DeclarationError(f"{broker.name} is in the application already; add it once")
         if self._life is not None and self._life.tree() is not None:
@@ -422,11 +430,3 @@ class App:
         is_told = isinstance(event, HandlerDecided) and isinstance(event.error, StopApplication)
         if is_told and self._host is not None:
             self.exit()
-
-
-def _caller() -> str:
-    """Return where the constructor is called that calls this: `service.py:7`."""
-    frame = currentframe()
-    for _ in range(2):
-        frame = frame and frame.f_back
-    return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}" if frame else "this process"

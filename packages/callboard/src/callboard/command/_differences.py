@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from callboard._absent import OPTIONS
+from callboard_brokers.kit import left_out
+from callboard_brokers.nats import KvWatch, ObjWatch
+from callboard_brokers.rabbit import RabbitExchange, RabbitQueue
 
 RENAMED: Final = {
     "faststream": "callboard",
@@ -42,6 +45,9 @@ def _names(*names: str) -> frozenset[str]:
     return frozenset(names)
 
 
+_OF_CLASSES: Final = {
+    kind.__name__: left_out(kind) for kind in (RabbitQueue, RabbitExchange, KvWatch, ObjWatch)
+}
 DIFFERENCES: Final = (
     Difference(
         "settles after the handler and its outputs (at least once), where Kafka's offsets were "
@@ -123,7 +129,7 @@ DIFFERENCES: Final = (
     Difference("no_ack= is ack_policy=AckPolicy.MANUAL", call="subscriber", has="no_ack"),
     *(
         Difference(line, call=call, has=name)
-        for call, lines in OPTIONS.items()
+        for call, lines in {**OPTIONS, **_OF_CLASSES}.items()
         for name, line in lines.items()
     ),
 )

@@ -21,7 +21,8 @@ from typing import (
 from callboard._context import ContextRepo
 from callboard._errors import DeclarationError, declaring
 from callboard._logger import LoggerProto, logger_of
-from callboard.declare._codec import AnyCodec, CodecProto
+from callboard.declare._checks import check_codec, check_dependencies, check_provider
+from callboard.declare._codec import AnyCodec
 from callboard.declare._idempotency import Idempotency
 from callboard.declare._middleware import Middleware, is_hooked
 from callboard.declare._policy import AckPolicy
@@ -381,6 +382,7 @@ def _check_inherited(owner: str, options: Any) -> None:
             raise DeclarationError(f"{name}={several!r} of {owner} must be a list")
     for each in getattr(options, "middlewares", ()):
         is_hooked(each)
+    check_dependencies(owner, getattr(options, "dependencies", ()))
     check_codec(owner, getattr(options, "codec", None), getattr(options, "decoder", None))
     policy, address, supervision = options.ack_policy, options.dead_letter, options.supervision
     if not isinstance(policy, AckPolicy | Unset):
@@ -397,35 +399,6 @@ def _check_inherited(owner: str, options: Any) -> None:
         raise DeclarationError(
             f"dead_letter={address!r} of {owner} is no address; the only thing in braces that may"
             " stand in it is {address}, for where the message came from"
-        )
-
-
-def check_provider(provider: object, owner: str) -> None:
-    """Refuse what can't say what stands in for dependencies.
-
-    Raises:
-        DeclarationError: It can't.
-    """
-    if not isinstance(provider, Overrides | None):
-        raise DeclarationError(f"provider={provider!r} of {owner} must be a callboard.Provider()")
-
-
-def check_codec(owner: str, codec: object, decoder: object) -> None:
-    """Refuse what is no codec, and one that decodes beside a decoder.
-
-    Raises:
-        DeclarationError: It is.
-    """
-    if codec is None or isinstance(codec, Codec):
-        return
-    if not isinstance(codec, CodecProto):
-        raise DeclarationError(
-            f"codec={codec!r} of {owner} must be a Codec, or have `async encode(value, serializer)`"
-            " and `async decode(message)`"
-        )
-    if decoder is not None:
-        raise DeclarationError(
-            f"{owner} has codec={codec!r} and decoder={decoder!r}, which both decode; give one"
         )
 
 

@@ -18,7 +18,7 @@ class Place:
     """An address, and what is particular to its broker.
 
     Attributes:
-        address: A template where it varies.
+        address: A template where it varies; "": one that is made up at each start.
         name: What the key of its channel begins with; None: the address.
         channel: The bindings of the channel.
         operation: The bindings of what is done there.

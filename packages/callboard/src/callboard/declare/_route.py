@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from callboard.declare._declarations import Declarations
+from callboard.declare._handler import where
 from callboard.declare._options import PublisherOptions, SubscriberOptions
 
 
@@ -23,6 +24,13 @@ class Route:
         self._source = source
         self._options = options
         self._publishers = publishers
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._source.address!r}, handled by {self._name}>"
+
+    @property
+    def _name(self) -> str:
+        return where(self._handler) if callable(self._handler) else repr(self._handler)
 
     def declare(self, declared: Declarations, /) -> None:
         """Declare it among others."""

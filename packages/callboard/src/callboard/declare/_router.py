@@ -14,6 +14,7 @@ from callboard.declare._options import Included, RouterOptions
 from callboard.declare._publisher import PlacedPublisher, Publisher
 from callboard.declare._subscriber import PlacedSubscriber, Subscriber
 from callboard.declare._takes import takes
+from callboard_brokers.kit import hinting
 
 
 class Router:
@@ -58,6 +59,7 @@ class Router:
         """The routers that are included, each before those that are included in it."""
         return [each for router in self._routers for each in (router, *router.routers)]
 
+    @hinting
     def include_router(
         self,
         router: Included,

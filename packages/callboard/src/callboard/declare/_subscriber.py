@@ -22,6 +22,7 @@ from anyio import move_on_after
 from typing_extensions import TypeVar
 
 from callboard._errors import DeclarationError, HasHandler, NotRunning
+from callboard.declare._checks import check_codec
 from callboard.declare._codec import AnyCodec
 from callboard.declare._elements import elements_of
 from callboard.declare._handler import (
@@ -39,7 +40,6 @@ from callboard.declare._options import (
     Parser,
     RouterOptions,
     SubscriberOptions,
-    check_codec,
 )
 from callboard.declare._resolver import AnyResolver
 from callboard.declare._takes import refuse

@@ -5,14 +5,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import MISSING, Field, fields
-from difflib import get_close_matches
 from functools import wraps
 from types import MethodType
 from typing import Any, ClassVar, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
 
-from callboard._absent import OPTIONS
+from callboard._absent import absent
 from callboard._errors import DeclarationError, declaring
 from callboard.declare._handler import Handler, where
+from callboard_brokers.kit import hint
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -203,8 +203,8 @@ def refuse(
     try:
         signature.bind(*[None] * positions, **dict.fromkeys(names))
     except TypeError as mismatch:
-        hint = _hint(signature, positions, tuple(names))
-        raise DeclarationError(f"{called}(): {mismatch}{hint}") from None
+        said = hint(signature, positions, tuple(names), absent(called))
+        raise DeclarationError(f"{called}(): {mismatch}{said}") from None
 
 
 def part(record: object, kind: type[D]) -> D:
@@ -295,29 +295,14 @@ def _refuse(
     try:
         signature.bind(*args, **kwargs)
     except TypeError as mismatch:
-        known = OPTIONS.get(called.rpartition(".")[2], {})
-        absent: Mapping[str, str] = {**known, **getattr(record, "absent", {})}
-        told = next((f"; {absent[name]}" for name in kwargs if name in absent), None)
-        hint = told or _hint(signature, len(args), tuple(kwargs))
-        raise DeclarationError(f"{called}(): {mismatch}{hint}") from error
+        own: Mapping[str, str] = getattr(record, "absent", {})
+        said = hint(signature, len(args), tuple(kwargs), {**absent(called), **own})
+        raise DeclarationError(f"{called}(): {mismatch}{said}") from error
 
 
 def _called(owner: object, method: Callable[..., object]) -> str:
     kind, name = type(owner).__name__, method.__name__
     return kind if name == "__init__" else f"{kind}.{name}"
-
-
-def _hint(signature: inspect.Signature, positions: int, names: Sequence[str]) -> str:
-    """Say what else could have been meant."""
-    known = signature.parameters
-    first = [name for name, each in known.items() if each.kind is each.POSITIONAL_OR_KEYWORD]
-    if positions > len(first):
-        return f"; by position it takes {', '.join(first) or 'nothing'}, everything else by name"
-    unknown = next((name for name in names if name not in known), None)
-    if unknown is None:
-        return ""
-    close = get_close_matches(unknown, known, 1)
-    return f"; do you mean {close[0]!r}?" if close else f"; it takes {', '.join(known)}"
 
 
 def _show(

@@ -12,6 +12,7 @@ from uuid import uuid4
 from callboard.declare._codec import AnyCodec
 from callboard.declare._options import PublishOptions
 from callboard_brokers import UNDECODED, Headers, Message, Metadata
+from callboard_brokers.kit import hinted
 from callboard_validation import JSON, Codec, Encoded, caster, decoder, encoder
 
 Encode: TypeAlias = Callable[[object], Encoded]
@@ -19,6 +20,7 @@ Wrap: TypeAlias = Callable[[object, Message], Message]
 """Makes the message that carries a result, given what it answers or follows."""
 
 
+@hinted()
 class Response:
     """What a handler returns to say more than a body.
 

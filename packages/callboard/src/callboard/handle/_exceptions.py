@@ -45,6 +45,10 @@ class ExceptionMiddleware:
             for kind, function in (given or {}).items():
                 self.add_handler(kind, publish=publish)(function)
 
+    def __repr__(self) -> str:
+        kinds = {kind.__name__ for kind in (*self._handlers, *self._publishing)}
+        return f"<{type(self).__name__} of {', '.join(sorted(kinds)) or 'nothing'}>"
+
     def add_handler(self, kind: type[Exception], *, publish: bool = False) -> Callable[[H], H]:
         """Have the function below called for failures of *kind*."""
 

@@ -37,6 +37,7 @@ from callboard_brokers.kafka import (
     RecordMetadata,
     TopicPartition,
 )
+from callboard_brokers.kit import hinted, hinting
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,7 @@ class KafkaRequestOptions(KafkaPublishOptions):
     timeout: float = 30.0
 
 
+@hinted()
 class KafkaResponse(Response):
     """What a handler returns to say more of the record that its result becomes."""
 
@@ -201,10 +203,15 @@ class KafkaPublishCommand(PublishCommand):
     """What a middleware sees of a record that leaves: `key`, `partition` and `timestamp_ms` too."""
 
 
+def _place(topic: str) -> Place:
+    name = str(topic)  # documents take plain texts alone
+    return Place(address=name, channel=KafkaTopic(topic=name))
+
+
 def _places(end: KafkaSource | KafkaTarget) -> Sequence[Place]:
     if isinstance(end, KafkaTarget):
-        return [Place(address=end.topic, channel=KafkaTopic(topic=end.topic))]
-    places = [Place(address=each, channel=KafkaTopic(topic=each)) for each in end.addresses]
+        return [_place(end.topic)]
+    places = [_place(each) for each in end.addresses]
     if end.group_id is None:
         return places
     return [replace(each, operation=KafkaReading(group_id=end.group_id)) for each in places]
@@ -276,6 +283,7 @@ class KafkaBroker(Broker[KafkaTarget], KafkaRouter):
         receipt: RecordMetadata | None = await self.out.publish(message, options, options)
         return receipt
 
+    @hinting
     async def publish_batch(  # noqa: PLR0913 - each may be said, by name
         self,
         *messages: object,

@@ -28,6 +28,7 @@ from callboard.handle._envelope import Response
 from callboard.security import BaseSecurity, NatsSecurity, SASLPlaintext
 from callboard_asyncapi import NatsSubject
 from callboard_brokers import DestinationError, Headers, Message
+from callboard_brokers.kit import hinted
 from callboard_brokers.nats import (
     JStream,
     Nats,
@@ -87,6 +88,7 @@ class NatsRequestOptions(NatsPublishOptions):
     timeout: float = field(default=30.0, kw_only=True)
 
 
+@hinted()
 class NatsResponse(Response):
     """What a handler returns to say more of the message that its result becomes."""
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
+from callboard._absent import absent
 from callboard._broker import Broker
 from callboard._errors import DeclarationError, declaring
 from callboard.declare._broker_kind import BrokerKind
@@ -29,6 +30,7 @@ from callboard.handle._envelope import Response
 from callboard.security import BaseSecurity, SASLPlaintext
 from callboard_asyncapi import AmqpExchange, AmqpPlace, AmqpQueue, AmqpUse
 from callboard_brokers import Headers, Message, Preparing
+from callboard_brokers.kit import hinted
 from callboard_brokers.rabbit import (
     ExchangeType,
     Rabbit,
@@ -88,6 +90,7 @@ class RabbitRequestOptions(RabbitPublishOptions):
     timeout: float = 30.0
 
 
+@hinted(**absent("RabbitResponse"))
 class RabbitResponse(Response):
     """What a handler returns to say more of the message that its result becomes.
 
@@ -109,6 +112,11 @@ class RabbitResponse(Response):
         priority: int | None = None,
         expiration: float | timedelta | None = None,
         message_type: str | None = None,
+        content_encoding: str | None = None,
+        timestamp: datetime | None = None,
+        user_id: str | None = None,
+        app_id: str | None = None,
+        timeout: float | None = None,
     ) -> None:
         super().__init__(body, headers=headers, correlation_id=correlation_id)
         said: dict[str, Any] = {
@@ -119,6 +127,11 @@ class RabbitResponse(Response):
             "priority": priority,
             "expiration": expiration,
             "message_type": message_type,
+            "content_encoding": content_encoding,
+            "timestamp": timestamp,
+            "user_id": user_id,
+            "app_id": app_id,
+            "timeout": timeout,
         }
         self._said = {name: value for name, value in said.items() if value is not None}
 
@@ -173,9 +186,10 @@ def _places(end: RabbitSource | RabbitTarget, *, vhost: str = "/") -> Sequence[P
     exchange, queue = end.bound_to, end.reads
     is_keyed = exchange is None or exchange.chooses not in _KEYLESS
     place = AmqpPlace(exchange=_shown(exchange), queue=_queue(queue), vhost=vhost, reads=True)
-    use = AmqpUse(routing_key=end.binding.text if is_keyed else None)
-    name = f"{queue.name}:{exchange.name if exchange else '_'}"
-    return [Place(address=end.addresses[0], name=name, channel=place, operation=use)]
+    use = AmqpUse(routing_key=_given(end.binding.text, queue) or None if is_keyed else None)
+    name = f"{queue.given_name or '_'}:{exchange.name if exchange else '_'}"
+    address = _given(end.addresses[0], queue)
+    return [Place(address=address, name=name, channel=place, operation=use)]
 
 
 def _published(target: RabbitTarget, vhost: str) -> Place:
@@ -184,6 +198,8 @@ def _published(target: RabbitTarget, vhost: str) -> Place:
     queue = RabbitQueue(queue) if isinstance(queue, str) and queue else queue
     is_keyed = exchange is None or exchange.chooses not in _KEYLESS
     key = target.key if is_keyed else target.routing_key
+    if isinstance(queue, RabbitQueue):
+        key = _given(key, queue)
     use = AmqpUse(
         routing_key=key or None if is_keyed else None,
         persistent=target.persist,
@@ -196,12 +212,17 @@ def _published(target: RabbitTarget, vhost: str) -> Place:
         vhost=vhost,
     )
     name = f"{key or '_'}:{target.through or '_'}"
-    return Place(address=target.address, name=name, channel=place, operation=use)
+    return Place(address=key or target.through, name=name, channel=place, operation=use)
+
+
+def _given(address: str, queue: RabbitQueue) -> str:
+    """Return *address*, or the given name of *queue* where it is the name of that."""
+    return queue.given_name if address == queue.name else address
 
 
 def _queue(queue: RabbitQueue) -> AmqpQueue:
     return AmqpQueue(
-        name=queue.name,
+        name=queue.given_name,
         durable=queue.durable,
         exclusive=queue.exclusive,
         auto_delete=queue.auto_delete,

@@ -35,6 +35,7 @@ from callboard_asyncapi import (
     to_json,
     to_yaml,
 )
+from callboard_brokers.kit import hinted
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ class Described(Protocol):
     description: str | None
 
 
+@hinted()
 class AsyncAPI:
     """Describes brokers: what the application receives and sends, in the order of declaration.
 
@@ -119,6 +121,10 @@ class AsyncAPI:
             external_docs=record(ExternalDocs, external_docs),
             identifier=identifier,
         )
+
+    def __repr__(self) -> str:
+        brokers = ", ".join(map(repr, self.brokers)) or "no broker"
+        return f"<{type(self).__name__} {self.info.title!r} of {brokers}>"
 
     @classmethod
     def of(cls, app: Described) -> Self:
@@ -171,7 +177,7 @@ def _receiving(
                 action="receive",
                 key=name if options.title not in {None, "", "/"} else None,
                 channel=Channel(
-                    address=place.address if place.is_template else None,
+                    address=place.address if place.address and place.is_template else None,
                     key=name,
                     title=options.title,
                     description=options.description or _docs(calls),
@@ -212,7 +218,7 @@ def _sending(broker: Broker[Any], servers: Sequence[Server]) -> Iterator[Operati
             yield Operation(
                 action="send",
                 channel=Channel(
-                    address=place.address,
+                    address=place.address or None,
                     key=name,
                     title=options.title,
                     description=options.description,

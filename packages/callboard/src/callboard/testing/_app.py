@@ -8,8 +8,10 @@ from contextlib import ExitStack
 from anyio.from_thread import start_blocking_portal
 
 from callboard.app._app import App
+from callboard_brokers.kit import hinted
 
 
+@hinted()
 class TestApp:
     """Run the lifespan and the hooks of an application: `async with TestApp(app):`.
 
@@ -28,6 +30,9 @@ class TestApp:
         self._app = app
         self._options = run_extra_options or {}
         self._stack: ExitStack
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._app!r}>"
 
     def __enter__(self) -> App:
         with ExitStack() as stack:

@@ -23,6 +23,7 @@ from callboard.run._runtime import Runtime, stop_subscriptions
 from callboard.run._surroundings import Surroundings
 from callboard_actors import Child, ChildSpec, Supervisor
 from callboard_brokers.events import Event as AdapterEvent
+from callboard_brokers.kit import hinted
 from callboard_brokers.memory import Memory
 
 from ._connection import WatchedConnection, awaiting, recording
@@ -34,6 +35,7 @@ C = TypeVar("C", bound=Broker[Any])
 Yields = TypeVar("Yields")
 
 
+@hinted()
 class TestBroker(Generic[Yields]):
     """Run brokers in memory: `async with TestBroker(broker) as broker:`.
 
@@ -98,6 +100,9 @@ class TestBroker(Generic[Yields]):
         self._host: Host
         self._runtimes: list[Runtime] = []
         self.memory: Memory
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {', '.join(map(repr, self._brokers))}>"
 
     async def __aenter__(self) -> Yields:
         try:

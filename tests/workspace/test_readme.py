@@ -18,6 +18,7 @@ READMES = [
         ROOT / "docs/dead-letters.md",
         ROOT / "docs/events.md",
         ROOT / "docs/metrics.md",
+        ROOT / "docs/tracing.md",
         ROOT / "docs/nats.md",
         ROOT / "docs/web.md",
         *(ROOT / f"docs/migrating/{name}.md" for name in ("celery", "taskiq", "faust")),

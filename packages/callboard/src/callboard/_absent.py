@@ -12,10 +12,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any, Final
 
-_INSTRUMENT: Final = (
-    "give the broker instruments=[...], objects of a class that is derived from"
-    " callboard.instruments.Instrument"
-)
+_TRACES: Final = "give the broker instruments=[callboard.opentelemetry.Tracing()]"
 _METRICS: Final = "give the broker instruments=[callboard.prometheus.Prometheus(registry=...)]"
 _WEB: Final = (
     "run brokers in the lifespan of any web framework: `await broker.start()` at its start,"
@@ -29,7 +26,8 @@ LINES: Final[Mapping[str, str]] = {
     "callboard.FastStream": "it is callboard.App",
     "callboard.asgi": _WEB,
     "callboard.fastapi": _WEB,
-    "callboard.opentelemetry": _INSTRUMENT,
+    "callboard.opentelemetry.TelemetryMiddleware": _TRACES,
+    "callboard.opentelemetry.TelemetrySettingsProvider": _TRACES,
     "callboard.prometheus.PrometheusMiddleware": _METRICS,
     "callboard.prometheus.ConsumeAttrs": _METRICS,
     "callboard.prometheus.MetricsSettingsProvider": _METRICS,
@@ -40,19 +38,13 @@ LINES: Final[Mapping[str, str]] = {
     "callboard.security.SASLGSSAPI": "Kerberos is not spoken; use SASLScram512 or SASLOAuthBearer",
     "callboard.specification.get_asyncapi_html": _HTML,
     "callboard.kafka.fastapi": _WEB,
-    "callboard.kafka.opentelemetry": _INSTRUMENT,
-    "callboard.kafka.prometheus": _METRICS,
     "callboard.kafka.exceptions": (
         "a batch is split where it does not fit, so BatchBufferOverflowException never occurs"
     ),
     "callboard.rabbit.fastapi": _WEB,
-    "callboard.rabbit.opentelemetry": _INSTRUMENT,
-    "callboard.rabbit.prometheus": _METRICS,
     "callboard.rabbit.annotations.Channel": "the client's channel is its own; see Channel(...)",
     "callboard.rabbit.annotations.Connection": "the client's connection is its own",
     "callboard.nats.fastapi": _WEB,
-    "callboard.nats.opentelemetry": _INSTRUMENT,
-    "callboard.nats.prometheus": _METRICS,
     "callboard.nats.DeliverPolicy": _TEXT,
     "callboard.nats.DiscardPolicy": _TEXT,
     "callboard.nats.ReplayPolicy": _TEXT,

@@ -10,7 +10,7 @@ from typing import Any, Protocol, Self, TypeAlias
 
 from callboard._context import ContextRepo
 from callboard._errors import DeclarationError
-from callboard.instruments import Handle
+from callboard.instruments import Handle, Instrument
 
 
 class BaseMiddleware:
@@ -72,9 +72,9 @@ class Hooked(Protocol):
         ...
 
 
-Middleware: TypeAlias = Callable[[Handle], Handle] | Hooked
+Middleware: TypeAlias = Callable[[Handle], Handle] | Hooked | Instrument
 """Stands around what handles a message: a function that wraps it, made once for each worker, or
-what makes an object with hooks for each message."""
+what makes an object with hooks for each message. A broker takes an instrument for one, too."""
 
 
 def is_hooked(middleware: Any) -> bool:
@@ -85,6 +85,11 @@ def is_hooked(middleware: Any) -> bool:
     """
     if inspect.isclass(middleware) and issubclass(middleware, BaseMiddleware):
         return True
+    if isinstance(middleware, Instrument):
+        raise DeclarationError(
+            f"{middleware!r} is an instrument, which looks at all that a broker does: give it to the"
+            " broker itself, as an object, in instruments=[...] or middlewares=[...]"
+        )
     try:
         parameters = inspect.signature(middleware).parameters.values()
     except (TypeError, ValueError):

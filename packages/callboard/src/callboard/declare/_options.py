@@ -83,7 +83,7 @@ class BrokerOptions(Inherited):
     """What every broker can be told; the first three are inherited by its subscribers."""
 
     middlewares: Sequence[Middleware] = ()
-    """Around every handler, the first of them outermost."""
+    """Around every handler, the first of them outermost; an instrument among them is one."""
     dependencies: Sequence[Any] = ()
     """`Depends(...)` that run before every handler, for their effect."""
     routers: Sequence[Included] = ()
@@ -133,6 +133,7 @@ class BrokerOptions(Inherited):
     """
 
     def __post_init__(self) -> None:
+        self._part_instruments()
         super().__post_init__()
         if self.logger is not UNSET:
             object.__setattr__(self, "logger", logger_of(self.logger, "a broker"))
@@ -149,6 +150,13 @@ class BrokerOptions(Inherited):
                     f"instruments=[{each!r}] of a broker: that is no instrument; give an object of a"
                     " class that is derived from callboard.instruments.Instrument"
                 )
+
+    def _part_instruments(self) -> None:
+        """Take instruments out of the middlewares, where services that were migrated have them."""
+        if found := _instruments_in(self.middlewares):
+            others = [each for each in self.middlewares if not _is_one(each)]
+            object.__setattr__(self, "middlewares", others)
+            object.__setattr__(self, "instruments", [*self.instruments, *found])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -333,6 +341,15 @@ class PublishOptions:
     """The address that the handler's result is sent to."""
     content_type: str | None = None
     """How the body is encoded; None: as its type asks for."""
+
+
+def _instruments_in(middlewares: Any) -> list[Any]:
+    listed: list[Any] = [*middlewares] if isinstance(middlewares, Sequence) else []
+    return [each for each in listed if _is_one(each)]
+
+
+def _is_one(given: object) -> bool:
+    return isinstance(given, Instrument) and not isinstance(given, type)
 
 
 def _check_batch(options: SubscriberOptions) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from callboard._errors import DeclarationError
 from callboard.declare._broker_kind import BrokerKind
 from callboard.declare._declarations import Declarations
-from callboard.declare._middleware import Middleware, is_hooked
+from callboard.declare._middleware import Middleware
 from callboard.declare._options import Included, RouterOptions
 from callboard.declare._publisher import PlacedPublisher, Publisher
 from callboard.declare._subscriber import PlacedSubscriber, Subscriber
@@ -97,7 +97,6 @@ class Router:
         Raises:
             DeclarationError: It is no middleware.
         """
-        is_hooked(middleware)
         self._put([*self._middlewares, middleware])
 
     def insert_middleware(self, middleware: Middleware) -> None:
@@ -106,7 +105,6 @@ class Router:
         Raises:
             DeclarationError: It is no middleware.
         """
-        is_hooked(middleware)
         self._put([middleware, *self._middlewares])
 
     @property

@@ -41,6 +41,7 @@ REASONS: Final = frozenset(
         "x-original-partition",
         "x-original-offset",
         "x-original-timestamp",
+        "x-original-traceparent",
         "x-group",
         "x-subscriber",
         "x-attempts",

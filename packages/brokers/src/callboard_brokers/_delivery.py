@@ -40,12 +40,23 @@ class Delivery(Generic[R_co]):
     arrives in a later one is stale. *deliveries* is the broker's count, 1 the first time, and one
     more for each time that the reader has kept it to try it again; None where the broker does not
     count, before it is kept. *token* is the adapter's own: how to settle. `lane` is the reader's
-    own: what it has found out of the order that this one is in, in a tuple; unset before.
+    own: what it has found out of the order that this one is in, in a tuple; unset before. So is
+    `failed_at`: when it has failed first, by the clock of the loop.
     """
 
     lane: tuple[Hashable]
+    failed_at: float
 
-    __slots__ = ("_ledger", "deliveries", "epoch", "lane", "message", "settlement", "token")
+    __slots__ = (
+        "_ledger",
+        "deliveries",
+        "epoch",
+        "failed_at",
+        "lane",
+        "message",
+        "settlement",
+        "token",
+    )
 
     def __init__(
         self,

@@ -29,6 +29,7 @@ from ._errors import (
     BatchUnclear,
     CallboardError,
     DeclarationError,
+    DependencyDown,
     HandlerTimedOut,
     NackMessage,
     NotRunning,
@@ -44,6 +45,7 @@ from ._errors import (
 from .annotations import Logger
 from .app._app import App
 from .declare._apply import apply_types
+from .declare._breaker import Breaker
 from .declare._command import BatchPublishCommand, PublishCommand, PublishType
 from .declare._handler import Handler
 from .declare._idempotency import Idempotency
@@ -74,6 +76,7 @@ __all__ = [
     "BatchError",
     "BatchPublishCommand",
     "BatchUnclear",
+    "Breaker",
     "Broker",
     "BrokerError",
     "CallboardError",
@@ -83,6 +86,7 @@ __all__ = [
     "Decision",
     "DeclarationError",
     "DecodeError",
+    "DependencyDown",
     "Depends",
     "EncodeError",
     "Escalate",

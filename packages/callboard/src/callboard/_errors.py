@@ -9,6 +9,7 @@ CallboardError
 ├── BatchUnclear            it has said so in a way that nobody understands: all have failed
 ├── DeclarationError        a mistake in a declaration, raised where it is made (alias SetupError)
 │   └── HasHandler          read by hand, though a handler gets the messages; an AssertionError too
+├── DependencyDown          raised by a handler: what it needs is away, so its breaker opens
 ├── HandlerTimedOut         a handler took longer than its Retry allows (a TimeoutError too)
 ├── NotRunning              published before the start or after the stop
 ├── Quarantined             a message has crashed its actor twice; only in its dead letter
@@ -73,6 +74,13 @@ class BatchError(CallboardError):
 
 class BatchUnclear(CallboardError):
     """A handler has said that messages of its batch have failed, but not which."""
+
+
+class DependencyDown(CallboardError):
+    """Raised by a handler: what it depends on is away. A `Breaker` opens at once.
+
+    Without one, it is a failure as any other.
+    """
 
 
 class HandlerTimedOut(CallboardError, TimeoutError):

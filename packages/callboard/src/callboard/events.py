@@ -66,6 +66,9 @@ __all__ = [
     "ActorStopping",
     "ActorUnkillable",
     "AnswerWithheld",
+    "BreakerClosed",
+    "BreakerHalfOpened",
+    "BreakerOpened",
     "DeadLetterImpossible",
     "DeadLetterLate",
     "Event",
@@ -85,6 +88,7 @@ __all__ = [
     "MessageFailed",
     "MessageGivenUp",
     "MessageHalted",
+    "MessageHeld",
     "MessageQuarantined",
     "MessageRetried",
     "MessageUnordered",
@@ -217,6 +221,12 @@ class MessageHalted(HandlerFailed):
     name = "message.halted"
 
 
+class MessageHeld(MessageEnded):
+    """A handler has failed where something may be away: its message stays, and is tried again."""
+
+    name = "message.held"
+
+
 @dataclass(frozen=True)
 class MessageRetried(MessageEnded):
     """A handler has failed, and its message comes again: it was try *attempt*, the next in *delay* s."""
@@ -328,6 +338,38 @@ class SubscriptionUp(actors.Event):
     """A subscription that was down is up again."""
 
     name = "subscription.up"
+
+
+@dataclass(frozen=True)
+class BreakerOpened(actors.Event):
+    """A subscriber takes and begins nothing, for what its handlers need is away.
+
+    Attributes:
+        failed: How many of the calls before have failed.
+        calls: How many these were; 0 where a probe has failed.
+        pause: In how many seconds one message is tried.
+        error: The last failure, in a line.
+    """
+
+    name = "breaker.opened"
+    failed: int
+    calls: int
+    pause: float
+    error: str
+
+
+class BreakerHalfOpened(actors.Event):
+    """A subscriber tries a few messages, to find whether what was away is there again."""
+
+    name = "breaker.half_opened"
+
+
+@dataclass(frozen=True)
+class BreakerClosed(actors.Event):
+    """A subscriber goes on, after *seconds*."""
+
+    name = "breaker.closed"
+    seconds: float
 
 
 @dataclass(frozen=True)

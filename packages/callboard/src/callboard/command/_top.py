@@ -80,6 +80,10 @@ def _stuck(nodes: list[tuple[str, Node]]) -> Iterator[Text]:
         if left := node.details.get("threads_left"):
             most = node.details.get("threads")
             yield _line("left", f"{left}/{most}", path, "threads of calls that have timed out")
+        if (breaker := node.details.get("breaker", "closed")) != "closed":
+            yield _line(
+                "breaker", str(breaker), path, "nothing is begun while what it needs is away"
+            )
         if halted := node.details.get("halted"):
             yield _line("halted", str(halted), path, "keys wait behind what has failed too often")
 

@@ -21,6 +21,7 @@ from typing import (
 from callboard._context import ContextRepo
 from callboard._errors import DeclarationError, declaring
 from callboard._logger import LoggerProto, logger_of
+from callboard.declare._breaker import Breaker
 from callboard.declare._checks import check_codec, check_dependencies, check_provider
 from callboard.declare._codec import AnyCodec
 from callboard.declare._idempotency import Idempotency
@@ -46,6 +47,7 @@ class Unset(Enum):
 
 UNSET: Final = Unset.UNSET
 _BRACES: Final = frozenset("{}")
+_RECORDS: Final = (("rate", Rate, "Rate(limit=...)"), ("breaker", Breaker, "Breaker()"))
 OnBatchError: TypeAlias = Literal["fail", "split"]
 OrderedBy: TypeAlias = Literal["key", "partition", "none"] | Callable[[Message], Hashable]
 
@@ -182,6 +184,8 @@ class SubscriberOptions:
     """How a message that comes again is known, so that it is handled once; None: it is not."""
     rate: Rate | None = None
     """How fast messages are handled at most: `Rate(limit=100)`; None: as fast as they can be."""
+    breaker: Breaker | None = None
+    """When to take no more, since what handlers need is away: `Breaker()`; None: never."""
     supervision: Supervision | Unset = UNSET
     middlewares: Sequence[Middleware] = ()
     """Around its handlers, inside of those of the broker and of routers; the first outermost."""
@@ -211,9 +215,10 @@ class SubscriberOptions:
 
     def __post_init__(self) -> None:
         _check_inherited("a subscriber", self)
-        rate: object = getattr(self, "rate")  # noqa: B009 - whatever was given for it
-        if not isinstance(rate, Rate | None):
-            raise DeclarationError(f"rate={rate!r} of a subscriber must be a Rate(limit=...)")
+        for name, kind, like in _RECORDS:
+            given = getattr(self, name)
+            if given is not None and not isinstance(given, kind):
+                raise DeclarationError(f"{name}={given!r} of a subscriber must be a {like}")
         for name in ("max_workers", "mailbox"):
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:

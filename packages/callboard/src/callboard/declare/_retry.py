@@ -78,9 +78,7 @@ class Retry:
                 f"on_exhausted={self.on_exhausted!r} of a Retry must be"
                 f" {', '.join(map(repr, get_args(OnExhausted)))} or None"
             )
-        for name, kinds in (("on", self.on), ("never", self.never)):
-            if not all(map(_is_kind, _kinds(kinds))):
-                raise DeclarationError(f"{name}={kinds!r} of a Retry must be types of exceptions")
+        check_kinds("a Retry", on=self.on, never=self.never)
 
     @property
     def total(self) -> int:
@@ -91,7 +89,7 @@ class Retry:
         """Whether a message that has failed with *error* is tried again, as long as it may be."""
         if isinstance(error, IgnoredException) or is_invalid(error):
             return False
-        return isinstance(error, _kinds(self.on)) and not isinstance(error, _kinds(self.never))
+        return isinstance(error, kinds_of(self.on)) and not isinstance(error, kinds_of(self.never))
 
 
 class Verdict(NamedTuple):
@@ -131,7 +129,19 @@ def judged(policy: AckPolicy, retry: Retry | None, message: Message, error: Exce
     )
 
 
-def _kinds(kinds: Kinds) -> tuple[type[Exception], ...]:
+def check_kinds(what: str, **kinds: Kinds) -> None:
+    """Refuse what is no type of exceptions, or several, among the options of *what*.
+
+    Raises:
+        DeclarationError: One of them is.
+    """
+    for name, given in kinds.items():
+        if not all(map(_is_kind, kinds_of(given))):
+            raise DeclarationError(f"{name}={given!r} of {what} must be types of exceptions")
+
+
+def kinds_of(kinds: Kinds) -> tuple[type[Exception], ...]:
+    """Return *kinds* as `isinstance` takes them."""
     return (kinds,) if isinstance(kinds, type) else (*kinds,)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Set as AbstractSet
 from typing import Any, TypeGuard, TypeVar
 
 from callboard._errors import BatchError, BatchUnclear, CallboardError, IgnoredException
+from callboard.handle._failures import note_failure
 from callboard.handle._outcome import Verdicts
 from callboard.handle._parts import parts_of, size_of
 from callboard.handle._worker import Worker
@@ -174,6 +175,7 @@ class BatchWorker(Worker):
         """Decide once for all of *parts* together that are of one fate: some may have more tries left."""
         fates: dict[object, list[Delivery]] = {}
         for part in parts:
+            note_failure(part)
             verdict = self._verdicts(part.message, error)
             fates.setdefault((verdict.settlement, verdict.stays), []).append(part)
         for alike in fates.values():

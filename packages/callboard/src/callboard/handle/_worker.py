@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from callboard.handle._failures import note_failure
 from callboard.handle._finish import Finish
 from callboard.handle._unconfirmed import Handled, Keeper
 from callboard.instruments import Handle, Outcome
@@ -53,6 +54,7 @@ class Worker:
             # middlewares → decode → inject → handler; then what it returned becomes outputs
             outcome = self._conclude(message, await self._handle(message))
         except Exception as error:  # noqa: BLE001 - whatever a handler raises is decided upon here
+            note_failure(delivery)
             outcome = self._decide(message, error)
         if outcome.is_plain and delivery.settlement is None and not self._unconfirmed:
             delivery.settle(_ACK)  # as `finish` would, without a coroutine

@@ -41,6 +41,7 @@ from callboard.events import (
     HandlerFailed,
     MessageEnded,
     MessageHalted,
+    MessageHeld,
     MessageQuarantined,
     MessageRetried,
     NoDeadLetters,
@@ -48,6 +49,7 @@ from callboard.events import (
     about,
 )
 from callboard.handle._batch import BatchWorker
+from callboard.handle._circuit import Circuit, Held
 from callboard.handle._dead_letter import dead_lettering
 from callboard.handle._envelope import result_encoder, unencoded, wrapping
 from callboard.handle._fence import Threads, timed
@@ -60,6 +62,7 @@ from callboard.handle._outcome import (
     Conclude,
     Judge,
     Produce,
+    Verdicts,
     concluding,
     deciding,
 )
@@ -99,8 +102,14 @@ class Assembly:
         self._name, self._declaration = placed.name, placed.declaration
         self._calls, self._options = placed.declaration.calls, placed.declaration.options
         self._policy, self._retry = inherited.ack_policy, inherited.retry
-        self._verdicts = partial(judged, self._policy, self._retry)
+        self._verdicts: Verdicts = partial(judged, self._policy, self._retry)
         self._rules = inherited.supervision.decide
+        self.circuit: Circuit | None = None
+        """What keeps its messages from their handlers; None: nothing does."""
+        if (breaker := self._options.breaker) is not None:
+            self._check_keeps("breaker")
+            self.circuit = Circuit(self._name, breaker, started.around.events, (*self._rules,))
+            self._verdicts = self.circuit.judging(self._verdicts)
         self._instruments = started.instruments.at(placed.name, placed.source)
         self.hear = self._instruments.on_outcome(started.around.events)
         self._around = around = started.around
@@ -244,12 +253,15 @@ class Assembly:
             for part in parts_of(delivery):  # pyright: ignore[reportUnknownArgumentType] - isinstance can't say of what
                 await self.to_dead_letters(part, None)
 
-    def _check_retry(self, retry: Retry) -> None:
+    def _check_keeps(self, option: str) -> None:
         if self._policy in (AckPolicy.ACK_FIRST, AckPolicy.MANUAL):
             raise DeclarationError(
-                f"{self._name} has retry= with ack_policy={self._policy.name}, which leaves nothing"
-                " to try again; take the default, ACK or NACK_ON_ERROR"
+                f"{self._name} has {option}= with ack_policy={self._policy.name}, which leaves"
+                " nothing to try again; take the default, ACK or NACK_ON_ERROR"
             )
+
+    def _check_retry(self, retry: Retry) -> None:
+        self._check_keeps("retry")
         if retry.delayed and not retry.relaxed and self._options.ordered_by != "none":
             raise DeclarationError(
                 f"{self._name} has retry= with delayed=, which later messages of a key pass; allow"
@@ -267,7 +279,11 @@ class Assembly:
 
     def _report(self, message: Message, error: Exception, verdict: Verdict) -> None:
         settlement, delay, attempt, *_ = verdict
+        if isinstance(error, Held):
+            return
         kind: type[MessageEnded] = MessageHalted if verdict is HALTED else HandlerFailed
+        if verdict.stays is not None and verdict is not HALTED:
+            kind = MessageHeld
         if isinstance(error, Suppressed) and error.failure is not None:
             kind, error = FailureHandled, error.failure
         elif isinstance(error, IgnoredException):
@@ -357,7 +373,9 @@ class Assembly:
         if self._policy is AckPolicy.ACK_FIRST:
             handle = acknowledged_first(handle)
         handle = self._instruments.around_handle(handle)
-        return handle if self._pace is None else self._pace.around(handle)
+        if self._pace is not None:
+            handle = self._pace.around(handle)
+        return handle if self.circuit is None else self.circuit.around(handle)
 
     def _concluding(self, call: Call, *, replaced: bool = False) -> Conclude:
         """Compose what becomes of results: they are published in the order of the decorators.

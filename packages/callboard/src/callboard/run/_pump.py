@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import anyio
 
 from callboard.handle._batch import Batcher
+from callboard.handle._circuit import Circuit
 from callboard.handle._parts import parts_of
 from callboard_actors import Child, Mailbox, MailboxClosed
 from callboard_brokers import Blaming, Delivery, Subscription
@@ -24,22 +25,44 @@ class Meter:
         self.taken = 0
 
 
-async def pump(
-    subscription: Subscription, mailbox: Mailbox[Delivery], child: Child, meter: Meter
-) -> None:
-    """Fill *mailbox* from *subscription* until asked to stop.
+class Intake(NamedTuple):
+    """Where messages are taken from, and where they go.
+
+    Attributes:
+        circuit: What it waits for before it takes any; None: for nothing but room.
+    """
+
+    subscription: Subscription
+    mailbox: Mailbox[Delivery]
+    meter: Meter
+    circuit: Circuit | None = None
+
+    async def room(self) -> int:
+        """Wait until messages may be taken; return how many.
+
+        Raises:
+            MailboxClosed: None will be.
+        """
+        if self.circuit is not None:
+            await self.circuit.intake()
+        return await self.mailbox.room()
+
+
+async def pump(intake: Intake, child: Child) -> None:
+    """Fill the mailbox from the subscription until asked to stop.
 
     It asks for as many deliveries as there are free slots and bytes, hence holds none that has no
     place: a full mailbox leaves the rest with the broker, and that is all the backpressure.
     """
     child.ready()
+    subscription, mailbox, meter, _ = intake
     blamed = _blamed_by(subscription)
     taken: Sequence[Delivery] = ()
-    with anyio.CancelScope() as intake:
-        child.on_stop(intake.cancel)
+    with anyio.CancelScope() as scope:
+        child.on_stop(scope.cancel)
         try:
             while True:
-                free = await mailbox.room()
+                free = await intake.room()
                 taken = await subscription.receive(free, mailbox.free_bytes)
                 mailbox.put_many(taken, [len(each.message.body) for each in taken])  # by `size`
                 # Now that they are there: no worker takes one before this task waits again.
@@ -54,22 +77,16 @@ async def pump(
             await anyio.sleep_forever()
 
 
-async def pump_batches(
-    subscription: Subscription,
-    mailbox: Mailbox[Delivery],
-    child: Child,
-    meter: Meter,
-    batcher: Batcher,
-) -> None:
-    """Fill *mailbox* with batches, until asked to stop; see `pump`."""
+async def pump_batches(intake: Intake, child: Child, batcher: Batcher) -> None:
+    """Fill the mailbox with batches, until asked to stop; see `pump`."""
     child.ready()
-    blamed = _blamed_by(subscription)
-    with anyio.CancelScope() as intake:
-        child.on_stop(intake.cancel)
+    mailbox, blamed = intake.mailbox, _blamed_by(intake.subscription)
+    with anyio.CancelScope() as scope:
+        child.on_stop(scope.cancel)
         try:
             while True:
-                await mailbox.room()
-                await _collect(subscription, mailbox, batcher, meter)
+                await intake.room()
+                await _collect(intake, batcher)
                 while batcher.ready:
                     await mailbox.room()
                     if batcher.ready:  # they may have been recalled meanwhile
@@ -83,10 +100,9 @@ async def pump_batches(
     _release(batcher)
 
 
-async def _collect(
-    subscription: Subscription, mailbox: Mailbox[Delivery], batcher: Batcher, meter: Meter
-) -> None:
+async def _collect(intake: Intake, batcher: Batcher) -> None:
     """Take until a batch is full, or the mailbox would be, or the first has waited long enough."""
+    subscription, mailbox, meter, _ = intake
     with anyio.CancelScope() as waiting:
         while not batcher.ready and (spare := mailbox.free_bytes - batcher.bytes) > 0:
             taken = await subscription.receive(batcher.missing, spare)

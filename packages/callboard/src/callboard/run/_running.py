@@ -24,7 +24,7 @@ from callboard.handle._unconfirmed import Keeper, Unconfirmed
 from callboard.handle._worker import Worker
 from callboard.run._assembly import Assembly
 from callboard.run._lanes import Lane, LaneKeeper, lane_of, shard_of, usual_delay
-from callboard.run._pump import Meter, pump, pump_batches, size
+from callboard.run._pump import Intake, Meter, pump, pump_batches, size
 from callboard.run._surroundings import Started
 from callboard.watch._printable import text_of
 from callboard.watch._watchdog import culprit_in
@@ -62,6 +62,7 @@ class Running:
         self.on_give_up = inherited.supervision.on_give_up
         self._started = started
         self._assembly = Assembly(placed, inherited, started)
+        self._circuit = self._assembly.circuit
         self.subscription: Subscription
         self._meter = Meter()
         self._seen: list[tuple[Delivery | None, int]] = [(None, 0)] * self._options.max_workers
@@ -170,10 +171,11 @@ class Running:
                     self._give_back()
 
     async def _pump(self, child: Child) -> None:
+        intake = Intake(self.subscription, self._mailbox, self._meter, self._circuit)
         if self._options.batch:
-            await pump_batches(self.subscription, self._mailbox, child, self._meter, self._batcher)
+            await pump_batches(intake, child, self._batcher)
         else:
-            await pump(self.subscription, self._mailbox, child, self._meter)
+            await pump(intake, child)
         # Where only the workers are replaced, the next pump goes on with the same intake.
         if self._whole.stop_requested and isinstance(self.subscription, StoppingIntake):
             await self.subscription.stop_intake()
@@ -204,6 +206,8 @@ class Running:
     async def _serve(self, number: int, child: Child, make: Callable[[Keeper], Worker]) -> None:
         if self._mailbox.closed:
             self._mailbox.reopen()
+            if self._circuit is not None:
+                self._circuit.reopen()
         self._workers[number] = child.path
         child.details = partial(self._in_hand, number)
         child.on_stop(self._drain)
@@ -244,8 +248,10 @@ class Running:
         """Have the workers end with what is in the mailbox, but for what waits for its time."""
         self._mailbox.close()
         self._unconfirmed.release(self._mailbox.take_parked())
-        if self._options.rate is not None:
-            self._give_back()  # it would take as long as the rate says
+        if self._circuit is not None:
+            self._circuit.drain()
+        if self._options.rate is not None or self._is_held:
+            self._give_back()  # it would take as long as the rate says, or until others are back
 
     def _recall(self) -> None:
         """Release what no worker has begun, and what is in hand unless it is done with now."""
@@ -253,6 +259,8 @@ class Running:
         self._unconfirmed.recall()
         for keeper in self._keepers.values():
             keeper.recall()
+        if self._circuit is not None:
+            self._circuit.recall()
 
     def _give_back(self) -> None:
         """Release what no worker has begun."""
@@ -269,8 +277,10 @@ class Running:
     def _details(self) -> dict[str, object]:
         stats, threads = self._mailbox.stats(), self._assembly.threads
         left = {} if threads is None else {"threads_left": threads.left, "threads": threads.most}
+        breaker = {} if self._circuit is None else {"breaker": self._circuit.state}
         return {
             **left,
+            **breaker,
             "halted": stats.halted,
             "queued": stats.queued,
             "in_flight": stats.held,
@@ -289,10 +299,14 @@ class Running:
         seen, token = self._seen[number]
         if reader.current is not seen:
             seen, token = self._seen[number] = (reader.current, token + 1)
-        if seen is None:
+        if seen is None or self._is_held:  # what waits at the gate is not begun
             return {"idle": reader.idle}
         address, id_ = (text_of(each) for each in (seen.message.address, seen.message.message_id))
         return {"idle": reader.idle, "address": address, "id": id_, "token": token}
+
+    @property
+    def _is_held(self) -> bool:
+        return self._circuit is not None and self._circuit.state == "open"
 
     @property
     def _is_sharded(self) -> bool:

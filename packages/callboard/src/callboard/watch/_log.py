@@ -97,6 +97,19 @@ LINES: Final[Mapping[type[object], tuple[int, str]]] = {
             " until the subscriber starts anew: %(error)s"
         ),
     ),
+    told.MessageHeld: (
+        WARNING,
+        "%(path)s failed on %(message)s, which stays until it is clear why: %(error)s",
+    ),
+    told.BreakerOpened: (
+        ERROR,
+        (
+            "%(path)s takes nothing for %(pause).1f s, then tries one message: %(failed)d of"
+            " %(calls)d calls have failed: %(error)s"
+        ),
+    ),
+    told.BreakerHalfOpened: (INFO, "%(path)s tries whether it can go on"),
+    told.BreakerClosed: (INFO, "%(path)s goes on, after %(seconds).1f s"),
     told.RetriesPlanned: (INFO, "%(path)s handles a message up to %(total)d times"),
     told.FailureHandled: (
         WARNING,

@@ -80,14 +80,20 @@ def _of_subscription(path: str, node: Node) -> Iterator[str]:
         yield f"{path} is {node.state}"
     elif _loops(node):
         yield f"{path} was down: {last_words(node.last_error)}"
-    left, most = node.details.get("threads_left"), node.details.get("threads")
-    if left and left == most:
-        yield f"{path} handles nothing: {left} threads of calls that have timed out still run"
+    yield from _of_standstill(path, node)
     for below, part in walk(node, path):
         if part.state == "unkillable":
             yield f"{below} lives on although it was cancelled"
         elif _loops(part):
             yield f"{below} crashes again and again: {last_words(part.last_error)}"
+
+
+def _of_standstill(path: str, node: Node) -> Iterator[str]:
+    left, most = node.details.get("threads_left"), node.details.get("threads")
+    if left and left == most:
+        yield f"{path} handles nothing: {left} threads of calls that have timed out still run"
+    if node.details.get("breaker") == "open":
+        yield f"{path} takes nothing: its breaker is open"
 
 
 def _loops(node: Node) -> bool:

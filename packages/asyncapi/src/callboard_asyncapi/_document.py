@@ -12,6 +12,7 @@ has no titles of channels, no replies, and no channel without an address.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -84,7 +85,7 @@ def check_version(version: str) -> int:
     return int(version[0])
 
 
-class _Builder:
+class _Builder(ABC):
     """The document so far. What is added a second time is found again, under its first key."""
 
     generation: int
@@ -114,20 +115,20 @@ class _Builder:
     def _kinds(self) -> Json:
         return self._messages.entries
 
+    @abstractmethod
     def channel(self, channel: Channel) -> str | None:
         """Return the key of *channel*; None: a document of this version can't have it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def operation(self, operation: Operation) -> None:
         """Add *operation* and, before it, its channel."""
-        raise NotImplementedError
 
     def _own(self) -> Json:
         """Return the sections that only this version has."""
         return {}
 
-    def _server(self, server: Server) -> Json:
-        raise NotImplementedError
+    @abstractmethod
+    def _server(self, server: Server) -> Json: ...
 
     def _about(self, described: Any, *without: str) -> Json:
         """Say of *described* what is said the same way in every version, and its bindings."""

@@ -82,3 +82,24 @@ def test_a_file_that_cannot_be_read_is_one_line(tmp_path: Path, name: str, text:
         assert result.exit_code == 2
         assert result.stderr.count("\n") == 1
         assert "can't be read" in result.stderr
+
+
+def test_a_page_is_made_of_an_application_and_of_a_file(
+    document: dict[str, Any], folder: Path, tmp_path: Path
+) -> None:
+    (file := tmp_path / "api.json").write_text(json.dumps(document))
+
+    of_the_app = call("page", "shop_service:app", "--app-dir", str(folder)).stdout
+    assert call("page", str(file), "--out", str(tmp_path / "api.html")).exit_code == 0
+
+    assert of_the_app.startswith("<!DOCTYPE html>")
+    assert "<title>Shop AsyncAPI</title>" in of_the_app
+    assert (tmp_path / "api.html").read_text() == of_the_app
+
+
+@pytest.mark.parametrize("source", ["no.json", "no_such_module:app"])
+def test_a_source_that_is_not_there_is_one_line(folder: Path, source: str) -> None:
+    result = call("page", source, "--app-dir", str(folder))
+
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    assert source.partition(":")[0] in result.stderr

@@ -1,4 +1,4 @@
-"""AsyncAPI documents from plain descriptors and JSON Schemas."""
+"""AsyncAPI documents from plain descriptors and JSON Schemas, and pages made of them."""
 
 from ._bindings import (
     AmqpExchange,
@@ -28,8 +28,15 @@ from ._descriptors import (
     Variable,
 )
 from ._document import VERSIONS, check_version, document
-from ._errors import AsyncApiError, DescriptorError, ExtraMissingError, VersionError
+from ._errors import (
+    AsyncApiError,
+    DescriptorError,
+    DocumentError,
+    ExtraMissingError,
+    VersionError,
+)
 from ._export import to_json, to_yaml
+from ._page import page
 
 __all__ = [
     "VERSIONS",
@@ -42,6 +49,7 @@ __all__ = [
     "Channel",
     "Contact",
     "DescriptorError",
+    "DocumentError",
     "ExternalDocs",
     "ExtraMissingError",
     "Info",
@@ -64,6 +72,7 @@ __all__ = [
     "check_version",
     "document",
     "official_schema",
+    "page",
     "to_json",
     "to_yaml",
 ]

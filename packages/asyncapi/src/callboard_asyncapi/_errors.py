@@ -2,6 +2,7 @@
 
 AsyncApiError
 ├── DescriptorError      a descriptor contradicts itself
+├── DocumentError        what should be a document is none
 ├── VersionError         there is no such document (also a NotImplementedError)
 └── ExtraMissingError    an optional library is not installed (also an ImportError)
 """
@@ -15,6 +16,10 @@ class AsyncApiError(Exception):
 
 class DescriptorError(AsyncApiError):
     """A descriptor contradicts itself; the text says in what, and what to do."""
+
+
+class DocumentError(AsyncApiError):
+    """What should be a document is none; the text says why."""
 
 
 class VersionError(AsyncApiError, NotImplementedError):

@@ -1,4 +1,4 @@
-"""`callboard docs`: the AsyncAPI document of an application, and what is wrong with one."""
+"""`callboard docs`: the AsyncAPI document of an application, its page, and what is wrong with one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import typer
 from callboard.command._arguments import AppDir, Application, Factory, found
 from callboard.command._fail import fail
 from callboard.command._locate import explain
-from callboard_asyncapi import AsyncApiError, check
+from callboard.specification import Specification
+from callboard_asyncapi import AsyncApiError, check, page
 
 docs = typer.Typer(no_args_is_help=True, help="AsyncAPI documents.")
 
@@ -20,30 +21,47 @@ Version = Annotated[
     typer.Option("--schema-version", help="Of AsyncAPI: 3.0.0, 3.1.0 or 2.6.0."),
 ]
 
+Out = Annotated[
+    Optional[Path],  # noqa: UP045 - Typer reads it
+    typer.Option("--out", "-o", help="Else it is printed."),
+]
+Source = Annotated[
+    str, typer.Argument(metavar="FILE|MODULE:APP", help="A document, or whose it is.")
+]
+
 
 @docs.command("gen")
 def gen(  # noqa: PLR0913, PLR0917 - the options of the command
     app: Application,
-    out: Annotated[Optional[Path], typer.Option("--out", "-o", help="Else it is printed.")] = None,  # noqa: UP045 - Typer reads it
+    out: Out = None,
     yaml: Annotated[bool, typer.Option("--yaml", "-y", help="YAML instead of JSON.")] = False,
     schema_version: Version = None,
     app_dir: AppDir = Path(),
     factory: Factory = False,
 ) -> None:
     """Write the AsyncAPI document of an application."""
-    application = found(app, app_dir, factory=factory)
+    specification = _specification(app, app_dir, factory=factory, version=schema_version)
     try:
-        specification = application.schema.to_specification(schema_version)
         text = specification.to_yaml() if yaml else specification.to_json()
-    except Exception as error:  # noqa: BLE001 - whatever can't be described, one line says so
-        fail(explain(error, app_dir), status=1)
-    if out is None:
-        typer.echo(text)
-        return
+    except AsyncApiError as error:
+        fail(str(error), status=1)
+    write(text, out)
+
+
+@docs.command("page")
+def page_(
+    source: Source,
+    out: Out = None,
+    app_dir: AppDir = Path(),
+    factory: Factory = False,
+) -> None:
+    """Write a document as one HTML file, which needs nothing else."""
+    document = described(source, app_dir, factory=factory)
     try:
-        out.write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        fail(f"the document can't be written: {error}", status=2)
+        text = page(document)
+    except AsyncApiError as error:
+        fail(f"{source} has no page: {error}", status=2)
+    write(text, out)
 
 
 @docs.command("check")
@@ -59,6 +77,35 @@ def check_(file: Annotated[Path, typer.Argument(help="JSON or YAML, of 3.0, 3.1 
     if problems:
         fail(f"{file} is not valid: {len(problems)} problem(s)", status=1)
     typer.echo(f"{file} is valid", err=True)
+
+
+def described(source: str, app_dir: Path, *, factory: bool = False) -> Any:
+    """Return the document that *source* is, or that of the application that it names."""
+    _, colon, attribute = source.rpartition(":")
+    if not factory and (Path(source).exists() or not (colon and attribute.isidentifier())):
+        return read(Path(source))
+    return _specification(source, app_dir, factory=factory).to_jsonable()
+
+
+def _specification(
+    app: str, app_dir: Path, *, factory: bool, version: str | None = None
+) -> Specification:
+    application = found(app, app_dir, factory=factory)
+    try:
+        return application.schema.to_specification(version)
+    except Exception as error:  # noqa: BLE001 - whatever can't be described, one line says so
+        fail(explain(error, app_dir), status=1)
+
+
+def write(text: str, out: Path | None) -> None:
+    """Print *text*, or write it to *out*; or end with why it can't be."""
+    if out is None:
+        typer.echo(text)
+        return
+    try:
+        out.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        fail(f"the document can't be written: {error}", status=2)
 
 
 def read(file: Path) -> Any:

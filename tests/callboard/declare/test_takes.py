@@ -73,10 +73,18 @@ def test_a_record_is_made_as_it_makes_itself() -> None:
 
     assert leader.walk("come", "here", end="there", hours=3) == walk
     assert repr(leader.walk("come", "here", "there", hours=3)) == repr(walk)
-    assert leader.walk("come", start="here") == Walk("here")
+    assert leader.walk("come", start="here") == leader.walk("come", "here") == Walk("here")
     assert leader.tour("come", "here", hours=3) == Tour("here", hours=3)
     with pytest.raises(AttributeError):
         leader.walk("come", "here").end = "there"  # type: ignore[misc] # pyright: ignore[reportAttributeAccessIssue] - that is the point
+
+
+def test_however_many_places_have_been_named_each_is_what_was_said() -> None:
+    leader = Leader()
+
+    for _ in range(2):
+        for place in map(str, range(1_500)):
+            assert leader.walk("come", place) == Walk(place)
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,8 @@ V = TypeVar("V")
 R_co = TypeVar("R_co", covariant=True)
 X = TypeVar("X")
 
+_SAID = 1024  # addresses may be endless: so many are kept, then all are forgotten
+
 
 class _Record(Protocol):
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
@@ -254,7 +256,7 @@ def _filled(record: Callable[..., V]) -> Callable[[Sequence[Any], Mapping[str, A
     unsaid = {each.name: each.default for each in given}
     needed = [name for name, value in unsaid.items() if value is MISSING]
     new, set_ = object.__new__, object.__setattr__
-    check: Callable[[Any], object] = getattr(kind, "__post_init__", lambda _: None)
+    check: Callable[[Any], object] | None = getattr(kind, "__post_init__", None)
     is_plain = (
         kind.__dataclass_params__.frozen
         and not any(getattr(each, "__slots__", ()) for each in kind.__mro__)
@@ -274,10 +276,30 @@ def _filled(record: Callable[..., V]) -> Callable[[Sequence[Any], Mapping[str, A
             return record(*args, **kwargs)
         made: V = new(kind)
         set_(made, "__dict__", values)
-        check(made)
+        if check is not None:
+            check(made)
         return made
 
-    return make if is_plain else lambda args, kwargs: record(*args, **kwargs)
+    return _once(make) if is_plain else lambda args, kwargs: record(*args, **kwargs)
+
+
+def _once(
+    make: Callable[[Sequence[Any], Mapping[str, Any]], V],
+) -> Callable[[Sequence[Any], Mapping[str, Any]], V]:
+    """Return *make*, whose record of an address alone serves again whenever that is said."""
+    made: dict[str, V] = {}
+
+    def known(args: Sequence[Any], kwargs: Mapping[str, Any]) -> V:
+        if kwargs or len(args) != 1 or type(args[0]) is not str:
+            return make(args, kwargs)
+        found = made.get(args[0])
+        if found is None:
+            if len(made) == _SAID:
+                made.clear()
+            found = made[args[0]] = make(args, kwargs)
+        return found
+
+    return known
 
 
 def _refuse(

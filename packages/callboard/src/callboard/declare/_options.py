@@ -182,6 +182,9 @@ class SubscriberOptions:
     """How often, and when, a message that has failed is handled again: `Retry(attempts=5)`."""
     idempotent: Idempotency | None = None
     """How a message that comes again is known, so that it is handled once; None: it is not."""
+    outbox: bool = False
+    """Whether what a handler publishes by hand leaves only when it has succeeded, and before the
+    message is acknowledged; else it leaves at once."""
     rate: Rate | None = None
     """How fast messages are handled at most: `Rate(limit=100)`; None: as fast as they can be."""
     breaker: Breaker | None = None
@@ -234,6 +237,7 @@ class SubscriberOptions:
             )
         _check_batch(self)
         _check_idempotent(self)
+        _check_outbox(self)
 
     @property
     def batch_size(self) -> int:
@@ -393,6 +397,20 @@ def _check_idempotent(options: SubscriberOptions) -> None:
         raise DeclarationError(
             "a subscriber with batch=True has idempotent=, which is about messages one by one; leave"
             " one of them out"
+        )
+
+
+def _check_outbox(options: SubscriberOptions) -> None:
+    given: object = getattr(options, "outbox")  # noqa: B009 - whatever was given for it
+    if not isinstance(given, bool):
+        raise DeclarationError(
+            f"outbox={given!r} of a subscriber must be True or False; callboard.outbox.Outbox is given to"
+            " nobody: call its publish"
+        )
+    if given and options.batch:
+        raise DeclarationError(
+            "a subscriber with batch=True has outbox=True, but some messages of a batch may fail, and"
+            " nobody can tell of which the others are what was published; leave one of them out"
         )
 
 

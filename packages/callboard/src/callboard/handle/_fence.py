@@ -18,23 +18,27 @@ import anyio
 
 from callboard._errors import HandlerTimedOut
 from callboard.events import Notify, ThreadEnded, ThreadLeft, ThreadsExhausted, about, described
-from callboard.instruments import Handle
+from callboard.instruments import Handle, Send
 from callboard_brokers import Delivery, Message, Settlement
 from callboard_di import Callee
 
 
 class Attempt:
-    """One call of a handler with a limit of time.
+    """One call of a handler that has a limit of time, or of which nothing may leave yet.
 
     Attributes:
         is_over: Whether it has timed out.
         is_in_thread: Whether its thread runs.
+        is_rejected: Whether it has rejected its message by hand.
+        diverts: Returns what sends in place of the way out, given what finds that; None: nothing
+            does.
     """
 
-    __slots__ = ("is_in_thread", "is_over")
+    __slots__ = ("diverts", "is_in_thread", "is_over", "is_rejected")
 
     def __init__(self) -> None:
-        self.is_over = self.is_in_thread = False
+        self.is_over = self.is_in_thread = self.is_rejected = False
+        self.diverts: Callable[[Callable[[], Send]], Send] | None = None
 
 
 ATTEMPT: Final[ContextVar[Attempt | None]] = ContextVar("callboard-attempt", default=None)

@@ -52,8 +52,9 @@ from callboard.handle._batch import BatchWorker
 from callboard.handle._circuit import Circuit, Held
 from callboard.handle._dead_letter import dead_lettering
 from callboard.handle._envelope import result_encoder, unencoded, wrapping
-from callboard.handle._fence import Threads, timed
+from callboard.handle._fence import ATTEMPT, Threads, timed
 from callboard.handle._finish import Finish, finishing, settling, telling
+from callboard.handle._held_back import HeldBack, flushing
 from callboard.handle._instruments import heard
 from callboard.handle._layers import Pace, acknowledged_first, logged, minded, recorded
 from callboard.handle._once import Once
@@ -137,8 +138,8 @@ class Assembly:
         )
         self._started = started
         self._send: Send
-        self._is_alone = True
-        """Whether all that its handlers return leaves by their own broker."""
+        self._is_alone = not self._options.outbox
+        """Whether all that follows from its messages leaves by their own broker."""
         self.to_dead_letters = dead_lettering(
             self._name,
             inherited.dead_letter,
@@ -193,7 +194,8 @@ class Assembly:
         if self.stateful:
             callee = replace(self._first.callee, call=actor.receive)
             handles = [self._injected(callee, self._first)]
-        choices = self._choices(handles)
+        held = self._held_back()
+        choices = self._choices(handles, held)
         handle, conclude = choices[0].handle, choices[0].conclude
         making: list[Callable[[Handle], Handle]] = []
         if (selection := Selection(choices)).is_needed:
@@ -209,7 +211,7 @@ class Assembly:
         return make(
             handle=self._enclosed(handle, making),
             conclude=conclude,
-            decide=self._judge,
+            decide=self._judge if held is None else held.deciding(self._judge),
             finish=self._finishing(keeper),
             keeper=keeper,
         )
@@ -247,6 +249,8 @@ class Assembly:
     async def reject(self, message: Message, /) -> None:
         """Bring to the dead letters what a handler rejects by hand."""
         delivery = message.delivery
+        if (attempt := ATTEMPT.get()) is not None:
+            attempt.is_rejected = True
         if isinstance(delivery, Delivery):
             for once in self._once:
                 once.rejected(delivery)  # pyright: ignore[reportUnknownArgumentType] - as below
@@ -299,6 +303,12 @@ class Assembly:
     async def _leave(self, outputs: Sequence[Output], cause: Delivery | None) -> Confirmation:
         return await self._send(outputs, cause)
 
+    def _held_back(self) -> HeldBack | None:
+        if not self._options.outbox:
+            return None
+        # What is known to be done is not handled again, so that nothing of it may be lost.
+        return HeldBack(flushing(self._leave, self._unpublished) if self._once else None)
+
     @property
     def _answers(self) -> Answering | None:
         """By whom answers go to whoever waits for them; None: nobody is answered."""
@@ -350,14 +360,18 @@ class Assembly:
             return None
         return Viewing(Reader([call, *self._layers]), call.parser)
 
-    def _choices(self, handles: Sequence[Handle]) -> Sequence[Choice]:
+    def _choices(self, handles: Sequence[Handle], held: HeldBack | None) -> Sequence[Choice]:
         choices: list[Choice] = []
         for number, (call, handle) in enumerate(zip(self._calls, handles, strict=True)):
             handle, conclude = recorded(call.target, handle), self._conclusions[number]  # noqa: PLW2901 - the same, with more around it
+            if held is not None:
+                handle = held.around(handle)  # noqa: PLW2901 - likewise
             if self._once:
                 handle = self._once[number].around(handle)  # noqa: PLW2901 - likewise
             if self._chain.middlewares:
                 handle, conclude = told_apart(handle, conclude, self._replaced[number])  # noqa: PLW2901 - likewise
+            if held is not None:
+                conclude = held.concluding(conclude)
             if self._chain.leaves:
                 conclude = minded(conclude, self._verdicts, self._report)
             choices.append(Choice(call.filter, handle, conclude, self._view(call)))

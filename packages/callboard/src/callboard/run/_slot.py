@@ -220,7 +220,14 @@ class Slot:
 
     def _send(self) -> Send:
         """Return the way out; raise where it leads nowhere, or whoever asks is not heard any more."""
-        refuse_late(ATTEMPT.get())
+        attempt = ATTEMPT.get()
+        if attempt is not None:
+            refuse_late(attempt)
+            if attempt.diverts is not None:
+                return attempt.diverts(self._way)
+        return self._way()
+
+    def _way(self) -> Send:
         runtime = self.runtime
         return self.live.send if runtime is None or runtime.way is None else runtime.way
 

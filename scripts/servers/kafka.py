@@ -14,12 +14,11 @@ from pathlib import Path
 from servers.machine import (
     SERVERS,
     STATE,
-    fail,
     install,
     issue_certificates,
     run,
     running,
-    start,
+    serve,
     wait_for,
 )
 
@@ -91,14 +90,7 @@ def _start() -> None:
     form = ["format", "--standalone", "-t", _CLUSTER, "--ignore-formatted", "-c", str(properties)]
     users = [part for user in _SCRAM for part in ("--add-scram", user)]
     run([*java, "kafka.tools.StorageTool", *form, *users])
-    start([*java, "kafka.Kafka", str(properties)], "kafka")
-
-    def ready() -> bool:
-        if _process() is None:
-            fail(f"Kafka ended at once; see {STATE / 'kafka.log'}")
-        return _answers(_KAFKA)
-
-    wait_for(ready, "Kafka to answer", "kafka")
+    serve([*java, "kafka.Kafka", str(properties)], "kafka", lambda: _answers(_KAFKA))
 
 
 def _process() -> int | None:

@@ -44,7 +44,30 @@ def run(command: list[str], environment: Mapping[str, str] | None = None) -> str
     return done.stdout
 
 
-def start(command: list[str], name: str, environment: Mapping[str, str] | None = None) -> None:
+def serve(
+    command: list[str],
+    name: str,
+    answers: Callable[[], bool],
+    environment: Mapping[str, str] | None = None,
+) -> None:
+    """Start *command*, and wait until it *answers*.
+
+    Whether it has ended is asked of its parent, and not of `running`: a process that has only just
+    begun may be listed without its command.
+    """
+    server = start(command, name, environment)
+
+    def ready() -> bool:
+        if server.poll() is not None:
+            fail(f"{name} ended at once; see {STATE / f'{name}.log'}")
+        return answers()
+
+    wait_for(ready, f"{name} to answer", name)
+
+
+def start(
+    command: list[str], name: str, environment: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
     """Start *command* in the background, with a log and a pid file in the state folder."""
     with (STATE / f"{name}.log").open("w") as log:
         server = subprocess.Popen(
@@ -56,6 +79,7 @@ def start(command: list[str], name: str, environment: Mapping[str, str] | None =
             env=environment,
         )
     (STATE / f"{name}.pid").write_text(str(server.pid))
+    return server
 
 
 def running(name: str, command: str) -> int | None:

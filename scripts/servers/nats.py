@@ -12,12 +12,11 @@ from collections.abc import Mapping
 from servers.machine import (
     SERVERS,
     STATE,
-    fail,
     install,
     issue_certificates,
     run,
     running,
-    start,
+    serve,
     wait_for,
 )
 
@@ -73,18 +72,11 @@ def _start() -> None:
     server = [_program(), "-a", "127.0.0.1"]
     config = str(SERVERS / "nats.conf")
     store = ["-js", "-sd", data, "-c", config]
-    start([*server, "-p", str(_PORT), "-m", str(_MONITOR), *store], "nats")
+    plain = ["-p", str(_PORT), "-m", str(_MONITOR), *store]
+    serve([*server, *plain], "nats", lambda: _answers(_PORT))
     certificate = [str(_CERTIFICATES / f"server.{part}") for part in ("crt", "key")]
     tls = ["--tls", "--tlscert", certificate[0], "--tlskey", certificate[1]]
-    start([*server, "-p", str(_TLS), *tls], "nats_tls")
-    for name, port in zip(_SERVERS, (_PORT, _TLS), strict=True):
-
-        def ready(name: str = name, port: int = port) -> bool:
-            if _process(name) is None:
-                fail(f"NATS ended at once; see {STATE / f'{name}.log'}")
-            return _answers(port)
-
-        wait_for(ready, "NATS to answer", name)
+    serve([*server, "-p", str(_TLS), *tls], "nats_tls", lambda: _answers(_TLS))
 
 
 def _process(name: str) -> int | None:

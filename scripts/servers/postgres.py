@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from servers.machine import STATE, fail, install, run, running, start, wait_for
+from servers.machine import STATE, fail, install, run, running, serve, wait_for
 
 NAME = "PostgreSQL"
 PREFIX = "CALLBOARD_POSTGRES"
@@ -76,14 +76,7 @@ def _start() -> None:
     made = ["--no-sync", "--no-locale", "-E", "UTF8", "-U", "postgres", "-A", "scram-sha-256"]
     run([*_unprivileged(), str(programs / "initdb"), "-D", data, *made, "--pwfile", str(password)])
     said = [part for name, value in _SETTINGS.items() for part in ("-c", f"{name}={value}")]
-    start([*_unprivileged(), str(programs / "postgres"), "-D", data, *said], "postgres")
-
-    def ready() -> bool:
-        if _process() is None:
-            fail(f"PostgreSQL ended at once; see {STATE / 'postgres.log'}")
-        return _answers()
-
-    wait_for(ready, "PostgreSQL to answer", "postgres")
+    serve([*_unprivileged(), str(programs / "postgres"), "-D", data, *said], "postgres", _answers)
 
 
 def _unprivileged() -> Sequence[str]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from servers.machine import STATE, fail, run, running, start, wait_for
+from servers.machine import STATE, fail, run, running, serve, wait_for
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,8 @@ class Node:
         config = f"listeners.tcp.1 = 127.0.0.1:{self.port}\ndisk_free_limit.absolute = 100MB\n"
         (data / "rabbitmq.conf").write_text(config + self.config)
         (data / "enabled_plugins").write_text(f"[{self.plugins}].\n")
-        start([str(self.programs / "rabbitmq-server")], self.key, self._environment())
-
-        def ready() -> bool:
-            if self.process() is None:
-                fail(f"RabbitMQ ended at once; see {STATE / f'{self.key}.log'}")
-            return self.answers()
-
-        wait_for(ready, "RabbitMQ to answer", self.key)
+        server = str(self.programs / "rabbitmq-server")
+        serve([server], self.key, self.answers, self._environment())
         self.control("await_startup", "--timeout", "120")
 
     def stop(self) -> bool:

@@ -47,3 +47,14 @@ def test_no_port_is_one_that_the_system_gives_to_outgoing_connections(
     # Linux gives 32768 and up; whoever has one of them keeps a server or a proxy from listening there.
     assert ports
     assert max(ports) < 32768
+
+
+def test_a_server_that_ends_at_once_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("sys.path", [str(SCRIPTS), *sys.path])
+    machine = import_module("servers.machine")
+    monkeypatch.setattr(machine, "STATE", tmp_path)
+
+    with pytest.raises(SystemExit, match=r"ends ended at once; see .*ends\.log"):
+        machine.serve(["true"], "ends", lambda: False)

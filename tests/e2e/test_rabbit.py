@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import AsyncGenerator
@@ -20,6 +21,7 @@ from callboard import (
     RejectMessage,
     RequestFailed,
 )
+from callboard.dead import Letter
 from callboard.rabbit import (
     ExchangeType,
     QueueType,
@@ -141,6 +143,60 @@ async def test_what_is_rejected_goes_to_the_queue_of_the_dead(
         await heard.complete()
 
     assert heard == [(1, "rejected")]
+
+
+@on_both
+async def test_a_letter_of_what_has_waited_names_the_queue_that_it_died_in(
+    rabbit: RabbitBroker, name: str
+) -> None:
+    heard, seen = Heard[object](1), Heard[object](1)
+    dead = f"{name}.dead"
+
+    @rabbit.subscriber(
+        RabbitQueue(name, dead_letter_exchange="", dead_letter_routing_key=dead, auto_delete=True)
+    )
+    async def refuse(number: int, message: RabbitMessage) -> None:
+        seen.hear([each for each in message.headers if "death" in each])
+        raise RejectMessage
+
+    @rabbit.subscriber(dead)
+    async def bury(message: RabbitMessage) -> None:
+        said = message.headers
+        letter = Letter(message, dead)
+        heard.hear((letter.origin, letter.exception, len(json.loads(str(said["x-death"])))))
+
+    async with rabbit:
+        await rabbit.start()
+        await rabbit.publish(1, name, delay=0.2)
+        await seen.complete()
+        await heard.complete()
+
+    assert seen == [[]]
+    assert heard == [(name, "rejected", 1)]
+
+
+@on_both
+async def test_what_is_due_for_a_queue_that_is_gone_takes_the_way_that_its_exchange_has_left(
+    rabbit: RabbitBroker, url: str, name: str
+) -> None:
+    heard = Heard[int](1)
+    lost = RabbitExchange(f"{name}.lost", ExchangeType.FANOUT, auto_delete=True)
+    otherwise = {"alternate-exchange": lost.name}
+    work = RabbitExchange(f"{name}.work", arguments=otherwise)
+
+    @rabbit.subscriber(RabbitQueue(f"{name}.dead"), lost)
+    async def keep(number: int) -> None:
+        heard.hear(number)
+
+    async with rabbit, server_at(url) as server:
+        await rabbit.declare_queue(RabbitQueue(name), work)
+        await rabbit.start()
+        await rabbit.publish(1, name, work, delay=0.5)
+        await server.delete(name)
+        await heard.complete()
+        await server.delete_exchange(work.name)
+
+    assert heard == [1]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -14,7 +14,8 @@ from callboard_brokers import HeaderValue, Message, Unpublishable, forwarding
 from callboard_brokers.kit import Template
 from callboard_brokers.rabbit import RabbitMessage, RabbitTarget, Record
 from callboard_brokers.rabbit._message import metadata_of, outgoing
-from callboard_brokers.rabbit._table import Nested, read_table, to_headers, write_table
+from callboard_brokers.rabbit._table import Nested, read_table, write_table
+from callboard_brokers.rabbit._waits import without_waits
 
 ANY = Template("orders")
 values = st.one_of(
@@ -49,7 +50,7 @@ def test_a_table_is_read_as_it_was_written(table: dict[str, object]) -> None:
 @given(st.binary())
 def test_a_broken_table_is_an_error_of_one_kind(octets: bytes) -> None:
     with suppress(ValueError, RecursionError):
-        to_headers(octets)
+        read_table(octets)
 
 
 @given(st.binary(), st.integers(0, 0xFFFF))
@@ -112,6 +113,23 @@ def test_lists_and_tables_are_text_to_a_handler_and_go_on_as_they_came() -> None
     assert header == '[{"queue": "orders", "count": 2}]'
     assert isinstance(header, Nested)
     assert carried(forwarding(message, {})).raw_message.headers == table
+
+
+def test_what_has_waited_looks_as_if_it_had_not() -> None:
+    late, off = "callboard.delayed.shop.500", "orders.wait.60"
+    waits = [{"queue": each, "exchange": each, "reason": "expired"} for each in (off, late)]
+    died = {"queue": "orders", "exchange": "shop", "reason": "rejected"}
+    of = {"x-death": [died, *waits], "x-first-death-queue": late, "x-first-death-reason": "expired"}
+    theirs = {"x-death": [{"queue": off, "exchange": ""}], "x-first-death-queue": off}
+
+    assert without_waits({"a": 1, **of}) == {
+        "a": 1,
+        "x-death": [died],
+        "x-first-death-queue": "orders",
+        "x-first-death-reason": "rejected",
+    }
+    assert without_waits({"a": 1, "x-death": waits, "x-last-death-queue": off}) == {"a": 1}
+    assert without_waits(theirs) == theirs
 
 
 def test_headers_that_are_broken_do_not_take_the_ids_with_them() -> None:

@@ -45,12 +45,11 @@ from callboard_brokers.rabbit._queues import ExchangeType, RabbitExchange, Rabbi
 from callboard_brokers.rabbit._records import RabbitOptions, RabbitSource, RabbitTarget, wait_of
 from callboard_brokers.rabbit._subscription import COUNTED, LEAVE, RabbitSubscription, nobody
 from callboard_brokers.rabbit._topology import Step, have, looking_for, steps_of
+from callboard_brokers.rabbit._waits import delayed, put_off
 
 JOIN, PING = 10.0, 5.0
 REPLY_TO = "amq.rabbitmq.reply-to"
 REPLIES = 1000
-STEP = 10
-"""Long delays are rounded up to so many seconds: each has a queue of its own."""
 
 
 class Link(NamedTuple):
@@ -316,7 +315,7 @@ class RabbitConnection:
             told = message.metadata.but(headers={**message.headers, "x-delay": milliseconds})
             message = Message(message.body, metadata=told)
             return await self._publishing.send(outgoing(message, target, self._options.app_id))
-        name = f"callboard.delayed.{target.through}.{milliseconds}"
+        name = delayed(target.through, milliseconds)
         waiting = RabbitQueue(
             name,
             dead_letter_exchange=target.through,
@@ -334,12 +333,9 @@ class RabbitConnection:
         """Have the message of *delivery* wait on the server, and come back with its routing key."""
         queue, given = source.reads, delivery.message.metadata.but(path={})
         back = RabbitExchange(f"{queue.name}.back", ExchangeType.FANOUT)
-        name = f"{queue.name}.wait.{ceil(delay / STEP) * STEP}"
+        name, seconds = put_off(queue.name, delay)
         waiting = RabbitQueue(
-            name,
-            dead_letter_exchange=back.name,
-            message_ttl=ceil(delay / STEP) * STEP,
-            expires=2 * ceil(delay / STEP) * STEP,
+            name, dead_letter_exchange=back.name, message_ttl=seconds, expires=2 * seconds
         )
         away = RabbitExchange(name, ExchangeType.FANOUT, auto_delete=True)
         there = RabbitSource(replace(queue, declare=False), back)

@@ -13,6 +13,7 @@ from callboard_brokers._message import UNREADABLE, HeaderValue, Message, Metadat
 from callboard_brokers.kit import Template
 from callboard_brokers.rabbit._records import RabbitTarget
 from callboard_brokers.rabbit._table import read_table, short, to_headers, write_table
+from callboard_brokers.rabbit._waits import without_waits
 
 _CONTENT_TYPE, _HEADERS, _REPLY_TO = 0x8000, 0x2000, 0x0200
 """Bits that say whether a property is there, in the order of `Properties`."""
@@ -140,7 +141,7 @@ def metadata_of(record: Record, binding: Template) -> Metadata:
 def _headers(table: bytes | None) -> dict[str, HeaderValue]:
     """Return the headers of *table*; of one that is broken, only that: the rest can be read."""
     try:
-        return to_headers(table or b"")
+        return to_headers(without_waits(read_table(table or b"")))
     except (ValueError, RecursionError) as error:
         return {UNREADABLE: str(error)}
 

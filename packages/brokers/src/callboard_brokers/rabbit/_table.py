@@ -56,13 +56,9 @@ def read_table(octets: bytes) -> dict[str, Any]:
         raise ValueError(f"a table of {len(octets)} bytes ends too early") from error
 
 
-def to_headers(octets: bytes) -> dict[str, HeaderValue]:
-    """Return a table as headers: what they have no type for becomes text.
-
-    Raises:
-        ValueError: It is broken.
-    """
-    return {name: _header(value) for name, value in read_table(octets).items()}
+def to_headers(values: Mapping[str, Any]) -> dict[str, HeaderValue]:
+    """Return a table as headers: what they have no type for becomes text."""
+    return {name: _header(value) for name, value in values.items()}
 
 
 def write_table(values: Mapping[str, Any]) -> bytes:

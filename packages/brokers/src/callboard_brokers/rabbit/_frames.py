@@ -13,7 +13,6 @@ from struct import Struct
 from time import monotonic
 from typing import Final, SupportsIndex
 
-from callboard_brokers.rabbit._message import Outgoing
 from callboard_brokers.rabbit._table import short
 
 DELIVER, RETURN, CONFIRM, REFUSE, CANCEL, CLOSE, END, BLOCKED, UNBLOCKED = (
@@ -33,7 +32,7 @@ DELIVER, RETURN, CONFIRM, REFUSE, CANCEL, CLOSE, END, BLOCKED, UNBLOCKED = (
 """Methods that are listened to: of a consumer, of a publisher, of a channel, of a connection."""
 
 _METHOD, _HEADER, _BODY = 1, 2, 3
-_HEAD, _TAG = Struct(">BHI"), Struct(">BHI4sQBB")
+_HEAD, _TAG, _CONTENT = Struct(">BHI"), Struct(">BHI4sQBB"), Struct(">BHIIQ")
 _HEARTBEAT: Final = b"\x08\x00\x00\x00\x00\x00\x00\xce"
 _SILENCE: Final = 1.0
 """After so many seconds the client is told that there was something."""
@@ -191,15 +190,20 @@ def consume_little(channel: int, queue: str, tag: str, *, credit: bool) -> bytes
     return _frame(_METHOD, channel, where + len(table).to_bytes(4, "big") + table)
 
 
-def publish(channel: int, message: Outgoing, frame_max: int) -> bytes:
-    """Write *message*, in frames of at most *frame_max* bytes."""
-    exchange, key, properties, body, mandatory = message
-    method = b"\x00\x3c\x00\x28\x00\x00" + short(exchange) + short(key) + bytes((mandatory,))
-    header = b"\x00\x3c\x00\x00" + len(body).to_bytes(8, "big") + properties
-    frames = [_frame(_METHOD, channel, method), _frame(_HEADER, channel, header)]
-    room = frame_max - 8
-    frames += [_frame(_BODY, channel, body[at : at + room]) for at in range(0, len(body), room)]
-    return b"".join(frames)
+def publishing(channel: int, exchange: str, key: str, *, mandatory: bool) -> bytes:
+    """Begin a message for *exchange* by *key*; its content follows."""
+    where = short(exchange) + short(key) + bytes((mandatory,))
+    return _frame(_METHOD, channel, b"\x00\x3c\x00\x28\x00\x00" + where)
+
+
+def content(channel: int, properties: bytes, body: bytes, frame_max: int) -> bytes:
+    """Write what a message holds, in frames of at most *frame_max* bytes."""
+    size, room = len(body), frame_max - 8
+    head = _CONTENT.pack(_HEADER, channel, 12 + len(properties), 60 << 16, size)
+    if 0 < size <= room:
+        return b"%b%b\xce%b%b\xce" % (head, properties, _HEAD.pack(_BODY, channel, size), body)
+    parts = (_frame(_BODY, channel, body[at : at + room]) for at in range(0, size, room))
+    return b"%b%b\xce%b" % (head, properties, b"".join(parts))
 
 
 def reason_of(arguments: bytes) -> tuple[int, str]:

@@ -257,7 +257,7 @@ def _written(given: Metadata, target: RabbitTarget, app_id: str | None) -> bytes
             f"cannot write {Properties._fields[place]}={values[place]!r} of a message for"
             f" {target.address!r}: {error}"
         ) from error
-    return pack(">H", flags) + b"".join(parts)
+    return flags.to_bytes(2, "big") + b"".join(parts)
 
 
 def _mode(persist: Any) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asyncio import Event
+from asyncio import Event, get_running_loop
 from collections.abc import Callable
 
 from anyio import current_time, sleep
@@ -25,7 +25,8 @@ from callboard_brokers.rabbit._frames import (
     REFUSE,
     RETURN,
     Sink,
-    publish,
+    content,
+    publishing,
     reason_of,
     texts,
 )
@@ -34,6 +35,7 @@ from callboard_brokers.rabbit._message import Outgoing, Record
 PATIENCE = 15.0
 """Seconds that publishing waits for a server that is away."""
 _NOT_FOUND = 404
+_PLACES = 1000
 
 
 class Sent(Known[None]):
@@ -72,6 +74,9 @@ class Publishing:
         self._left = False
         self._pending: dict[int, Sent] = {}
         self._tag = 0
+        self._beginnings = dict[tuple[str, str, bool], bytes]()
+        """How messages for a place begin on this channel."""
+        self._out = list[bytes]()
         self._changed = Signal()
 
     async def run(self, wire: Wire) -> None:
@@ -105,7 +110,11 @@ class Publishing:
         wire, channel = self._open_to
         self._tag += 1
         sent = self._pending[self._tag] = Sent(message)
-        wire.write(publish(channel.number, message, wire.frame_max))
+        number, exchange, key, properties, body, mandatory = channel.number, *message
+        begin = self._beginnings.get((exchange, key, mandatory)) or self._begin(number, message)
+        if not self._out:
+            get_running_loop().call_soon(self._write)
+        self._out += begin, content(number, properties, body, wire.frame_max)
         return sent
 
     async def opened(self) -> tuple[Wire, ClientChannel]:
@@ -131,8 +140,23 @@ class Publishing:
     def close(self) -> None:
         """Take nothing more."""
         self._left = True
+        self._write()
         self._open_to = None
         self._changed.set()
+
+    def _begin(self, number: int, message: Outgoing) -> bytes:
+        exchange, key, _, _, mandatory = message
+        if len(self._beginnings) >= _PLACES:
+            self._beginnings.clear()
+        begin = publishing(number, exchange, key, mandatory=mandatory)
+        self._beginnings[exchange, key, mandatory] = begin
+        return begin
+
+    def _write(self) -> None:
+        """Send what was published in one tick as one: each by itself costs both sides as much again."""
+        out, self._out = self._out, []
+        if self._open_to is not None:  # else it has failed by now
+            self._open_to[0].write(b"".join(out))
 
     def _heed(self, reason: str | None) -> None:
         address = self._address
@@ -161,6 +185,7 @@ class Publishing:
             {CONFIRM: self._confirmed, REFUSE: self._refused, CLOSE: close},
             {RETURN: self._returned, DELIVER: self._delivered},
         )
+        self._beginnings.clear()
         self._tag, self._open_to = 0, (wire, channel)
         self._changed.set()
         try:

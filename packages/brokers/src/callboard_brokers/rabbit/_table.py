@@ -32,6 +32,7 @@ _FIXED: Final = {
 }
 _TEXT, _BYTES, _TABLE, _LIST = b"SxFA"
 _NOTHING, _TIME, _DECIMAL = b"VTD"
+_OCTETS: Final = [bytes((number,)) for number in range(256)]
 
 
 class Nested(str):
@@ -79,9 +80,10 @@ def short(text: str) -> bytes:
         ValueError: It does not, or *text* can't be written as UTF-8.
     """
     octets = text.encode()
-    if len(octets) > 255:
-        raise ValueError(f"it has {len(octets)} bytes, and 255 is the most")
-    return bytes((len(octets),)) + octets
+    size = len(octets)
+    if size > 255:
+        raise ValueError(f"it has {size} bytes, and 255 is the most")
+    return _OCTETS[size] + octets
 
 
 def write_value(value: object) -> bytes:  # noqa: C901, PLR0911 - one line for each type

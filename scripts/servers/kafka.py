@@ -43,8 +43,12 @@ _OURS = {
     "CALLBOARD_KAFKA_CERTIFICATES": str(_CERTIFICATES),  # ca.crt, client.pem
 }
 _SCRAM = [f"SCRAM-SHA-{bits}=[name=alice,password=alice-secret]" for bits in (256, 512)]
-_JAVA = ["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
-_JAVA += ["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
+_JAVA = [
+    "-Xmx512m",
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+    "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+]
 _CLUSTER = "MkU3OEVBNTcwNTJENDM2Qg"
 
 

@@ -66,7 +66,6 @@ WRONG: list[tuple[Callable[[], Any], str]] = [
     (lambda: Channel(0), "prefetch_count=0"),
     (lambda: Channel(10, global_qos=True), "global_qos=True: it is always False, since quorum"),
     (lambda: Channel(channel_number=3), "channel_number=3: it is always None"),
-    (lambda: Channel(publisher_confirms=False), "publisher_confirms=False: it is always True"),
     (lambda: Channel(on_return_raises=False), "may it be lost, mandatory=False"),
     (lambda: RabbitTarget(), "give a queue, or an exchange"),
     (lambda: RabbitTarget("logs.{level}"), "none with braces"),

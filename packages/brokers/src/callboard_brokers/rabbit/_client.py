@@ -23,6 +23,7 @@ import aiormq
 from aiormq.abc import AbstractChannel
 from aiormq.connection import TransportFactory
 from anyio import CancelScope
+from anyio.lowlevel import checkpoint
 from yarl import URL
 
 from callboard_brokers._errors import (
@@ -92,6 +93,16 @@ class Wire:
         """Send *octets* soon; nothing happens if the connection is gone."""
         if not self.writer.is_closing():
             self.writer.write(octets)
+
+    async def room(self) -> None:
+        """Wait until the socket takes more, and let others have their turn.
+
+        Raises:
+            ConnectionLost: It has gone meanwhile.
+        """
+        with translated.translating("writing"):
+            await self.writer.drain()
+        await checkpoint()
 
     async def ask(self, step: Coroutine[Any, Any, R], doing: str) -> R:
         """Return what *step* of the client returns, with our errors.

@@ -24,7 +24,7 @@ from callboard_brokers._errors import (
     Unroutable,
 )
 from callboard_brokers._message import Message
-from callboard_brokers._port import Capacity
+from callboard_brokers._port import Arrived, Capacity
 from callboard_brokers.kit import (
     RECONNECT,
     Held,
@@ -70,7 +70,8 @@ class RabbitConnection:
         self._journal = journal
         address = ", ".join(map(address_of, urls))
         self._reach: Reach[Link] = Reach(address, journal)
-        self._publishing = Publishing(address, options.unconfirmed, journal)
+        confirms = options.default_channel.publisher_confirms
+        self._publishing = Publishing(address, options.unconfirmed, journal, confirms=confirms)
         self._prepared: dict[str, Step] = {}
         self._open = True
         self._subscriptions: set[RabbitSubscription] = set()
@@ -164,8 +165,8 @@ class RabbitConnection:
                 f" {target.timeout} s; it may have it"
             ) from error
 
-    async def send(self, message: Message, target: RabbitTarget, /) -> Sent:
-        """Hand *message* over to be confirmed in the background.
+    async def send(self, message: Message, target: RabbitTarget, /) -> Sent | Arrived:
+        """Hand *message* over to be confirmed in the background, if anything is.
 
         Raises:
             ConnectionClosed: The connection has been left.
@@ -302,7 +303,9 @@ class RabbitConnection:
         await wire.ask(consuming, "reading answers")
         yield inflow
 
-    async def _later(self, message: Message, target: RabbitTarget, seconds: float) -> Sent:
+    async def _later(
+        self, message: Message, target: RabbitTarget, seconds: float
+    ) -> Sent | Arrived:
         """Have *message* wait on the server, in a queue from which it goes to where it is to go.
 
         It ends there unless it is used for a minute longer than a message waits.

@@ -15,6 +15,7 @@ from callboard_brokers._errors import (
     Unpublishable,
     Unroutable,
 )
+from callboard_brokers._port import ARRIVED, Arrived
 from callboard_brokers.events import ServerBlocked, ServerUnblocked
 from callboard_brokers.kit import RECONNECT, Journal, Known, Signal
 from callboard_brokers.rabbit._client import ClientChannel, Wire
@@ -36,6 +37,8 @@ PATIENCE = 15.0
 """Seconds that publishing waits for a server that is away."""
 _NOT_FOUND = 404
 _PLACES = 1000
+_ROOM, _MANY = 2**16, 500
+"""Octets, and messages, after which whoever publishes without confirms waits for the connection."""
 
 
 class Sent(Known[None]):
@@ -57,10 +60,13 @@ class Sent(Known[None]):
 class Publishing:
     """Publishes on one channel, which is opened again when the server has closed it.
 
-    At most *limit* messages are not confirmed; more wait in line.
+    At most *limit* messages are not confirmed; more wait in line. Where nothing *confirms* them, as
+    many are handed over as the connection takes.
     """
 
-    def __init__(self, address: str, limit: int, journal: Journal) -> None:
+    def __init__(
+        self, address: str, limit: int, journal: Journal, *, confirms: bool = True
+    ) -> None:
         self.replied: Callable[[Record], None] = lambda _: None
         """Takes what is delivered on this channel: answers, once there is a consumer."""
         self.ended: Callable[[BrokerError], None] = lambda _: None
@@ -69,6 +75,7 @@ class Publishing:
         """Exchanges that are there, as far as we know."""
         self._address = address
         self._limit = limit
+        self._confirms = confirms
         self._journal = journal
         self._open_to: tuple[Wire, ClientChannel] | None = None
         self._left = False
@@ -77,6 +84,8 @@ class Publishing:
         self._beginnings = dict[tuple[str, str, bool], bytes]()
         """How messages for a place begin on this channel."""
         self._out = list[bytes]()
+        self._unconfirmed = 0
+        """Octets of what nobody confirms, since the last time that the connection was waited for."""
         self._changed = Signal()
 
     async def run(self, wire: Wire) -> None:
@@ -92,7 +101,7 @@ class Publishing:
             failures = 0 if current_time() - since > RECONNECT.whole(failures) else failures + 1
             await sleep(RECONNECT.jittered(failures) if failures else 0)
 
-    async def send(self, message: Outgoing) -> Sent:
+    async def send(self, message: Outgoing) -> Sent | Arrived:
         """Hand *message* over; wait while there is no room, or the server is blocked or away.
 
         Raises:
@@ -108,14 +117,22 @@ class Publishing:
             if wire.frames.blocked or len(self._pending) >= self._limit:
                 await self._changed.wait()
         wire, channel = self._open_to
-        self._tag += 1
-        sent = self._pending[self._tag] = Sent(message)
-        number, exchange, key, properties, body, mandatory = channel.number, *message
+        exchange, key, properties, body, mandatory = message
+        number = channel.number
         begin = self._beginnings.get((exchange, key, mandatory)) or self._begin(number, message)
         if not self._out:
             get_running_loop().call_soon(self._write)
         self._out += begin, content(number, properties, body, wire.frame_max)
-        return sent
+        if self._confirms:
+            self._tag += 1
+            sent = self._pending[self._tag] = Sent(message)
+            return sent
+        self._unconfirmed += len(body)
+        if self._unconfirmed > _ROOM or len(self._out) > _MANY:
+            self._unconfirmed = 0
+            self._write()
+            await wire.room()
+        return ARRIVED
 
     async def opened(self) -> tuple[Wire, ClientChannel]:
         """Wait for the channel, and return it with its connection.
@@ -136,6 +153,11 @@ class Publishing:
         """Return when everything is confirmed, or has failed."""
         while self._pending:
             await self._changed.wait()
+        if not self._confirms:
+            wire, channel = await self.opened()
+            self._write()
+            # It is answered after them.
+            await wire.ask(channel.basic_qos(), "seeing that everything has arrived")
 
     def close(self) -> None:
         """Take nothing more."""
@@ -148,7 +170,8 @@ class Publishing:
         exchange, key, _, _, mandatory = message
         if len(self._beginnings) >= _PLACES:
             self._beginnings.clear()
-        begin = publishing(number, exchange, key, mandatory=mandatory)
+        # Without confirms nobody waits for what comes back.
+        begin = publishing(number, exchange, key, mandatory=mandatory and self._confirms)
         self._beginnings[exchange, key, mandatory] = begin
         return begin
 
@@ -171,7 +194,7 @@ class Publishing:
         Raises:
             ConnectionLost: The connection has gone.
         """
-        channel = await wire.channel(confirm=True)
+        channel = await wire.channel(confirm=self._confirms)
         closed, reason = Event(), (0, "the connection was lost")
 
         def close(arguments: bytes) -> bool:

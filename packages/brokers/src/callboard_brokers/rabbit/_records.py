@@ -35,7 +35,9 @@ class Channel:
     """How a subscriber's channel is opened; every subscriber has one of its own.
 
     With *prefetch_count* at most so many of its messages are unsettled; None: as many as its
-    mailbox and its workers hold. The others are as they stand, and are refused otherwise.
+    mailbox and its workers hold. Without *publisher_confirms*, as the broker's default, what is
+    published is handed over, and nobody says whether it has arrived. The others are as they stand,
+    and are refused otherwise.
     """
 
     prefetch_count: int | None = None
@@ -62,7 +64,6 @@ _SETTLED: Final[Mapping[str, tuple[object, str]]] = {
         None,
         "each subscriber has a channel of its own, and a new one if it breaks",
     ),
-    "publisher_confirms": (True, "what is published is confirmed, with many under way at once"),
     "on_return_raises": (True, "what no queue gets is an error; may it be lost, mandatory=False"),
 }
 """What a channel cannot be told, how it is, and why."""

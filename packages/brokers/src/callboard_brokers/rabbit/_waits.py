@@ -29,11 +29,11 @@ def put_off(queue: str, delay: float) -> tuple[str, int]:
 
 def without_waits(headers: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return *headers* as if what has waited there had not; what the server says else stays."""
-    deaths = headers.get("x-death")
+    deaths: Any = headers.get("x-death")
     if not isinstance(deaths, Sequence):
         return headers
-    kept = [each for each in deaths if not _is_wait(each)]
-    if len(kept) == len(deaths):
+    kept: list[Any] = [each for each in deaths if not _is_wait(each)]  # pyright: ignore[reportUnknownVariableType] - of anything
+    if len(kept) == len(deaths):  # pyright: ignore[reportUnknownArgumentType] - likewise
         return headers
     said = {name: value for name, value in headers.items() if not name.startswith((_FIRST, _LAST))}
     if not kept:
@@ -41,21 +41,16 @@ def without_waits(headers: Mapping[str, Any]) -> Mapping[str, Any]:
         return said
     said["x-death"] = kept
     for prefix, death in ((_FIRST, kept[-1]), (_LAST, kept[0])):
-        said |= {
-            name: death.get(name.removeprefix(prefix))
-            for name in headers
-            if name.startswith(prefix)
-        }
+        told = [name for name in headers if name.startswith(prefix)]
+        said |= {name: death.get(name.removeprefix(prefix)) for name in told}
     return said
 
 
 def _is_wait(death: Any) -> bool:
     """Whether that happened in a queue of ours, which has an exchange of its own name."""
-    if not isinstance(death, Mapping):
+    if not isinstance(death, dict):
         return False
-    queue = death.get("queue")
-    return (
-        isinstance(queue, str)
-        and death.get("exchange") == queue
-        and _WAITS.fullmatch(queue) is not None
-    )
+    said: dict[str, Any] = death  # pyright: ignore[reportUnknownVariableType] - of a table
+    queue = said.get("queue")
+    is_ours = isinstance(queue, str) and said.get("exchange") == queue
+    return is_ours and _WAITS.fullmatch(str(queue)) is not None

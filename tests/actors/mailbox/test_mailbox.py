@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
+from math import inf
 
 import anyio
 import pytest
@@ -940,3 +941,27 @@ async def test_a_reader_knows_how_long_it_has_waited() -> None:
         await anyio.sleep(2)
 
     assert reader.idle == pytest.approx(3)
+
+
+@pytest.mark.parametrize("lanes", [False, True])
+async def test_what_is_due_first_may_go_on_at_once_and_what_is_never_due_stays(
+    lanes: bool,
+) -> None:
+    def key(item: Item) -> str | None:
+        return item.key
+
+    mailbox = Mailbox[Item](10, lane=key) if lanes else Mailbox[Item](10, kin=key)
+    mailbox.put_many([A1, A2, B1, B2, FREE1])
+    reader = mailbox.reader()
+    for delay in (50, 20, inf):
+        park(reader, delay)
+    assert not mailbox.ready
+
+    mailbox.hasten(0.4)
+    assert not mailbox.ready  # four of them wait, and the fifth for ever
+    mailbox.hasten(0.2)
+    assert reader.take_nowait() is B1
+
+    mailbox.hasten(0)
+    reader.done()
+    assert set(take_all_of(reader)) == {A1, A2, B2}

@@ -19,6 +19,7 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, 
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import repeat
+from math import inf
 from operator import attrgetter
 from typing import Any, Final, Generic, TypeVar
 
@@ -129,6 +130,19 @@ class Lanes(Generic[T]):
             self.ready.append(heappop(parked)[2])
         self.due = parked[0][0] if parked else None
         rouse(self.sleepers, len(self.ready) - 1)  # the first is for the caller
+
+    def hasten(self, most: int) -> None:
+        """Let go on what is due first, until no more than *most* items wait for it. O(queued).
+
+        What is never due does not count.
+        """
+        waiting = sum(1 for due, _, entry in self.parked if due < inf for _ in _chain(entry))
+        while waiting > most and self.parked[0][0] < inf:
+            entry = heappop(self.parked)[2]
+            waiting -= sum(1 for _ in _chain(entry))
+            self.ready.append(entry)
+        self.due = self.parked[0][0] if self.parked else None
+        rouse(self.sleepers, len(self.ready))
 
     def take_parked(self) -> list[tuple[T, int]]:
         """Remove what is parked and the lanes behind it; return it by age, and the sizes."""

@@ -122,6 +122,19 @@ class Line(Generic[T]):
         if ripe:
             rouse(self.sleepers, len(self.ready) - 1)  # the first is for the caller
 
+    def hasten(self, most: int) -> None:
+        """Let go on what is due first, until no more than *most* items wait for it.
+
+        What is never due does not count.
+        """
+        waiting = sum(len(aside.pairs) for due, _, aside in self.parked if due < inf)
+        while waiting > most and self.parked[0][0] < inf:
+            aside = heappop(self.parked)[2]
+            waiting -= len(aside.pairs)
+            self._return(aside)
+        self.due = self.parked[0][0] if self.parked else None
+        rouse(self.sleepers, len(self.ready))
+
     def take_parked(self) -> list[tuple[T, int]]:
         """Remove what stands aside; return it by age, and the sizes."""
         asides = sorted((aside for *_, aside in sorted(self.parked)), key=lambda aside: aside.at)

@@ -274,6 +274,23 @@ class Mailbox(Generic[T]):
         return [item for item, _ in out]
 
     @property
+    def ready(self) -> bool:
+        """Whether there is anything to take now."""
+        return any(queue.ready for queue in self._queues)
+
+    def hasten(self, part: float) -> None:
+        """Let go on what is parked and due first, until it has no more than this *part* of the room.
+
+        What waits behind it counts; what is parked without an end does not, and stays.
+        """
+        gauge, queues = self._gauge, self._queues
+        most = int(part * gauge.capacity)
+        if gauge.queued - sum(len(queue.ready) for queue in queues) <= most:
+            return  # nearly always
+        for queue in queues:
+            queue.hasten(most // len(queues))
+
+    @property
     def closed(self) -> bool:
         """Whether nothing can be put any more."""
         return self._gauge.closed

@@ -187,6 +187,9 @@ class SubscriberOptions:
     message is acknowledged; else it leaves at once."""
     rate: Rate | None = None
     """How fast messages are handled at most: `Rate(limit=100)`; None: as fast as they can be."""
+    retry_share: float = 0.3
+    """How much of its workers' time may go to tries after the first one while other messages wait,
+    and how much of its mailbox to what waits for such tries; 1: all of it."""
     breaker: Breaker | None = None
     """When to take no more, since what handlers need is away: `Breaker()`; None: never."""
     supervision: Supervision | Unset = UNSET
@@ -222,6 +225,10 @@ class SubscriberOptions:
             given = getattr(self, name)
             if given is not None and not isinstance(given, kind):
                 raise DeclarationError(f"{name}={given!r} of a subscriber must be a {like}")
+        if not 0 < self.retry_share <= 1:
+            raise DeclarationError(
+                f"retry_share={self.retry_share!r} of a subscriber must be above 0, at most 1"
+            )
         for name in ("max_workers", "mailbox"):
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:

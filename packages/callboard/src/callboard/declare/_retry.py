@@ -40,6 +40,8 @@ class Retry:
         attempts: How often a message is handled in a row, the first time included.
         backoff: How long it waits before each next time; by default 0.1 s, then up to 0.2 s, 0.4 s
             and so on, to 5 s, drawn at random so that what failed together does not return together.
+            Less, if what waits behind failing messages has more than `retry_share` of the mailbox,
+            and most messages do not fail.
         delayed: When these are used up, it is given to the broker for so many seconds, and then
             handled as often again; once for each number. Meanwhile messages of its key pass it, so
             this needs `ordered_by="none"`, or *relaxed*.

@@ -17,13 +17,14 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 import anyio
 
-from callboard._errors import DependencyDown, IgnoredException, words
+from callboard._errors import DependencyDown, words
 from callboard.declare._breaker import Breaker
 from callboard.declare._retry import Verdict
 from callboard.events import BreakerClosed, BreakerHalfOpened, BreakerOpened, Notify
 from callboard.handle._failures import failed_first
 from callboard.handle._outcome import Verdicts
 from callboard.handle._passage import PASSAGE
+from callboard.handle._put_off import PutOff
 from callboard.instruments import Handle
 from callboard_actors import Rule, concerns_actor
 from callboard_brokers import Message, Settlement
@@ -34,10 +35,6 @@ _AFTER: Final = 0.05
 """Seconds by which what has failed comes after those that wait: another one is tried first."""
 _SEEN: Final = 5
 """How many times the calls that are needed are looked at: few of many may fail, and by turns."""
-
-
-class Held(IgnoredException):
-    """A message that waited at the gate is to go back, not begun."""
 
 
 class _Call(NamedTuple):
@@ -110,8 +107,6 @@ class Circuit:
         doubted = Verdict(None, stays=min(breaker.pause, breaker.within / (2 * breaker.calls)))
 
         def judge(message: Message, error: Exception) -> Verdict:
-            if isinstance(error, Held):
-                return held
             usual = verdicts(message, error)
             if not self._blames(error):
                 return usual
@@ -148,12 +143,12 @@ class Circuit:
         """Wait for a place.
 
         Raises:
-            Held: The message is to go back.
+            PutOff: The message is to go back.
         """
         recalls = self._recalls
         while self.state != "closed":
             if self._drains or self._recalls != recalls:
-                raise Held("the message was not begun, for the breaker is open")
+                raise PutOff(self._breaker.pause)
             if self.state == "half-open" and self._places:
                 self._places -= 1
                 return

@@ -49,7 +49,7 @@ from callboard.events import (
     about,
 )
 from callboard.handle._batch import BatchWorker
-from callboard.handle._circuit import Circuit, Held
+from callboard.handle._circuit import Circuit
 from callboard.handle._dead_letter import dead_lettering
 from callboard.handle._envelope import result_encoder, unencoded, wrapping
 from callboard.handle._fence import ATTEMPT, Threads, timed
@@ -73,6 +73,8 @@ from callboard.handle._parts import parts_of
 from callboard.handle._passage import enclosed, leaving, publishing
 from callboard.handle._pipeline import Choice, Scope, Selection, inject, plan_of, told_apart
 from callboard.handle._producing import producing
+from callboard.handle._put_off import PutOff, putting_off
+from callboard.handle._share import Share
 from callboard.handle._unconfirmed import Keeper
 from callboard.handle._worker import Worker
 from callboard.instruments import Handle, Output, Send
@@ -111,6 +113,10 @@ class Assembly:
             self._check_keeps("breaker")
             self.circuit = Circuit(self._name, breaker, started.around.events, (*self._rules,))
             self._verdicts = self.circuit.judging(self._verdicts)
+        self.share = self._make_share()
+        """What keeps messages that have failed before from starving the others; None: none come."""
+        if self.circuit is not None or self.share is not None:
+            self._verdicts = putting_off(self._verdicts)
         self._instruments = started.instruments.at(placed.name, placed.source)
         self.hear = self._instruments.on_outcome(started.around.events)
         self._around = around = started.around
@@ -257,6 +263,16 @@ class Assembly:
             for part in parts_of(delivery):  # pyright: ignore[reportUnknownArgumentType] - isinstance can't say of what
                 await self.to_dead_letters(part, None)
 
+    def _make_share(self) -> Share | None:
+        retry, options = self._retry, self._options
+        if retry is None and self._policy is not AckPolicy.NACK_ON_ERROR:
+            return None
+        given = None if retry is None else retry.on_exhausted
+        ends = given in {"dead_letter", "drop"} or (
+            given is None and self._policy is not AckPolicy.NACK_ON_ERROR
+        )
+        return Share(options.retry_share, options.max_workers, ends=ends)
+
     def _check_keeps(self, option: str) -> None:
         if self._policy in (AckPolicy.ACK_FIRST, AckPolicy.MANUAL):
             raise DeclarationError(
@@ -283,7 +299,7 @@ class Assembly:
 
     def _report(self, message: Message, error: Exception, verdict: Verdict) -> None:
         settlement, delay, attempt, *_ = verdict
-        if isinstance(error, Held):
+        if isinstance(error, PutOff):
             return
         kind: type[MessageEnded] = MessageHalted if verdict is HALTED else HandlerFailed
         if verdict.stays is not None and verdict is not HALTED:
@@ -389,6 +405,8 @@ class Assembly:
         handle = self._instruments.around_handle(handle)
         if self._pace is not None:
             handle = self._pace.around(handle)
+        if self.share is not None:
+            handle = self.share.around(handle)
         return handle if self.circuit is None else self.circuit.around(handle)
 
     def _concluding(self, call: Call, *, replaced: bool = False) -> Conclude:

@@ -78,6 +78,8 @@ class LaneKeeper:
     reader: Reader[Delivery]
     count: Count
     unconfirmed: Unconfirmed
+    relieve: Callable[[], None] | None = None
+    """Called when something waits for another try; None: nobody minds."""
     kept: list[Delivery] = field(default_factory=list[Delivery])
     """What was nacked of the delivery that is in hand."""
     delay: float = 0.0
@@ -151,6 +153,8 @@ class LaneKeeper:
             current.release()
             return
         self.reader.park(delay)
+        if self.relieve is not None:
+            self.relieve()
         if self.mailbox.closed:
             self.unconfirmed.release(self.mailbox.take_parked())
 

@@ -30,12 +30,14 @@ class Intake(NamedTuple):
 
     Attributes:
         circuit: What it waits for before it takes any; None: for nothing but room.
+        relieve: Makes room that is taken by what waits for another try; None: nothing does.
     """
 
     subscription: Subscription
     mailbox: Mailbox[Delivery]
     meter: Meter
     circuit: Circuit | None = None
+    relieve: Callable[[], None] | None = None
 
     async def room(self) -> int:
         """Wait until messages may be taken; return how many.
@@ -45,6 +47,8 @@ class Intake(NamedTuple):
         """
         if self.circuit is not None:
             await self.circuit.intake()
+        if self.relieve is not None:
+            self.relieve()
         return await self.mailbox.room()
 
 
@@ -55,7 +59,7 @@ async def pump(intake: Intake, child: Child) -> None:
     place: a full mailbox leaves the rest with the broker, and that is all the backpressure.
     """
     child.ready()
-    subscription, mailbox, meter, _ = intake
+    subscription, mailbox, meter, *_ = intake
     blamed = _blamed_by(subscription)
     taken: Sequence[Delivery] = ()
     with anyio.CancelScope() as scope:
@@ -102,7 +106,7 @@ async def pump_batches(intake: Intake, child: Child, batcher: Batcher) -> None:
 
 async def _collect(intake: Intake, batcher: Batcher) -> None:
     """Take until a batch is full, or the mailbox would be, or the first has waited long enough."""
-    subscription, mailbox, meter, _ = intake
+    subscription, mailbox, meter, *_ = intake
     with anyio.CancelScope() as waiting:
         while not batcher.ready and (spare := mailbox.free_bytes - batcher.bytes) > 0:
             taken = await subscription.receive(batcher.missing, spare)

@@ -20,6 +20,7 @@ from callboard.declare._subscriber import PlacedSubscriber
 from callboard.events import MessageUnordered, about
 from callboard.handle._batch import Batcher
 from callboard.handle._parts import is_settled, parts_of, size_of
+from callboard.handle._share import Share
 from callboard.handle._unconfirmed import Keeper, Unconfirmed
 from callboard.handle._worker import Worker
 from callboard.run._assembly import Assembly
@@ -77,6 +78,9 @@ class Running:
         self._kin = None if options.batch and mixed and self._lane else self._lane or _alike
         self._batcher = Batcher(options.batch_size, options.batch_timeout, group)
         self._mailbox = self._make_mailbox()
+        if (share := self._assembly.share) is not None:
+            share.mailbox = self._mailbox
+        self._relieve = None if share is None else partial(self._make_room, share)
         sharded = self._is_sharded
         self._readers = [
             self._mailbox.reader(n if sharded else 0) for n in range(options.max_workers)
@@ -171,7 +175,7 @@ class Running:
                     self._give_back()
 
     async def _pump(self, child: Child) -> None:
-        intake = Intake(self.subscription, self._mailbox, self._meter, self._circuit)
+        intake = Intake(self.subscription, self._mailbox, self._meter, self._circuit, self._relieve)
         if self._options.batch:
             await pump_batches(intake, child, self._batcher)
         else:
@@ -237,12 +241,22 @@ class Running:
         source = self.subscription
         count = source.count_failure if isinstance(source, Counting) else usual_delay
         return LaneKeeper(
-            self._assembly, self._lane, self._mailbox, reader, count, self._unconfirmed
+            self._assembly,
+            self._lane,
+            self._mailbox,
+            reader,
+            count,
+            self._unconfirmed,
+            self._relieve,
         )
 
     def _unordered(self, delivery: Delivery, error: Exception) -> None:
         event = MessageUnordered(self._placed.name, *about(delivery.message), error)
         self._started.around.events(event)
+
+    def _make_room(self, share: Share) -> None:
+        if self._circuit is None or self._circuit.state == "closed":
+            share.relieve()
 
     def _drain(self) -> None:
         """Have the workers end with what is in the mailbox, but for what waits for its time."""

@@ -24,6 +24,7 @@ __all__ = ["Fleet", "fleet_of", "until"]
 ROOT: Final = Path(__file__).parents[2]
 CALLBOARD: Final = Path(sys.executable).with_name("callboard")
 SERVICE: Final = "tests.chaos.service:make"
+OPTIONS: Final = ["--app-dir", str(ROOT), "-l", "WARNING"]
 PATIENCE: Final = 40.0
 
 
@@ -65,7 +66,7 @@ class Fleet:
         described = {"CALLBOARD_CHAOS": json.dumps(asdict(self.settings))}
         with (folder / f"{self._count}.log").open("wb") as log:
             process = await open_process(
-                [CALLBOARD, "run", "-f", SERVICE, "--app-dir", str(ROOT), "-l", "WARNING"],
+                [CALLBOARD, "run", "-f", SERVICE, *OPTIONS, "--workers", str(self.settings.pool)],
                 env={**os.environ, **described},
                 cwd=ROOT,
                 stdin=None,
@@ -83,9 +84,15 @@ class Fleet:
             self.look()
             if process.returncode is not None:
                 raise ChildProcessError(f"a worker ended at once: status {process.returncode}")
-            return bool(self.of(process, "ready"))
+            alone = self.settings.pool == 1
+            return bool(self.of(process, "ready")) if alone else self.has_pool()
 
         await until(works, f"the worker {process.pid} to start")
+
+    def has_pool(self, times: int = 1) -> bool:
+        """Whether the workers of a pool have come up so many times."""
+        self.look()
+        return self.events["ready"] >= times * self.settings.pool
 
     async def takeover(self, process: Process) -> float:
         """Wait until the new *process* has partitions; return the seconds since it asked for some."""

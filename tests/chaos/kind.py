@@ -38,6 +38,8 @@ class Settings:
     """Handlers take anything up to this."""
     max_workers: int = 8
     mailbox: int = 64
+    pool: int = 1
+    """How many workers each process of a trial has; with more than one it only supervises."""
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """What else the broker is told, by its kind."""
 

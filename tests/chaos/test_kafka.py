@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from functools import partial
 
 import pytest
 from anyio import sleep, to_thread
@@ -12,6 +13,7 @@ from callboard_brokers.kafka import KafkaSource
 
 from ..proxy import proxy
 from .conftest import Begin
+from .fleet import until
 from .kafka import KIND
 from .kind import Kind
 from .node import KafkaNode
@@ -217,6 +219,20 @@ async def test_a_graceful_stop_repeats_nothing(begin: Begin, scale: float) -> No
                 await trial.fleet.stop(trial.anyone())
             await trial.fleet.start()
             trial.faults += 1
+
+
+async def test_a_rolling_restart_repeats_nothing(begin: Begin, scale: float) -> None:
+    async with begin(
+        "rolling", records=300_000, rate=250, workers=1, bound=of_none,
+        settings={**PATIENT, "pool": 3},
+    ) as trial:  # fmt: skip
+        for times in range(max(2, round(10 * scale))):
+            await trial.pause(2)
+            trial.anyone().send_signal(signal.SIGHUP)
+            trial.faults += 1
+            renewed = partial(trial.fleet.has_pool, times + 2)
+            await until(renewed, "all workers to be new", 90)
+        trial.author.stop()
 
 
 async def test_poison_is_dead_lettered_once_and_the_others_go_on(begin: Begin) -> None:

@@ -44,25 +44,26 @@ def run(service: Path, *arguments: str) -> Result:
 
 
 @contextmanager
-def running(service: Path, app: str = "app", *arguments: str) -> Generator[subprocess.Popen[str]]:
-    """Run the application in a process of its own, which is up when this begins."""
-    command = [
-        str(Path(sys.executable).parent / "callboard"),
-        "run",
-        f"service:{app}",
-        "--app-dir",
-        str(service.parent),
-        *arguments,
-    ]
+def callboard(*words: str) -> Generator[subprocess.Popen[str]]:
+    """Run the command in a process of its own, and end it."""
+    command = [str(Path(sys.executable).parent / "callboard"), *words]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         try:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "up\n"
             yield process
         finally:
             process.kill()
+
+
+@contextmanager
+def running(service: Path, app: str = "app", *arguments: str) -> Generator[subprocess.Popen[str]]:
+    """Run the application in a process of its own, which is up when this begins."""
+    words = ["run", f"service:{app}", "--app-dir", str(service.parent), *arguments]
+    with callboard(*words) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "up\n"
+        yield process
 
 
 def ended(process: subprocess.Popen[str], patience: float = 45) -> tuple[str, str]:

@@ -48,6 +48,10 @@ def _grow(tree: Tree, node: Node, depth: float) -> None:
 def _label(node: Node) -> Text:
     label = Text(no_wrap=True, overflow="ellipsis")
     label.append(printable(node.id)).append(f"  {node.state}", STYLES[node.state])
+    if pid := node.details.get("pid"):
+        label.append(f", process {pid}", "dim")
+    if node.details.get("silent"):
+        label.append(", gives no answer", "bold red")
     if node.restarts:
         label.append(f", {_count(node.restarts, 'restart')}", "yellow")
     if node.last_exit is not None:

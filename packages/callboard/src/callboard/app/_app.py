@@ -123,6 +123,8 @@ class App:
             self.context.set_global(key, value)
         self.hard_stop: int | None = None
         """The signal that stopped the last `run` hard; None if none did."""
+        self.stop_signal: int | None = None
+        """The signal that told the last `run` to stop; None if none did."""
         self._phases = Phases(
             lifespan=None if lifespan is None else signature_of(lifespan),
             on_startup=[signature_of(hook) for hook in on_startup],
@@ -135,7 +137,6 @@ class App:
         self._loop: EventLoopToken | None = None
         self._observer: Observer | None = None
         self._exits_at_once = False
-        self._is_told = False
         for broker in brokers:
             self.add_broker(broker)
 
@@ -346,8 +347,7 @@ class App:
             )
         if log_level is not None:
             self.logger.setLevel(log_level)
-        self.hard_stop = None
-        self._is_told = False
+        self.hard_stop = self.stop_signal = None
         loop = current_token().native_token
         with obeying(loop, self.logger, lambda: self.graceful_timeout, self._obey) as last_resort:
             try:
@@ -360,6 +360,9 @@ class App:
     def _look(self) -> View:
         samples = self._observer.samples if self._observer is not None else {}
         return View(tree=self._whole(), now=anyio.current_time(), samples=samples)
+
+    async def _shown(self) -> View:
+        return self._look()
 
     def _whole(self) -> Node:
         """Return the tree with the brokers that others run."""
@@ -395,7 +398,7 @@ class App:
         self._observer = Observer(self.tree, buses, logger=self.logger, slow=self.slow, every=every)
         beside = [ChildSpec("observer", self._observer.run)]
         if self.inspect is not None:
-            inspection = Inspection(Path(self.inspect), self._look)
+            inspection = Inspection(Path(self.inspect), self._shown)
             beside.append(ChildSpec("inspection", inspection.run))
         return beside
 
@@ -411,14 +414,14 @@ class App:
             await self.stop()
 
     def _obey(self, number: signal.Signals) -> None:
-        if self._is_told and self._host is not None:
+        if self.stop_signal is not None and self._host is not None:
             self.logger.warning("%s again: stopping hard", number.name)
             self.hard_stop = number
             self._host.ask(0)
         else:
             self.logger.info("%s: stopping", number.name)
             self.exit()
-        self._is_told = True
+        self.stop_signal = self.stop_signal or number
 
     def _forget(self, host: Host) -> None:
         """Let go of *host*, which has ended; not of one that was started since."""

@@ -19,11 +19,17 @@ TRACEBACK: Final = "--traceback"
 
 
 class Failed(Exception):
-    """A command can't do what it should; in one line, why."""
+    """A command can't do what it should; in one line, why.
+
+    Attributes:
+        status: Of the process.
+        is_told: Whether somebody else says that line.
+    """
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
         self.status = status
+        self.is_told = False
 
 
 def fail(message: str, *, status: int) -> NoReturn:
@@ -53,11 +59,13 @@ class Commands(TyperGroup):
             words.remove(TRACEBACK)
         try:
             # Typer's own way to tell of errors takes a frame of many lines.
-            sys.exit(super().main(words, *others, **{**extra, "standalone_mode": False}) or 0)
+            options = {"obj": is_long, **extra, "standalone_mode": False}
+            sys.exit(super().main(words, *others, **options) or 0)
         except Failed as error:
             if is_long and error.__context__ is not None:
                 typer.echo(fitted("".join(format_exception(error.__context__))), err=True)
-            typer.echo(f"callboard: {printable(str(error), TRACE)}", err=True)
+            if not error.is_told:
+                typer.echo(f"callboard: {printable(str(error), TRACE)}", err=True)
             sys.exit(error.status)
         except Exception as error:
             # Newer versions of Typer have a copy of click inside, so that its types have no name.

@@ -10,7 +10,10 @@ import typer
 
 from callboard.command._arguments import AppDir, Application, Factory, Inspect
 from callboard.command._fail import fail
+from callboard.command._line import WORKER, Place
+from callboard.command._pool import supervise
 from callboard.command._serve import Settings, serve
+from callboard.command._worker import work
 
 LogLevel = Annotated[
     Optional[str],  # noqa: UP045 - Typer reads it
@@ -33,6 +36,17 @@ Backend = Annotated[
     Literal["asyncio", "trio"],
     typer.Option("--backend", envvar="CALLBOARD_BACKEND", help="What runs the event loop."),
 ]
+Workers = Annotated[
+    int,
+    typer.Option(
+        "--workers",
+        "-w",
+        min=1,
+        envvar="CALLBOARD_WORKERS",
+        help="How many processes; more than one are supervised.",
+    ),
+]
+AsWorker = Annotated[Optional[str], typer.Option(WORKER, hidden=True)]  # noqa: UP045 - as above
 Loop = Annotated[
     Optional[str],  # noqa: UP045 - Typer reads it
     typer.Option(
@@ -54,8 +68,12 @@ def run(  # noqa: PLR0913, PLR0917 - the options of the command
     backend: Backend = "asyncio",
     loop: Loop = None,
     inspect: Inspect = None,
+    workers: Workers = 1,
+    worker: AsWorker = None,
 ) -> None:
     """Run an application until SIGINT or SIGTERM; a second one stops hard.
+
+    With --workers, SIGHUP starts them anew, one after another.
 
     Other options are for its lifespan and on_startup, by name: --db=URL, --flag, --no-flag.
     """
@@ -72,10 +90,18 @@ def run(  # noqa: PLR0913, PLR0917 - the options of the command
         backend=backend,
         loop=loop,
         inspect=inspect,
+        workers=workers,
+        traceback=context.obj is True,
         words=words,
-        own=[name for each in context.command.params for name in each.opts],
+        own=[name for each in context.command.params for name in each.opts if name != WORKER],
     )
-    raise typer.Exit(serve(settings))
+    if worker is not None:
+        status = work(settings, Place.read(worker))
+    elif workers > 1:
+        status = supervise(settings)
+    else:
+        status = serve(settings)
+    raise typer.Exit(status)
 
 
 def _unsaid(context: typer.Context) -> str:

@@ -37,6 +37,8 @@ class Settings:
         backend: `asyncio` or `trio`.
         loop: `uvloop`, or as in `module:factory`; None: that of the backend.
         inspect: Where it shows itself; None: as the application says.
+        workers: How many processes run it.
+        traceback: Whether more is shown of an error than a line.
         words: The options that are not the command's own.
         own: Those that are.
     """
@@ -49,6 +51,8 @@ class Settings:
     backend: str = "asyncio"
     loop: str | None = None
     inspect: Path | None = None
+    workers: int = 1
+    traceback: bool = False
     words: list[str] = field(default_factory=list[str])
     own: list[str] = field(default_factory=list[str])
 

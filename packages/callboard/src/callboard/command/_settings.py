@@ -16,7 +16,8 @@ _ALL: Final = ("app", "app_dir", "factory")
 
 def settings(commands: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the table says, for each of *commands* and those below it, as click wants it."""
-    said = _read({each.name for each in commands["run"].params})
+    known = {each.name for each in commands["run"].params if not getattr(each, "hidden", False)}
+    said = _read(known)
     return _spread(commands, {key: said[key] for key in _ALL if key in said}) | {"run": said}
 
 

@@ -13,7 +13,7 @@ from rich.text import Text
 from callboard.tree import STYLES
 from callboard.watch._observer import Sample, is_worker, walk
 from callboard.watch._printable import last_words, printable
-from callboard.watch._view import View, unready
+from callboard.watch._view import POOL, View, unready
 from callboard_actors import Node, State
 
 _LAST: Final = 5
@@ -64,7 +64,7 @@ def _row(path: str, node: Node, view: View) -> list[RenderableType]:
     state = max(states, key=_GRAVITY.index)
     restarts = node.restarts + sum(each.restarts for _, each in inner)
     return [
-        Text(printable(node.id)),
+        Text(printable(f"{path.split('/')[1]}/{node.id}" if view.tree.id == POOL else node.id)),
         Text(state, STYLES[state]),
         _number(details["queued"]),
         f"{_number(details['in_flight'])}/{len(loads)}",

@@ -12,7 +12,7 @@ import json
 import os
 import socket
 import stat
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -74,7 +74,7 @@ class Inspection:
     A name without a folder lies in one that nobody else may enter; see `place`.
     """
 
-    def __init__(self, path: Path, view: Callable[[], View]) -> None:
+    def __init__(self, path: Path, view: Callable[[], Awaitable[View]]) -> None:
         self._path = place(path)
         self._view = view
         self._question = decoder(Question)
@@ -108,7 +108,7 @@ class Inspection:
                 with anyio.move_on_after(_PATIENCE):
                     buffered = BufferedByteReceiveStream(stream)
                     line = await buffered.receive_until(b"\n", _LONGEST_QUESTION)
-                    answer = json.dumps(asdict(self._reply(line)), default=str)
+                    answer = json.dumps(asdict(await self._reply(line)), default=str)
                     await stream.send(answer.encode() + b"\n")
         except (
             anyio.BrokenResourceError,
@@ -119,12 +119,12 @@ class Inspection:
         ):
             return  # whoever asked has gone, or does not speak the protocol
 
-    def _reply(self, line: bytes) -> Answer | Refusal:
+    async def _reply(self, line: bytes) -> Answer | Refusal:
         try:
             self._question(line, "application/json")
         except ValueError:  # it is no JSON, or of another shape
             return Refusal(error='ask {"show": "tree"}')
-        return Answer(view=self._view())
+        return Answer(view=await self._view())
 
 
 def look(path: Path) -> View:

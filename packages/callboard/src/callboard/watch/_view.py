@@ -26,6 +26,8 @@ LOOP: Final = 3
 """Restarts in a row that are a crash loop."""
 WELL: Final = 60.0
 """Seconds after which whoever had crashed again and again is believed to be well."""
+POOL: Final = "pool"
+"""The root of the trees of several processes, each of which is a child of it."""
 _UP: Final = frozenset({"new", "starting", "running"})
 
 
@@ -52,6 +54,8 @@ def unready(view: View) -> list[str]:
         is_vital = path.count("/") == 1 or node.id in {"connection", "subscriptions"}
         if is_vital and node.state != "running":
             reasons.append(f"{path} is {node.state}")
+        if node.details.get("silent"):
+            reasons.append(f"{path} gives no answer: is it blocked?")
         if node.id == "connection":
             reasons += _of_connection(path, node, view.now)
         elif path.split("/")[-2:-1] == ["subscriptions"]:

@@ -239,3 +239,41 @@ async def test_a_broker_has_to_be_connected(shop: Shop) -> None:
 def test_a_time_without_a_zone_is_refused() -> None:
     with pytest.raises(DeclarationError, match="must have a time zone"):
         Only(since=datetime(2026, 1, 1))  # noqa: DTZ001 - what is refused
+
+
+async def test_a_replay_gives_back_headers_of_any_name_and_whom_to_answer(shop: Shop) -> None:
+    given = {"x-host": "mine", "x-group": "ours", "x-attempts": "7"}
+    async with shop.broker:
+        await shop.broker.start()
+        await shop.broker.publish(1, "orders", headers=given, reply_to="answers")
+        await wait_all_tasks_blocked()
+        async with shop.letters.open() as opened:
+            [letter] = [each async for each in opened]
+        shop.is_mended = True
+        await shop.letters.replay()
+        await wait_all_tasks_blocked()
+
+    assert letter.headers == given
+    [heard] = shop.heard
+    assert {name: heard.headers[name] for name in given} == given
+    assert heard.headers.keys() == {*given, "x-replays", "x-replayed-from"}
+    assert heard.reply_to == "answers"
+
+
+async def test_a_letter_that_fails_as_a_letter_keeps_what_was_its_message_s(shop: Shop) -> None:
+    shop.broker.subscriber("orders.dead", group="look", dead_letter="parked")(shop.handle)
+    async with shop.broker:
+        await shop.broker.start()
+        await shop.broker.publish(1, "orders", headers={"x-host": "mine"})
+        await wait_all_tasks_blocked()
+        async with DeadLetters(shop.broker, "parked").open() as opened:
+            [letter] = [each async for each in opened]
+
+    assert letter.headers == {"x-host": "mine"}
+    assert letter.origin == "orders.dead"
+
+
+async def test_a_rate_of_nothing_is_refused(shop: Shop) -> None:
+    async with shop.broker:
+        with pytest.raises(DeclarationError, match="rate=0 of a replay"):
+            await shop.letters.replay(rate=0)

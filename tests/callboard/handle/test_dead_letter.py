@@ -7,7 +7,16 @@ import logging
 import pytest
 from anyio import sleep, wait_all_tasks_blocked
 
-from callboard import AckPolicy, MemoryBroker, Message, RejectMessage
+from callboard import (
+    AckPolicy,
+    ActorCrash,
+    App,
+    Backoff,
+    MemoryBroker,
+    Message,
+    RejectMessage,
+    Retry,
+)
 from callboard.extending import BrokerKind
 from callboard.handle._dead_letter import REASONS
 from callboard.memory import MemoryMessage, MemoryTarget
@@ -119,7 +128,8 @@ async def test_a_dead_letter_says_what_happened_where_and_how(broker: MemoryBrok
     assert headers["x-fingerprint"] == (
         f"ValueError@{__name__}:test_a_dead_letter_says_what_happened_where_and_how.<locals>.handle"
     )
-    assert headers["x-attempts"] == "1"
+    assert (headers["x-attempts"], headers["x-crash-count"]) == ("1", "0")
+    assert headers["x-first-failure-ts"] == headers["x-last-failure-ts"]
     assert headers["x-group"] == "g"
     assert headers.keys() >= {"x-host", "x-last-failure-ts", "x-dlq-id"}
     assert headers.keys() <= REASONS
@@ -305,3 +315,54 @@ async def test_a_subscriber_whose_rejected_messages_have_nowhere_to_go_is_named_
         " letters: give the subscriber or the broker a dead_letter= address"
     )
     assert [record.getMessage() for record in caplog.records] == ([expected] if warned else [])
+
+
+async def test_a_dead_letter_says_when_it_failed_first_and_of_which_version(
+    broker: MemoryBroker,
+) -> None:
+    collected = letters(broker)
+    backoff = Backoff(30, 30, jitter="none", first=30)
+
+    @broker.subscriber(
+        "orders", retry=Retry(attempts=2, backoff=backoff), dead_letter="orders.dead"
+    )
+    async def handle(order: int) -> None:
+        raise ValueError
+
+    async with App(broker, version="2.1"):
+        await broker.publish(1, "orders", key="k")
+        await sleep(60)
+
+    headers = collected[0].headers
+    assert headers["x-app-version"] == "2.1"
+    # The clock of the loop has jumped, and that of the wall has not.
+    assert float(str(headers["x-last-failure-ts"])) - float(str(headers["x-first-failure-ts"])) > 29
+
+
+async def test_a_dead_letter_says_how_often_its_actor_has_crashed(broker: MemoryBroker) -> None:
+    collected = letters(broker)
+
+    @broker.subscriber("orders", dead_letter="orders.dead")
+    async def handle(order: int) -> None:
+        raise ActorCrash("it can't go on")
+
+    await reject(broker)
+
+    assert collected[0].headers["x-crash-count"] == "2"
+
+
+async def test_headers_that_are_called_as_reasons_are_kept_under_other_names(
+    broker: MemoryBroker,
+) -> None:
+    collected = letters(broker)
+
+    @broker.subscriber("orders", group="g", dead_letter="orders.dead")
+    async def handle(order: int) -> None:
+        raise ValueError
+
+    await reject(broker, headers={"x-host": "mine", "x-attempts": "7", "tenant": "acme"})
+
+    headers = collected[0].headers
+    assert headers["x-attempts"] == "1"
+    assert (headers["x-kept-x-host"], headers["x-kept-x-attempts"]) == ("mine", "7")
+    assert headers["tenant"] == "acme"

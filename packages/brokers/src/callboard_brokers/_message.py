@@ -385,12 +385,18 @@ def asking(message: Message, reply_to: str, correlation_id: str | None) -> Messa
     return Message.made(None if message.tombstone else message.body, metadata, message.key)
 
 
-def forwarding(message: Message, headers: Headers, without: Collection[str] = ()) -> Message:
+def forwarding(
+    message: Message,
+    headers: Headers,
+    without: Collection[str] = (),
+    *,
+    reply_to: str | None = None,
+) -> Message:
     """Return the received *message* as it came, to be published again, with more *headers*.
 
     Every header of it is kept, null, binary and repeated ones too, in their order, but for those
-    that *headers* replace, and those *without* which it is to be. Nobody is asked for an answer any
-    more.
+    that *headers* replace, and those *without* which it is to be. An answer to it goes *reply_to*;
+    None: nobody waits for one any more.
     """
     metadata, new = message.metadata, {*headers, *without}
     old = {name: value for name, value in metadata.headers.items() if name not in new}
@@ -399,7 +405,7 @@ def forwarding(message: Message, headers: Headers, without: Collection[str] = ()
         key=message.key,
         metadata=metadata.but(
             headers={**old, **headers},
-            reply_to=None,
+            reply_to=reply_to,
             path={},
             pairs=[pair for pair in metadata.pairs if pair[0] not in new],
         ),

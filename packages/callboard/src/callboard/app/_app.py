@@ -170,6 +170,7 @@ class App:
             slot.around,
             options=options,
             supervision=self.supervision or slot.around.supervision,
+            version=self.version,
             companions=lambda: running([each.slot for each in self.brokers]),
         )
         broker.events.subscribe(self._heed)

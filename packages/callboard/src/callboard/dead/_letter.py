@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from callboard._errors import DeclarationError
-from callboard.handle._dead_letter import REASONS
+from callboard.handle._dead_letter import KEPT, REASONS, kept_in
 from callboard_brokers import Message
 
 REPLAYS: Final = "x-replays"
 REPLAYED_FROM: Final = "x-replayed-from"
-OWN: Final = REASONS | {REPLAYS, REPLAYED_FROM}
-"""The headers of a letter that are not its message's."""
+_OWN: Final = REASONS | {REPLAYS, REPLAYED_FROM}
+
+
+def is_own(name: str) -> bool:
+    """Whether a header of a letter is not its message's."""
+    return name in _OWN or name.startswith(KEPT)
 
 
 class Letter:
@@ -86,15 +90,20 @@ class Letter:
     @property
     def why(self) -> Mapping[str, str]:
         """The headers that the letter has beside those of its message."""
-        return {name: str(self.message.headers[name]) for name in self._headers(OWN.__contains__)}
+        given = self.message.headers
+        return {name: str(value) for name, value in given.items() if name in _OWN}
 
     @property
     def headers(self) -> Mapping[str, Any]:
         """The headers of its message."""
-        return {name: self.message.headers[name] for name in self._headers(_is_own)}
+        given = self.message.headers
+        left = {name: value for name, value in given.items() if not is_own(name)}
+        return {**left, **kept_in(given)}
 
-    def _headers(self, wanted: Callable[[str], bool]) -> Collection[str]:
-        return [name for name in self.message.headers if wanted(name)]
+    @property
+    def reply_to(self) -> str | None:
+        """Where an answer to its message was to go; None: nowhere."""
+        return self._said("x-original-reply-to")
 
     def _said(self, name: str) -> str | None:
         said = self.message.headers.get(name)
@@ -138,7 +147,3 @@ class Only:
 
 
 ALL: Final = Only()
-
-
-def _is_own(name: str) -> bool:
-    return name not in OWN

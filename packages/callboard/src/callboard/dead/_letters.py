@@ -13,9 +13,10 @@ from anyio.lowlevel import checkpoint
 
 from callboard._broker import Broker
 from callboard._errors import DeclarationError
-from callboard.dead._letter import ALL, OWN, REPLAYED_FROM, REPLAYS, Letter, Only
+from callboard.dead._letter import ALL, REPLAYED_FROM, REPLAYS, Letter, Only, is_own
 from callboard.declare._options import resolve
 from callboard.declare._subscriber import addresses_of
+from callboard.handle._dead_letter import kept_in
 from callboard_brokers import DestinationError, Kept, Message, Revisiting, forwarding
 
 _PAGE: Final = 200
@@ -97,8 +98,8 @@ class Opened:
     async def replay(self, letter: Letter, *, to: str | None = None) -> None:
         """Send the message of *letter*, the one read last, back to where it came from, or *to*.
 
-        Its bytes, its key and its own headers; of the letter's only how often it was sent back,
-        and from where. It is done with when the broker has that. If cancelled meanwhile, it ends
+        Its bytes, its key, its own headers, and where its answer goes; of the letter's only how
+        often it was sent back, and from where. It is done with when the broker has that. If cancelled meanwhile, it ends
         this first.
 
         Raises:
@@ -111,7 +112,9 @@ class Opened:
         said = {REPLAYS: str(letter.replays + 1), REPLAYED_FROM: letter.address}
         kind = self._broker.slot.around.kind
         target = kind.alike(letter.message, kind.back(letter.message, address))
-        message = forwarding(letter.message, said, OWN)
+        given = letter.message.headers
+        headers, without = {**kept_in(given), **said}, [name for name in given if is_own(name)]
+        message = forwarding(letter.message, headers, without, reply_to=letter.reply_to)
         with CancelScope(shield=True), fail_after(_PATIENCE):
             await self._broker.slot.connection.publish(message, target)
             await self.drop(letter)
@@ -211,7 +214,11 @@ class DeadLetters:
             rate: How many in a second at most.
             max_replays: One that was sent back so often, and has come back, stays.
             progress: Told after each letter what has been done.
+
+        Raises:
+            DeclarationError: That is no rate.
         """
+        _check_rate(rate)
         count = exhausted = homeless = 0
         if limit is not None and limit <= count:
             return Replayed()
@@ -265,6 +272,13 @@ def addresses_of_letters(broker: Broker[Any]) -> Sequence[str]:
             for address in addresses_of(placed.source):
                 found[options.dead_letter.replace("{address}", address)] = None
     return [*found]
+
+
+def _check_rate(rate: float | None) -> None:
+    if rate is not None and rate <= 0:
+        raise DeclarationError(
+            f"rate={rate!r} of a replay must be messages a second, above 0; None is no limit"
+        )
 
 
 def _with(letter: Letter, group: Group | None) -> Group:

@@ -13,7 +13,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2s
-from typing import Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import anyio
 
@@ -25,7 +25,7 @@ from callboard.handle._output import is_hopeless
 from callboard.instruments import Output, Send
 from callboard.watch._printable import LINE, TRACE, printable
 from callboard_actors import Backoff
-from callboard_brokers import Delivery, DestinationError, Message, forwarding
+from callboard_brokers import Delivery, DestinationError, Headers, Message, forwarding
 
 _BACKOFF: Final = Backoff(min=0.2, max=30)
 _LIMITS: Final = {"x-exception-stacktrace": TRACE}
@@ -46,8 +46,11 @@ REASONS: Final = frozenset(
         "x-subscriber",
         "x-attempts",
         "x-deliveries",
+        "x-crash-count",
+        "x-first-failure-ts",
         "x-last-failure-ts",
         "x-host",
+        "x-app-version",
         "x-dlq-id",
         "x-fingerprint",
         "x-exception-type",
@@ -56,6 +59,18 @@ REASONS: Final = frozenset(
     }
 )
 """The headers that a dead letter has beside those of its message."""
+KEPT: Final = "x-kept-"
+"""Stands before the name of a message's own header, if letters have one of that name."""
+_ID: Final = "x-dlq-id"
+"""Tells a letter, which every one has."""
+
+
+class Whose(NamedTuple):
+    """By what a message was handled."""
+
+    subscriber: str
+    version: str | None = None
+    """That of the application; None: nobody has said."""
 
 
 class Post(NamedTuple):
@@ -68,7 +83,7 @@ class Post(NamedTuple):
 
 
 def dead_lettering(
-    subscriber: str,
+    whose: Whose,
     address: str | None,
     post: Post,
     send: Send,
@@ -90,7 +105,7 @@ def dead_lettering(
             delivery.reject()
             return
         message = delivery.message
-        letter = dead_letter(delivery, error, subscriber, post.where)
+        letter = dead_letter(delivery, error, whose, post.where)
         failures, brief = 0, False
         while not delivery.settled:
             try:
@@ -99,38 +114,47 @@ def dead_lettering(
             except Exception as failure:  # noqa: BLE001 - nothing may lose the letter
                 if not is_hopeless(failure):
                     failures += 1
-                    tell(DeadLetterLate(subscriber, *about(delivery.message), failure))
+                    tell(DeadLetterLate(whose.subscriber, *about(delivery.message), failure))
                     await anyio.sleep(_BACKOFF.delay(failures, random.random))
                 elif brief or isinstance(failure, DestinationError):
                     delivery.reject()
-                    tell(DeadLetterImpossible(subscriber, *about(delivery.message), failure))
+                    tell(DeadLetterImpossible(whose.subscriber, *about(delivery.message), failure))
                 else:
-                    brief, letter = True, dead_letter(delivery, None, subscriber, post.where)
+                    brief, letter = True, dead_letter(delivery, None, whose, post.where)
             else:
                 delivery.ack()
 
     return to_dead_letters
 
 
-def dead_letter(
-    delivery: Delivery, error: Exception | None, subscriber: str, where: Where
-) -> Message:
+def dead_letter(delivery: Delivery, error: Exception | None, whose: Whose, where: Where) -> Message:
     """Return the message of *delivery* as it came, every header of it, and why it is dead.
 
-    Whatever the message holds and the error says, this is text that every broker takes.
+    Whatever the message holds and the error says, this is text that every broker takes. Its own
+    headers that are called as reasons are, `x-host` for one, are kept under other names.
     """
-    said = {**_found(where, delivery.message), **_reasons(delivery, error, subscriber)}
-    return forwarding(
-        delivery.message,
-        {
-            name: printable(reason, _LIMITS.get(name, LINE), lines=True)
-            for name, reason in said.items()
-        },
-    )
+    said = {**_found(where, delivery.message), **_reasons(delivery, error, whose)}
+    reasons: dict[str, Any] = {
+        name: printable(reason, _LIMITS.get(name, LINE), lines=True)
+        for name, reason in said.items()
+    }
+    own = delivery.message.metadata.headers
+    if _ID not in own:  # else it is a letter that has failed in its turn
+        reasons |= {KEPT + name: value for name, value in own.items() if name in REASONS}
+    return forwarding(delivery.message, reasons)
 
 
-def _reasons(delivery: Delivery, error: Exception | None, subscriber: str) -> Mapping[str, str]:
-    message = delivery.message
+def kept_in(headers: Headers) -> Headers:
+    """Return the headers of a message that are kept in its letter under other names."""
+    return {
+        name.removeprefix(KEPT): value for name, value in headers.items() if name.startswith(KEPT)
+    }
+
+
+def _reasons(delivery: Delivery, error: Exception | None, whose: Whose) -> Mapping[str, str]:
+    message, subscriber, now = delivery.message, whose.subscriber, time.time()
+    # Remembered by a clock that nobody puts back.
+    failed_for = anyio.current_time() - getattr(delivery, "failed_at", anyio.current_time())
     coordinates = f"{message.address}\0{message.message_id}\0{subscriber}"
     identity = coordinates.encode(errors="backslashreplace") + message.body
     reasons = {
@@ -138,13 +162,17 @@ def _reasons(delivery: Delivery, error: Exception | None, subscriber: str) -> Ma
         "x-subscriber": subscriber,
         "x-attempts": str(message.attempt),
         "x-deliveries": str(delivery.deliveries or ""),
-        "x-last-failure-ts": f"{time.time():.3f}",
+        "x-crash-count": str(getattr(message.binding, "crashes", 0)),
+        "x-first-failure-ts": f"{now - failed_for:.3f}",
+        "x-last-failure-ts": f"{now:.3f}",
         "x-host": socket.gethostname(),
-        "x-dlq-id": blake2s(identity, digest_size=16).hexdigest(),
+        _ID: blake2s(identity, digest_size=16).hexdigest(),
         "x-fingerprint": fingerprint(error, subscriber),
         "x-exception-type": "rejected",
         "x-exception-message": "rejected by the handler",
     }
+    if whose.version is not None:
+        reasons["x-app-version"] = whose.version
     if message.reply_to is not None:
         reasons["x-original-reply-to"] = message.reply_to
     if error is not None:

@@ -50,7 +50,7 @@ from callboard.events import (
 )
 from callboard.handle._batch import BatchWorker
 from callboard.handle._circuit import Circuit
-from callboard.handle._dead_letter import dead_lettering
+from callboard.handle._dead_letter import Whose, dead_lettering
 from callboard.handle._envelope import result_encoder, unencoded, wrapping
 from callboard.handle._fence import ATTEMPT, Threads, timed
 from callboard.handle._finish import Finish, finishing, settling, telling
@@ -147,7 +147,7 @@ class Assembly:
         self._is_alone = not self._options.outbox
         """Whether all that follows from its messages leaves by their own broker."""
         self.to_dead_letters = dead_lettering(
-            self._name,
+            Whose(self._name, around.version),
             inherited.dead_letter,
             around.out.post(placed.source),
             self._leave,

@@ -95,6 +95,12 @@ class LaneKeeper:
         """Bring to the dead letters what a handler rejects by hand."""
         await self.binding.reject(message)
 
+    @property
+    def crashes(self) -> int:
+        """How often the delivery in hand has crashed its actor."""
+        before = self.reader.crashes.get(id(self.reader.current))
+        return 0 if before is None else before.count
+
     def keep(self, delivery: Settles, delay: float | None, /) -> bool:
         """Keep *delivery*, if it is in hand and has a lane."""
         current, lane = self.reader.current, self.lane

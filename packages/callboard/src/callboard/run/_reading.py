@@ -10,7 +10,7 @@ import anyio
 from callboard._errors import NotRunning
 from callboard.declare._options import nearest, resolve
 from callboard.declare._subscriber import PlacedSubscriber
-from callboard.handle._dead_letter import dead_lettering
+from callboard.handle._dead_letter import Whose, dead_lettering
 from callboard.handle._own import Reader, own, parsed
 from callboard.instruments import Outcome, Output
 from callboard.run._pump import size
@@ -45,7 +45,7 @@ class Reading:
         parser = nearest("parser", layers)
         self._parse = None if parser is None else own(parser)
         self._to_dead_letters = dead_lettering(
-            placed.name,
+            Whose(placed.name, around.version),
             resolve(*layers).dead_letter,
             around.out.post(placed.source),
             self._send,

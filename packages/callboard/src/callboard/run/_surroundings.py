@@ -92,6 +92,8 @@ class Surroundings:
     """By what results, answers and dead letters leave."""
     supervision: Supervision
     """What supervises workers of which neither a subscriber nor the broker says anything."""
+    version: str | None = None
+    """That of the application; None: it has none."""
     subscribers: Callable[[], Sequence[PlacedSubscriber]]
     publishers: Callable[[], Sequence[PlacedPublisher]]
     """What is declared by now, in order."""

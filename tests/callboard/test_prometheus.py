@@ -281,3 +281,38 @@ async def test_under_test_the_instruments_are_there(broker: MemoryBroker, page: 
         await broker.publish(1, "orders")
 
     assert page("received_messages_total", **ORDERS) == 1
+
+
+async def test_a_label_that_raises_fails_no_message(page: Page) -> None:
+    def raises(_raw: object) -> str:
+        raise LookupError
+
+    broker = MemoryBroker(
+        instruments=[Prometheus(registry=page.registry, custom_labels={"team": raises})]
+    )
+    handled: list[int] = []
+
+    @broker.subscriber("orders")
+    async def handle(order: int) -> None:
+        handled.append(order)
+
+    await deliver(broker, 1)
+
+    assert handled == [1]
+    assert 'team="(failed)"' in generate_latest(page.registry).decode()
+
+
+async def test_what_is_rejected_by_hand_counts_as_rejected_wherever_its_letter_goes(
+    page: Page,
+) -> None:
+    broker = MemoryBroker(instruments=[Prometheus(registry=page.registry)])
+
+    @broker.subscriber("orders", dead_letter="dead")
+    async def handle(order: int, message: Message) -> None:
+        await message.reject()
+
+    await deliver(broker, 1)
+
+    shown = generate_latest(page.registry).decode()
+    assert 'status="rejected"' in shown
+    assert 'handler="orders",status="acked"' not in shown

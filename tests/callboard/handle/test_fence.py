@@ -7,7 +7,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from anyio import Event, current_time, from_thread, wait_all_tasks_blocked
+from anyio import (
+    Event,
+    create_task_group,
+    current_time,
+    from_thread,
+    sleep,
+    wait_all_tasks_blocked,
+)
 from anyio.lowlevel import checkpoint
 
 from callboard import Backoff, Depends, HandlerTimedOut, MemoryBroker, Message, Retry
@@ -190,3 +197,31 @@ async def test_every_worker_that_waits_for_a_thread_goes_on(broker: MemoryBroker
         await ended.wait()
         await wait_all_tasks_blocked()
         assert sorted(announced) == [0, 1, 2, 3]
+
+
+async def test_a_task_that_a_handler_has_left_to_others_may_publish_after_its_time(
+    broker: MemoryBroker,
+) -> None:
+    results = list[str]()
+
+    async def later() -> None:
+        await sleep(5)
+        await broker.publish("late", "results")
+
+    @broker.subscriber("results")
+    async def note(result: str) -> None:
+        results.append(result)
+
+    async with create_task_group() as tasks:
+
+        @broker.subscriber("jobs", retry=Retry(attempts=1, timeout=1), dead_letter="dead")
+        async def handle(job: str) -> None:
+            tasks.start_soon(later)
+            await sleep(60)
+
+        async with broker:
+            await broker.start()
+            await broker.publish("job", "jobs")
+            await sleep(10)
+
+    assert results == ["late"]

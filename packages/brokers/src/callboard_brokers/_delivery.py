@@ -104,6 +104,14 @@ class Delivery(Generic[R_co]):
         self.settlement = None
         self.message.delivery = self
 
+    def call(self, settlement: Settlement) -> None:
+        """Have the message say *settlement*, for which something else was settled at the broker.
+
+        So an acknowledged message is called rejected, whose dead letter is elsewhere.
+        """
+        if self.settlement is not None:
+            self.message.delivery = _SETTLED[settlement]
+
     def ack(self) -> bool:
         """Settle as handled."""
         return self.settle(Settlement.ACK)

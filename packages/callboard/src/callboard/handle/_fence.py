@@ -43,6 +43,12 @@ class Attempt:
 
 ATTEMPT: Final[ContextVar[Attempt | None]] = ContextVar("callboard-attempt", default=None)
 
+FENCED: Final[ContextVar[Attempt | None]] = ContextVar("callboard-fenced", default=None)
+"""The attempt in whose thread this runs, or by whose thread it was called.
+
+A task that a handler has begun and left to others is not that: it may publish for as long as it
+lives, though its context is that of the handler."""
+
 
 class Threads:
     """The threads of one subscriber that were left behind.
@@ -91,6 +97,7 @@ class Threads:
             if attempt is None:
                 return call(*args, **kwargs)
             self._begin(attempt)
+            FENCED.set(attempt)  # the context is that of the thread, and ends with it
             try:
                 return call(*args, **kwargs)
             finally:

@@ -26,6 +26,8 @@ from callboard_brokers.kit import needing
 with needing("the client of Prometheus", "callboard[prometheus]"):
     from prometheus_client import CollectorRegistry
 
+FAILED: Final = "(failed)"
+"""The value of a label whose function has failed."""
 CustomLabels: TypeAlias = "Mapping[str, str | Callable[[Any], str]]"
 
 _STATUSES: Final[Sequence[tuple[type[Exception], str]]] = (
@@ -60,7 +62,8 @@ class Prometheus(Instrument):
         metrics_prefix: What the names of all metrics begin with, before a `_`.
         received_messages_size_buckets: The upper bounds of sizes in bytes; None: 16 to 16 MiB.
         custom_labels: Labels of what is received and published: texts, or functions that are asked
-            once a message for its `raw_message` (None for what is published).
+            once a message for its `raw_message` (None for what is published); one that raises
+            gives "(failed)".
 
     Raises:
         DeclarationError: A label is called as one of Callboard's own.
@@ -182,7 +185,14 @@ def _note(counts: Sequence[Tally], began: float, failure: Exception | None) -> N
 
 
 def _values(custom: Sequence[str | Callable[[Any], str]], raw: object) -> Iterator[str]:
-    return (str(each(raw)) if callable(each) else each for each in custom)
+    return (_asked(each, raw) if callable(each) else each for each in custom)
+
+
+def _asked(label: Callable[[Any], str], raw: object) -> str:
+    try:
+        return str(label(raw))
+    except Exception:  # noqa: BLE001 - whatever the user's function raises: no message fails for a label
+        return FAILED
 
 
 def _status(error: Exception) -> str:

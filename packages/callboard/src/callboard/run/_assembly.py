@@ -262,6 +262,7 @@ class Assembly:
                 once.rejected(delivery)  # pyright: ignore[reportUnknownArgumentType] - as below
             for part in parts_of(delivery):  # pyright: ignore[reportUnknownArgumentType] - isinstance can't say of what
                 await self.to_dead_letters(part, None)
+                part.call(Settlement.REJECT)
 
     def _make_share(self) -> Share | None:
         retry, options = self._retry, self._options

@@ -20,7 +20,7 @@ from callboard.declare._options import DEFAULT_SUPERVISION, BrokerOptions
 from callboard.declare._publisher import PlacedPublisher, Publisher
 from callboard.declare._subscriber import PlacedSubscriber
 from callboard.events import Event, ServerFound, ServerLost
-from callboard.handle._fence import ATTEMPT, refuse_late
+from callboard.handle._fence import ATTEMPT, FENCED, refuse_late
 from callboard.handle._way_out import WayOut
 from callboard.instruments import Send
 from callboard.run._host import Host
@@ -220,11 +220,10 @@ class Slot:
 
     def _send(self) -> Send:
         """Return the way out; raise where it leads nowhere, or whoever asks is not heard any more."""
+        refuse_late(FENCED.get())
         attempt = ATTEMPT.get()
-        if attempt is not None:
-            refuse_late(attempt)
-            if attempt.diverts is not None:
-                return attempt.diverts(self._way)
+        if attempt is not None and attempt.diverts is not None:
+            return attempt.diverts(self._way)
         return self._way()
 
     def _way(self) -> Send:

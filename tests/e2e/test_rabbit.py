@@ -454,5 +454,5 @@ async def test_an_exchange_without_its_plugin_is_told(rabbit: RabbitBroker, name
     later = RabbitExchange(name, ExchangeType.X_DELAYED_MESSAGE)
 
     async with rabbit:
-        with pytest.raises(TopologyError, match="x-delayed-message"):
+        with pytest.raises(TopologyError, match="rabbitmq_delayed_message_exchange"):
             await rabbit.declare_exchange(later)

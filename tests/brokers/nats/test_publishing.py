@@ -76,7 +76,7 @@ async def test_nobody_takes_what_no_stream_reads(connection: NatsConnection, nam
 async def test_another_stream_than_the_named_one_takes_nothing(
     connection: NatsConnection, target: NatsTarget
 ) -> None:
-    with pytest.raises(DestinationError, match="expected stream"):
+    with pytest.raises(DestinationError, match="is not of the stream 'another'"):
         await connection.publish(Message(b""), NatsTarget(target.subject, stream="another"))
 
 

@@ -105,3 +105,9 @@ def test_no_secret_is_shown() -> None:
     options = NatsOptions(password="p-secret", token="t-secret", nkeys_seed_str="s-secret")
 
     assert "secret" not in repr(options)
+
+
+@pytest.mark.parametrize("address", ["http://here:4222", "", "nats://", "nats://one,amqp://two"])
+def test_an_address_of_something_else_is_refused(address: str) -> None:
+    with pytest.raises(DestinationError, match="the address of a NATS is nats://"):
+        Nats(address)

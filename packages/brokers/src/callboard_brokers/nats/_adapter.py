@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from callboard_brokers._port import Features
 from callboard_brokers.events import Notify
 from callboard_brokers.kit import Journal, load, on_asyncio
-from callboard_brokers.nats._config import NatsOptions
+from callboard_brokers.nats._config import NatsOptions, addresses_of
 from callboard_brokers.nats._records import NatsSource
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Nats:
         *,
         notify: Notify | None = None,
     ) -> None:
-        self._servers = servers.split(",") if isinstance(servers, str) else list(servers)
+        self._servers = addresses_of(servers)
         self._options = options or NatsOptions()
         self._journal = Journal(notify)
 

@@ -42,6 +42,7 @@ _HOPELESS: Final = (
     FileNotFoundError,
     PermissionError,
 )
+NO_JETSTREAM: Final = "there is no JetStream on this server, or not for us"
 _REFUSED: Final = ("authorization", "authentication", "certificate")
 _ERRORS: Final = (OSError, TimeoutError, nats.errors.Error, nkeys.NkeysError)
 _OURS: Final = {"domain", "api_timeout", "user_credentials_str"}
@@ -295,7 +296,10 @@ def _refusal(error: Exception) -> BrokerError | None:
     """Return our error if trying again is no use."""
     text = brief(error)
     if isinstance(error, _HOPELESS) or any(word in text.lower() for word in _REFUSED):
-        return AccessRefused(f"the NATS server cannot be used: {text}")
+        return AccessRefused(
+            f"the NATS server cannot be used: {text}; look at the password, the key or the"
+            " credentials, which may have expired, and at the certificates"
+        )
     return None
 
 
@@ -332,6 +336,10 @@ async def _bucket_of(
     with Translation(_ERRORS, passing=_is_silence).translating(f"cannot have the bucket {name!r}"):
         try:
             return await find()
+        except nats.js.errors.ServiceUnavailableError as error:
+            if error.code is not None:  # else nobody is there to say more
+                raise
+            raise TopologyError(NO_JETSTREAM, [name]) from error
         except nats.js.errors.NotFoundError as error:
             if make is None:
                 text = f"missing on the NATS server: the bucket {name!r}"

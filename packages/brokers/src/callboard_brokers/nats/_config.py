@@ -16,6 +16,7 @@ from callboard_brokers.nats._subject import check_subject
 DeliverPolicy: TypeAlias = Literal[
     "all", "last", "new", "by_start_sequence", "by_start_time", "last_per_subject"
 ]
+_SCHEMES: Final = {"", "nats", "tls", "ws", "wss"}
 SECONDS: Final = {
     "ack_wait",
     "backoff",
@@ -137,6 +138,23 @@ class NatsOptions:
     """The domain of JetStream, where that is not the server's own."""
     api_timeout: float = 5.0
     """How long to wait for an answer about streams and consumers."""
+
+
+def addresses_of(servers: str | Sequence[str]) -> list[str]:
+    """Return the addresses of *servers*, of which a text may have several, with commas between them.
+
+    Raises:
+        DestinationError: One of them is no address of a NATS.
+    """
+    addresses = servers.split(",") if isinstance(servers, str) else [*servers]
+    for each in addresses:
+        scheme, _, host = each.strip().rpartition("://")
+        if scheme not in _SCHEMES or not host.rpartition("@")[2]:
+            raise DestinationError(
+                "the address of a NATS is nats://user:password@host:4222, or tls: with TLS; this one"
+                f" begins with {scheme or '://'!r}"
+            )
+    return addresses
 
 
 def kv_stream(bucket: str, *, declare: bool = True) -> JStream:

@@ -16,10 +16,7 @@ from callboard_brokers._errors import (
     BrokerError,
     ConnectionLost,
     DestinationError,
-    MessageTooLarge,
-    PublishFailed,
     RequestTimeout,
-    Unpublishable,
     Unroutable,
 )
 from callboard_brokers._message import Message, asking
@@ -35,13 +32,12 @@ from callboard_brokers.nats._message import (
     NatsMessage,
     NatsRecord,
     PubAck,
-    answer_of,
     check_size,
+    confirmed,
     header_of,
     is_receipt,
     publication,
     reader,
-    receipt,
     reply_of,
 )
 from callboard_brokers.nats._reading import StreamSubscription
@@ -52,8 +48,6 @@ NatsSubscription: TypeAlias = CoreSubscription | StreamSubscription
 S = TypeVar("S", CoreSubscription, StreamSubscription)
 JOIN, PING, LEAVE = 10.0, 5.0, 9.0
 """Seconds to wait for a first consumer, which may take longer; for an answer; to end a reading."""
-_TOO_LARGE: Final = 10054
-_OTHER_STREAM: Final = 10060
 
 
 class NatsConnection:
@@ -202,7 +196,7 @@ class NatsConnection:
             reply = reply_of(message, target.subject)
             self._link.write(publication(target.subject.encode(), reply, header, message.body))
             return ARRIVED
-        read = partial(_confirmed, target.subject)
+        read = partial(confirmed, target)
         asked = Asked(target.subject, target.timeout, read)
         self._link.ask(target.subject, header, message.body, asked)
         return asked
@@ -345,27 +339,6 @@ def _late(subject: str, seconds: float) -> RequestTimeout:
 
 def _never(_record: NatsRecord) -> bool:
     return False
-
-
-def _confirmed(subject: str, record: NatsRecord) -> PubAck:
-    """Return what a stream answers.
-
-    Raises:
-        BrokerError: It has not taken the message.
-    """
-    if record.status == 503:
-        raise Unroutable(f"no stream takes what is published to {subject!r}")
-    if b'"error"' not in record.data:
-        return receipt(record)
-    error = answer_of(record)["error"]
-    kind: type[BrokerError] = PublishFailed
-    if error["err_code"] == _TOO_LARGE:
-        kind = MessageTooLarge
-    elif error["err_code"] == _OTHER_STREAM:
-        kind = DestinationError
-    elif error["code"] == 400:
-        kind = Unpublishable
-    raise kind(f"cannot publish to {subject!r}: {error.get('description', error)}")
 
 
 def _answer(subject: str, record: NatsRecord) -> NatsMessage:

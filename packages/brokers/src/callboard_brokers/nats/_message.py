@@ -10,13 +10,21 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-from callboard_brokers._errors import DestinationError, MessageTooLarge, Unpublishable
+from callboard_brokers._errors import (
+    BrokerError,
+    DestinationError,
+    MessageTooLarge,
+    PublishFailed,
+    Unpublishable,
+    Unroutable,
+)
 from callboard_brokers._message import HeaderValue, Message, Metadata
 from callboard_brokers._settlement import Settlement
 from callboard_brokers.kit import from_pairs, to_pairs
 from callboard_brokers.nats._records import NatsTarget
 from callboard_brokers.nats._subject import check_subject
 
+_TOO_LARGE, _OTHER_STREAM = 10054, 10060
 _HEAD: Final = b"NATS/1.0\r\n"
 _NAME: Final = re.compile(r"[!-9;-~]+")
 _read_json: Final = json.JSONDecoder().raw_decode  # `loads` looks for the encoding, and for blanks
@@ -260,6 +268,32 @@ def answer_of(record: NatsRecord) -> Any:
 def is_receipt(record: NatsRecord) -> bool:
     """Whether *record* is what a stream answers to whoever publishes to a subject of it."""
     return not record.header and record.data.startswith(b'{"stream":') and b'"seq":' in record.data
+
+
+def confirmed(target: NatsTarget, record: NatsRecord) -> PubAck:
+    """Return what the stream of *target* answers in *record*.
+
+    Raises:
+        BrokerError: It has not taken the message.
+    """
+    subject = target.subject
+    if record.status == 503:
+        raise Unroutable(
+            f"no stream takes what is published to {subject!r}, or there is no JetStream"
+        )
+    if b'"error"' not in record.data:
+        return receipt(record)
+    error = answer_of(record)["error"]
+    kind: type[BrokerError] = PublishFailed
+    if error["err_code"] == _TOO_LARGE:
+        kind = MessageTooLarge
+    elif error["err_code"] == _OTHER_STREAM:
+        raise DestinationError(
+            f"{subject!r} is not of the stream {target.stream_name!r}, but of another"
+        )
+    elif error["code"] == 400:
+        kind = Unpublishable
+    raise kind(f"cannot publish to {subject!r}: {error.get('description', error)}")
 
 
 @lru_cache(1024)

@@ -282,6 +282,11 @@ class NatsTarget:
         """The stream; None: there is none."""
         return JStream(self.stream) if isinstance(self.stream, str) else self.stream
 
+    @property
+    def stream_name(self) -> str:
+        """The name of that stream; empty if there is none."""
+        return self.stream.name if isinstance(self.stream, JStream) else self.stream or ""
+
     def prefixed(self, prefix: str, /) -> NatsTarget:
         """Return it with *prefix* in front of the subject.
 

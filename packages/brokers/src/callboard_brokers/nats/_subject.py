@@ -12,6 +12,7 @@ from callboard_brokers._errors import DestinationError
 _TOKEN: Final = re.compile(r"[^\s.*>{}\x00-\x1f\x7f\ud800-\udfff]+")
 _LONGEST: Final = 1900
 """Octets: a server ends the connection at a line of 4,096 with two subjects in it."""
+_WILD: Final = "; '*' stands for one word, '>' for all that follow"
 _PARAMETER: Final = re.compile(r"\{([^{}]*)\}")
 
 
@@ -56,8 +57,8 @@ def check_subject(subject: str, *, wild: bool = False) -> None:
         what = "read" if wild else "publish to"
         raise DestinationError(
             f"cannot {what} the subject {subject!r:.200}: give tokens with dots between them, such"
-            f" as 'logs.error', without blanks, {_LONGEST} octets at most"
-            + ("; '*' stands for one word, '>' for all that follow" if wild else " and wildcards")
+            f" as 'logs.error', without blanks{'' if wild else ' and wildcards'}, {_LONGEST} octets at"
+            f" most{_WILD if wild else ''}"
         )
 
 

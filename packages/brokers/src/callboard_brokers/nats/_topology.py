@@ -9,6 +9,7 @@ from typing import Any, Final, TypeAlias
 from uuid import uuid4
 
 from callboard_brokers._errors import BrokerError, ConnectionLost, TopologyError
+from callboard_brokers.nats._client import NO_JETSTREAM
 from callboard_brokers.nats._config import SECONDS, ConsumerConfig, JStream, said
 from callboard_brokers.nats._link import Asked, Link
 from callboard_brokers.nats._message import NatsRecord
@@ -273,7 +274,7 @@ def subjects_of(target: NatsTarget) -> list[str]:
 
 def _read(record: NatsRecord) -> Info:
     if record.status == 503:
-        raise TopologyError("there is no JetStream on this server, or not for us", ["JetStream"])
+        raise TopologyError(NO_JETSTREAM, ["JetStream"])
     answer: Info = json.loads(record.data)
     if (error := answer.get("error")) is not None:
         code, kind, text = error["code"], error.get("err_code", 0), error.get("description", "")

@@ -39,11 +39,18 @@ from callboard_brokers.kit import (
 )
 from callboard_brokers.rabbit._client import Address, Wire, address_of, dialled, locate
 from callboard_brokers.rabbit._kept import RabbitKept, revisited
-from callboard_brokers.rabbit._message import RabbitMessage, Record, alike, metadata_of, outgoing
+from callboard_brokers.rabbit._message import (
+    COUNTED,
+    RabbitMessage,
+    Record,
+    alike,
+    metadata_of,
+    outgoing,
+)
 from callboard_brokers.rabbit._publishing import Publishing, Sent
 from callboard_brokers.rabbit._queues import ExchangeType, RabbitExchange, RabbitQueue
 from callboard_brokers.rabbit._records import RabbitOptions, RabbitSource, RabbitTarget, wait_of
-from callboard_brokers.rabbit._subscription import COUNTED, LEAVE, RabbitSubscription, nobody
+from callboard_brokers.rabbit._subscription import LEAVE, RabbitSubscription, nobody
 from callboard_brokers.rabbit._topology import Step, have, looking_for, steps_of
 from callboard_brokers.rabbit._waits import delayed, put_off
 

@@ -20,6 +20,10 @@ _CONTENT_TYPE, _HEADERS, _REPLY_TO = 0x8000, 0x2000, 0x0200
 _TRANSIENT, _PERSISTENT = b"\x01", b"\x02"
 
 
+COUNTED: Final = "callboard-deliveries"
+"""How often a message had come before it waited, which the server does not know any more."""
+
+
 class Properties(NamedTuple):
     """What AMQP carries beside a body; None is what the sender did not say."""
 
@@ -144,6 +148,11 @@ def _headers(table: bytes | None) -> dict[str, HeaderValue]:
         return to_headers(without_waits(read_table(table or b"")))
     except (ValueError, RecursionError) as error:
         return {UNREADABLE: str(error)}
+
+
+def deliveries_of(record: Record) -> int:
+    """Return which delivery of a message this is, as a quorum queue counts them."""
+    return 1 + sum(record.number(name) or 0 for name in ("x-delivery-count", COUNTED))
 
 
 def read_properties(octets: bytes) -> Properties:

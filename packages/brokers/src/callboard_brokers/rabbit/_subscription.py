@@ -34,7 +34,13 @@ from callboard_brokers.rabbit._frames import (
     reason_of,
     texts,
 )
-from callboard_brokers.rabbit._message import RabbitMessage, Record, metadata_of
+from callboard_brokers.rabbit._message import (
+    COUNTED,
+    RabbitMessage,
+    Record,
+    deliveries_of,
+    metadata_of,
+)
 from callboard_brokers.rabbit._records import RabbitSource
 from callboard_brokers.rabbit._window import Entry, Window
 
@@ -42,8 +48,6 @@ LEAVE: Final = 5.0
 """Seconds that there are at most to end in good order."""
 SHORT: Final = 60.0
 """A nack for so many seconds is held back here; for longer, it goes to a queue that waits."""
-COUNTED: Final = "callboard-deliveries"
-"""How often a message had come before it waited, which the server does not know any more."""
 PutOff: TypeAlias = Callable[[Delivery[Record], float], Awaitable[None]]
 
 
@@ -294,7 +298,9 @@ class RabbitSubscription:
         entry = Entry(tag)
         deliveries = None
         if self._counts:
-            deliveries = _count(record) if redelivered or COUNTED.encode() in properties else 1
+            deliveries = (
+                deliveries_of(record) if redelivered or COUNTED.encode() in properties else 1
+            )
         elif self._streams:
             entry.offset = record.number("x-stream-offset")
             if entry.offset is not None:
@@ -371,7 +377,7 @@ class RabbitSubscription:
         return self._limit is not None and (delivery.deliveries or 1) > self._limit
 
     def _cancelled(self, _: bytes) -> bool:
-        self._end("the server has cancelled the consumer: the queue may have been deleted")
+        self._end("the server has cancelled it: the queue is gone, or no ack came in time")
         return True
 
     def _closed(self, arguments: bytes) -> bool:
@@ -388,11 +394,6 @@ class RabbitSubscription:
     def _tell(self, error: Exception) -> None:
         if not self._stopped:
             self._journal.tell(FetchFailed(self._address, None, brief(error)))
-
-
-def _count(record: Record) -> int:
-    """Return which delivery of a message this is, as a quorum queue counts them."""
-    return 1 + sum(record.number(name) or 0 for name in ("x-delivery-count", COUNTED))
 
 
 async def nobody(_: object) -> None:

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from callboard_brokers._errors import BrokerError, ConnectionLost, TopologyError
 from callboard_brokers.kit import brief
 from callboard_brokers.rabbit._client import ClientChannel, Wire, errors
-from callboard_brokers.rabbit._queues import RabbitExchange, RabbitQueue
+from callboard_brokers.rabbit._queues import ExchangeType, RabbitExchange, RabbitQueue
 from callboard_brokers.rabbit._records import RabbitSource, RabbitTarget
 
 Step: TypeAlias = tuple[str, Callable[[ClientChannel], Coroutine[Any, Any, object]]]
@@ -45,15 +45,28 @@ def _verdict(wire: Wire, name: str, error: BrokerError) -> str:
     """Return what is wrong with what is called *name*; raise if that is no answer, or the last."""
     why = error.__cause__
     if wire.frames.code in _ENDS:  # nothing more can be asked on this connection
-        raise TopologyError(f"{name}: {wire.frames.reason}", [name]) from error
+        raise TopologyError(f"{name}: {_advised(wire.frames.reason)}", [name]) from error
     if isinstance(why, errors.ChannelLockedResource):
         raise ConnectionLost(f"{name} is exclusive: {brief(why)}") from why
     if not isinstance(why, _WRONG):
         raise error
-    return brief(why)
+    return _advised(brief(why))
+
+
+def _advised(reason: str) -> str:
+    """Return the server's *reason*, and what to do where that is plain."""
+    plugin = next((plugin for kind, plugin in _PLUGINS.items() if f"type '{kind}'" in reason), None)
+    if plugin is None or "unknown exchange type" not in reason:
+        return reason
+    return f"{reason}; the server has it by its plugin {plugin}, which has to be enabled there"
 
 
 _WRONG = (errors.ChannelNotFoundEntity, errors.ChannelPreconditionFailed)
+_PLUGINS = {
+    ExchangeType.X_DELAYED_MESSAGE: "rabbitmq_delayed_message_exchange (delay= needs none)",
+    ExchangeType.X_CONSISTENT_HASH: "rabbitmq_consistent_hash_exchange",
+    ExchangeType.X_MODULUS_HASH: "rabbitmq_sharding",
+}
 _ENDS = (503, 540)
 """What the server closes the connection with for an exchange of a type that it does not know."""
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 from callboard._broker import Broker
-from callboard._errors import DeclarationError
+from callboard._errors import DeclarationError, declaring
 from callboard.declare._broker_kind import BrokerKind
 from callboard.declare._command import PublishCommand
 from callboard.declare._options import (
@@ -44,6 +44,7 @@ from callboard_brokers.nats import (
     Subject,
     covers,
 )
+from callboard_brokers.nats._config import addresses_of
 
 if TYPE_CHECKING:
     from callboard_brokers.nats.connection import KeyValue, NatsConnection, ObjectStore
@@ -257,9 +258,9 @@ class NatsBroker(Broker[NatsTarget], NatsRouter):
 
     @takes(NatsBrokerOptions)
     def __init__(self, options: NatsBrokerOptions) -> None:
-        servers = options.servers
         self._speaking = replace(part(options, NatsOptions), **_proof(options.security))
-        addresses = servers.split(",") if isinstance(servers, str) else [*servers]
+        with declaring():
+            addresses = addresses_of(options.servers)
         parts = [each.strip().rpartition("://") for each in addresses]
         urls = [f"{scheme or 'nats'}://{host.rpartition('@')[2]}" for scheme, _, host in parts]
         kind = replace(NATS, url=urls[0], urls=urls, protocol="nats")

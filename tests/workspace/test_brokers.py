@@ -36,7 +36,7 @@ def test_a_server_that_does_not_answer_whole_coordinates_nothing(
         serving.join()
 
 
-@pytest.mark.parametrize("name", ["kafka", "nats", "postgres", "rabbit", "rabbit_newer"])
+@pytest.mark.parametrize("name", ["kafka", "nats", "postgres", "rabbit", "rabbit_newer", "redis"])
 def test_no_port_is_one_that_the_system_gives_to_outgoing_connections(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -32,7 +32,7 @@ def test_a_failure_in_one_share_fails_all_and_each_is_shown_whole(tmp_path: Path
     (tmp_path / "scripts").mkdir()
     script = shutil.copy(SCRIPT, tmp_path / "scripts")
     (tmp_path / "pytest.ini").write_text(
-        "[pytest]\nmarkers = kafka\n  nats\n  postgres\n  rabbit\n"
+        "[pytest]\nmarkers = kafka\n  nats\n  postgres\n  rabbit\n  redis\n"
     )
     (tmp_path / "test_it.py").write_text(TESTS)
 

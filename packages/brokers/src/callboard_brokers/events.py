@@ -17,6 +17,7 @@ __all__ = [
     "MessageGivenUp",
     "MessageUnrouted",
     "MessagesDropped",
+    "MessagesTrimmed",
     "Notify",
     "PartitionHeld",
     "PartitionsAssigned",
@@ -141,6 +142,15 @@ class MessagesDropped(Event):
 
     name = "messages.dropped"
     dropped: int
+
+
+@dataclass(frozen=True)
+class MessagesTrimmed(Event):
+    """So many messages were taken out of a stream while *group* had them in hand; they are gone."""
+
+    name = "messages.trimmed"
+    group: str | None
+    trimmed: int
 
 
 @dataclass(frozen=True)

@@ -113,8 +113,8 @@ async def every_message_has_a_receipt_of_its_own(harness: Harness) -> None:
     async with harness.connect() as stage, stage.read() as incoming:
         receipts = [await stage.send(Message(b"%d" % n)) for n in range(3)]
         await incoming.take(3)
-    if None in receipts:
-        harness.lacks("receipts")
+    if all(each is None or isinstance(each, int) for each in receipts):
+        harness.lacks("receipts")  # a number says how many there are, and nothing of the message
     assert len(set(map(repr, receipts))) == 3
 
 

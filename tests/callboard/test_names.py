@@ -95,7 +95,22 @@ NAMES = {
     "callboard.rabbit.response": "RabbitPublishCommand RabbitResponse",
     "callboard.rabbit.schemas": "RabbitExchange RabbitQueue",
     "callboard.rabbit.testing": "TestRabbitBroker",
-    "callboard.redis": "RedisBroker TestRedisBroker",
+    "callboard.redis": """
+        BinaryMessageFormatV1 ListSub PubSub RedisBatchStreamMessage RedisBroker RedisChannelMessage
+        RedisListMessage RedisMessage RedisPublishCommand RedisPublisher RedisResponse RedisRoute
+        RedisRouter RedisStreamMessage StreamClaimUnsupportedError StreamGroupNotFoundError
+        StreamSub TestApp TestRedisBroker
+    """,
+    "callboard.redis.annotations": "ContextRepo Logger NoCast RedisBroker RedisMessage",
+    "callboard.redis.exceptions": "StreamGroupNotFoundError UnreachablePathError",
+    "callboard.redis.fastapi": "RedisRouter",
+    "callboard.redis.message": "RedisMessage RedisStreamMessage",
+    "callboard.redis.opentelemetry": "RedisTelemetryMiddleware",
+    "callboard.redis.parser": "BinaryMessageFormatV1 MessageFormat",
+    "callboard.redis.prometheus": "RedisPrometheusMiddleware",
+    "callboard.redis.response": "RedisPublishCommand RedisResponse",
+    "callboard.redis.schemas": "ListSub PubSub StreamSub",
+    "callboard.redis.testing": "TestRedisBroker",
     "callboard.response": """
         BatchPublishCommand PublishCommand PublishType Response ensure_response
     """,

@@ -20,6 +20,7 @@ READMES = [
         ROOT / "docs/metrics.md",
         ROOT / "docs/tracing.md",
         ROOT / "docs/nats.md",
+        ROOT / "docs/redis.md",
         ROOT / "docs/web.md",
         *(ROOT / f"docs/migrating/{name}.md" for name in ("celery", "taskiq", "faust")),
         *ROOT.glob("packages/*/README.md"),

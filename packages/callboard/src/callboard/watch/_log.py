@@ -59,6 +59,10 @@ LINES: Final[Mapping[type[object], tuple[int, str]]] = {
         WARNING,
         "%(path)s has dropped %(dropped)d messages of %(address)s: more came than may wait",
     ),
+    told.MessagesTrimmed: (
+        WARNING,
+        "%(path)s: %(trimmed)d messages of %(address)s were taken out of the stream before they were handled",
+    ),
     told.MessageDeadLettered: (DEBUG, "%(path)s keeps a message of %(address)s: %(reason)s"),
     told.MessageGivenUp: (
         ERROR,

@@ -44,8 +44,6 @@ LINES: Final[Mapping[str, str]] = {
     "callboard.rabbit.annotations.Channel": "the client's channel is its own; see Channel(...)",
     "callboard.rabbit.annotations.Connection": "the client's connection is its own",
     "callboard.redis.fastapi": _WEB,
-    "callboard.redis.opentelemetry": _INSTRUMENT,
-    "callboard.redis.prometheus": _METRICS,
     "callboard.redis.exceptions": (
         "a group that is gone is made again, and no server lacks what is needed, so none of them occurs"
     ),

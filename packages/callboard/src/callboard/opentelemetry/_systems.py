@@ -119,7 +119,7 @@ def _readers_of_nats(source: Any) -> Attributes:
     return {name: value for name, value in said.items() if value}
 
 
-def _group_in_memory(source: Any) -> Attributes:
+def _shared_group(source: Any) -> Attributes:
     return {"messaging.consumer.group.name": source.group} if source.group else {}
 
 
@@ -136,7 +136,8 @@ SYSTEMS: Final[Mapping[str, System]] = {
         of_output=lambda output: {"messaging.rabbitmq.destination.routing_key": output.target.key},
     ),
     "nats": System(name="nats", readers=_readers_of_nats),
-    "memory": System(name="memory", readers=_group_in_memory),
+    "redis": System(name="redis", readers=_shared_group),
+    "memory": System(name="memory", readers=_shared_group),
 }
 """By the kinds of brokers; any other is called as its kind."""
 

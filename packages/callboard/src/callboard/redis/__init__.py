@@ -48,4 +48,4 @@ __all__ = [
 ]
 
 TestRedisBroker = TestBroker
-globals()["__getattr__"] = tells(__name__)
+tells(globals())

@@ -36,4 +36,4 @@ RedisListMessage: TypeAlias = Annotated[_RedisListMessage, Context("message")]
 RedisStreamMessage: TypeAlias = Annotated[_RedisStreamMessage, Context("message")]
 """The message itself, of a stream."""
 
-globals()["__getattr__"] = tells(__name__)
+tells(globals())

@@ -32,8 +32,9 @@ class Server:
 
     async def ask(self, *words: Any) -> Any:
         """Return what the server answers."""
-        octets: bytes = hiredis.pack_command(words)  # pyright: ignore[reportUnknownMemberType]
-        await self._stream.send(octets)
+        octets = [each if isinstance(each, bytes) else str(each).encode() for each in words]
+        packed = b"".join(b"$%d\r\n%b\r\n" % (len(each), each) for each in octets)
+        await self._stream.send(b"*%d\r\n%b" % (len(octets), packed))
         with fail_after(45):
             while (reply := self._reader.gets()) is False:
                 self._reader.feed(await self._stream.receive())

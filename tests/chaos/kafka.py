@@ -55,6 +55,7 @@ class KafkaKind:
             auto_offset_reset="earliest",
             max_workers=settings.max_workers,
             mailbox=settings.mailbox,
+            breaker=settings.breaker,
             **asked,
         )
 

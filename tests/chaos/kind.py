@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol
 
 from pydantic import BaseModel
 
-from callboard import Broker, Message
+from callboard import Breaker, Broker, Message
 
 from .history import Commit
 
@@ -38,10 +38,24 @@ class Settings:
     """Handlers take anything up to this."""
     max_workers: int = 8
     mailbox: int = 64
+    needs: bool = False
+    """Whether handlers need something that may be away, and have a breaker for that."""
+    crashes: float = 0.0
+    """The part of the poison that crashes its actor."""
     pool: int = 1
     """How many workers each process of a trial has; with more than one it only supervises."""
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """What else the broker is told, by its kind."""
+
+    @property
+    def breaker(self) -> Breaker | None:
+        """That of the subscriber."""
+        return Breaker(pause=0.5, on=ConnectionError) if self.needs else None
+
+    @property
+    def away(self) -> Path:
+        """What handlers need is away while this is there."""
+        return Path(self.folder) / "away"
 
     @property
     def group(self) -> str:

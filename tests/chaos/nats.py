@@ -43,6 +43,7 @@ class NatsKind:
             durable=DURABLE,
             max_workers=settings.max_workers,
             mailbox=settings.mailbox,
+            breaker=settings.breaker,
             key_header=KEY,
             **settings.options,
         )

@@ -51,6 +51,7 @@ class RabbitKind:
             self.queue(settings),
             max_workers=settings.max_workers,
             mailbox=settings.mailbox,
+            breaker=settings.breaker,
             key_header=KEY,
         )
 

@@ -16,7 +16,7 @@ from typing import Final
 
 import anyio
 
-from callboard import App, Event, Message
+from callboard import ActorCrash, App, Event, Message, Supervision
 
 from .kind import Kind, Letter, Settings
 
@@ -30,6 +30,7 @@ TOLD: Final = (
     "connection.",
     "actor.crash",
     "actor.gave",
+    "breaker.",
 )
 """The events that are written down, by how their names begin."""
 
@@ -53,7 +54,8 @@ def make() -> App:
     journal = Journal(settings.folder)
     kind: Kind = import_module(f".{settings.kind}", __package__).KIND
     broker = kind.broker(settings.servers, settings)
-    app = App(broker)
+    # Poison is no reason to give up.
+    app = App(broker, supervision=Supervision(intensity=1000) if settings.crashes else None)
     attempts: Counter[str] = Counter()
 
     @kind.subscriber(broker, settings)
@@ -61,6 +63,11 @@ def make() -> App:
         began = time.time()
         attempts[letter.id] += 1
         await anyio.sleep(random.uniform(0, settings.longest_ms) / 1000)
+        if settings.needs and settings.away.exists():
+            journal.write("event", "refused", os.getpid(), time.time(), {})
+            raise ConnectionError(f"{letter.id} needs what is away")
+        if letter.poison and int(letter.id[:4], 16) < 0x10000 * settings.crashes:
+            raise ActorCrash(f"{letter.id} is poison for its actor")
         if letter.poison:
             raise ValueError(f"{letter.id} is poison")
         journal.write(

@@ -242,7 +242,24 @@ async def test_poison_is_dead_lettered_once_and_the_others_go_on(begin: Begin) -
         rate=1200,
         workers=2,
         poison=0.01,
-        settings=PATIENT,
+        settings={**PATIENT, "crashes": 0.1},
         bound=of_none,
     ) as trial:
         trial.faults = sum(letter.poison for letter in trial.author.letters)
+
+
+async def test_while_what_handlers_need_is_away_nothing_is_given_up(
+    begin: Begin, scale: float
+) -> None:
+    seconds = max(4.0, 60 * scale)
+    async with begin(
+        "outage", records=20_000, rate=250, workers=2, bound=of_none, settings={"needs": True}
+    ) as trial:
+        await trial.pause(1)
+        spared = await trial.outage(seconds)
+
+    refused = trial.fleet.events["refused"]
+    probes = 2 * (seconds / 0.5 + 1)
+    assert spared < 5 * trial.plan.slowness, "until the breakers are open"
+    # Half of the hundred calls that each process looks at, what was in flight, and the probes.
+    assert refused <= 2 * (50 + trial.settings.max_workers) + probes

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from math import inf
 from typing import Final
 from uuid import UUID
 
@@ -147,6 +148,24 @@ class Trial:
             return bool(self.fleet.of(process, "partitions.revoked"))
 
         await until(asked, f"the worker {process.pid} to join")
+
+    async def outage(self, seconds: float) -> float:
+        """Take away for so long what handlers need; return after how many seconds they are spared.
+
+        That is when the breakers of all processes are open.
+        """
+        began, away = time.time(), self.settings.away
+        away.touch()
+        await sleep(seconds)
+        away.unlink()
+        self.faults += 1
+        self.fleet.look()
+        opened = [each for each in self.fleet.told if each.name == "breaker.opened"]
+        first = {each.pid: each.at for each in reversed(opened) if each.at > began}
+        if len(first) < len(self.fleet.members):
+            return inf
+        last: float = max(first.values())
+        return last - began
 
     async def pause(self, seconds: float) -> None:
         """Let the service work for about so long."""

@@ -27,7 +27,6 @@ from .kind import Daemon, Kind, Letter, Settings, free_ports
 __all__ = ["KIND", "RabbitNode"]
 
 KEY: Final = "x-key"
-PROGRAMS: Final = Path("/usr/lib/rabbitmq/bin")
 CONFIG: Final = """\
 listeners.tcp.1 = 127.0.0.1:{plain}
 disk_free_limit.absolute = 100MB
@@ -37,9 +36,12 @@ disk_free_limit.absolute = 100MB
 class RabbitKind:
     """A quorum queue that processes share, or one of the type in the options."""
 
-    name = "rabbit"
     partitions = 1
     ordered = commits = False
+
+    def __init__(self, name: str, programs: Path, erlang: Path | None = None) -> None:
+        self.name = name
+        self._programs, self._erlang = programs, erlang
 
     def broker(self, servers: str, settings: Settings) -> RabbitBroker:
         """Make a broker."""
@@ -77,14 +79,14 @@ class RabbitKind:
 
     def missing(self) -> str | None:
         """Say why there can be no node of our own; None if there can."""
-        if not (PROGRAMS / "rabbitmq-server").exists():
-            return f"there is no rabbitmq-server in {PROGRAMS}, one which may be killed"
+        if not (self._programs / "rabbitmq-server").exists():
+            return f"there is no rabbitmq-server in {self._programs}, one which may be killed"
         return None
 
     @contextmanager
     def node_in(self, folder: Path) -> Generator[RabbitNode]:
         """Run a node, and leave nothing of it."""
-        node = RabbitNode(folder)
+        node = RabbitNode(folder, self._programs, self._erlang)
         try:
             node.start()
             yield node
@@ -93,7 +95,7 @@ class RabbitKind:
             node.forget()
 
 
-KIND: Final = RabbitKind()
+KIND: Final = RabbitKind("rabbit", Path("/usr/lib/rabbitmq/bin"))
 _: Kind = KIND
 
 
@@ -142,16 +144,16 @@ async def queues_at(servers: str) -> AsyncGenerator[Queues]:
 
 
 class RabbitNode(Daemon):
-    """One server, as Debian has it, with a name and an epmd of its own."""
+    """One server of the *programs* in a folder, with a name and an epmd of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, programs: Path, erlang: Path | None = None) -> None:
         plain, distribution, epmd = free_ports(3)
         self.address = f"amqp://guest:guest@127.0.0.1:{plain}/"
         self._folder, self._epmd = folder, epmd
         (folder / "rabbitmq.conf").write_text(CONFIG.format(plain=plain))
         (folder / "enabled_plugins").write_text("[].")
         environment = {
-            "PATH": os.environ["PATH"],
+            "PATH": f"{erlang}:{os.environ['PATH']}" if erlang else os.environ["PATH"],
             "LANG": "C.UTF-8",
             "HOME": str(folder),  # where the cookie is
             "RABBITMQ_NODENAME": f"chaos{plain}@localhost",
@@ -165,7 +167,7 @@ class RabbitNode(Daemon):
             "ERL_EPMD_ADDRESS": "127.0.0.1",
             "ERL_EPMD_PORT": str(epmd),
         }
-        server = str(PROGRAMS / "rabbitmq-server")
+        server = str(programs / "rabbitmq-server")
         super().__init__([server], folder, lambda: answers("127.0.0.1", plain), environment)
 
     def forget(self) -> None:

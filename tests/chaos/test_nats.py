@@ -87,7 +87,7 @@ async def test_a_restart_of_the_server_is_survived(
             await to_thread.run_sync(node.stop, SIGTERM if turn % 2 else SIGKILL)
             await to_thread.run_sync(node.start)
             trial.faults += 1
-            await trial.resumes(time.time(), within=30)
+            await trial.resumes(time.time(), within=5)  # since it answers; 3 were seen
 
 
 async def test_handlers_three_times_longer_than_their_lease_run_once(

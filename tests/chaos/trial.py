@@ -102,6 +102,7 @@ class Row:
     duplicates: int
     bound: int
     seconds: float
+    resumed: float
     verdict: Verdict
     events: str
 
@@ -111,7 +112,7 @@ class Row:
             f"{self.name:<12} seed {self.seed:<10} {self.records:>7} records {self.faults:>3} faults"
             f" {len(wrong.lost):>3} lost {self.duplicates:>5} duplicates of {self.bound:<6}"
             f" {len(wrong.disorder) + len(wrong.overlaps):>3} out of order {self.seconds:>6.1f} s"
-            f" {wrong.stall:>5.1f} s stalled"
+            f" {wrong.stall:>5.1f} s stalled {self.resumed:>5.1f} s to go on"
             f"  {self.events}"
         )
 
@@ -132,6 +133,8 @@ class Trial:
     lag: int = 0
     stall: float = 0.0
     """The longest time in which nothing of some partition was handled; known in the end."""
+    resumed: float = 0.0
+    """The longest time from the end of a fault until the service went on, of those waited for."""
     began: float = field(default_factory=time.monotonic)
     seconds: float = 0.0
 
@@ -189,6 +192,7 @@ class Trial:
             return finished or len(moving) == self.kind.partitions
 
         await until(resumed, "the service to go on", within * self.plan.slowness)
+        self.resumed = max(self.resumed, time.time() - since)
 
     async def finish(self, onlooker: Onlooker) -> None:
         """Wait until everything is handled and settled, or until nothing moves any more."""
@@ -231,7 +235,7 @@ class Trial:
             complaints.append("nothing was committed")
         row = Row(
             self.plan.name, self.plan.seed, len(self.author.acknowledged), self.faults,
-            verdict.duplicates, bound, self.seconds, verdict,
+            verdict.duplicates, bound, self.seconds, self.resumed, verdict,
             " ".join(f"{name}={count}" for name, count in sorted(self.fleet.events.items())),
         )  # fmt: skip
         evidence = f"(CALLBOARD_SEED={self.plan.seed}; journals in {self.settings.folder})"

@@ -1,0 +1,1 @@
+"""Two services, two brokers, and one trace through all of them."""

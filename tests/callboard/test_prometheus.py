@@ -24,7 +24,7 @@ from callboard import (
     TestBroker,
 )
 from callboard.prometheus import Prometheus
-from callboard.prometheus._tally import MOST
+from callboard.prometheus._tally import MOST, Histogram
 from callboard_brokers import BrokerError
 
 from .faulty import FaultyBroker
@@ -316,3 +316,37 @@ async def test_what_is_rejected_by_hand_counts_as_rejected_wherever_its_letter_g
     shown = generate_latest(page.registry).decode()
     assert 'status="rejected"' in shown
     assert 'handler="orders",status="acked"' not in shown
+
+
+async def test_what_is_cancelled_is_in_process_no_more(broker: MemoryBroker, page: Page) -> None:
+    entered = anyio.Event()
+
+    @broker.subscriber("orders")
+    async def handle(order: int) -> None:
+        entered.set()
+        await anyio.sleep_forever()
+
+    async with broker:
+        await broker.start()
+        await broker.publish(1, "orders")
+        await entered.wait()
+        assert page("received_messages_in_process", **ORDERS) == 1
+
+    assert page("received_messages_total", **ORDERS) == 1
+    assert page("received_messages_in_process", **ORDERS) == 0
+    assert page("received_processed_messages_total", **ORDERS, status="acked") is None
+
+
+def test_values_are_counted_once_though_two_threads_sort_them_in() -> None:
+    histogram = Histogram([10.0, 100.0])
+    with ThreadPoolExecutor(2) as threads:
+        for number in range(20_000):
+            histogram.fresh.append(float(number % 200))
+            if number % 500 == 0:
+                threads.submit(histogram.settle)
+
+    buckets, total = histogram.read()
+
+    assert buckets == [("10.0", 1_100), ("100.0", 10_100), ("+Inf", 20_000)]
+    assert total == sum(range(200)) * 100
+    assert not histogram.fresh

@@ -18,9 +18,9 @@ from callboard.declare._subscriber import addresses_of
 from callboard.handle._parts import is_batch
 from callboard.instruments import Handle, Instrument, Output, Place, Send
 from callboard.prometheus._shown import PUBLISHED, RECEIVED, shown
-from callboard.prometheus._tally import MOST, SIZES, Tally
+from callboard.prometheus._tally import FRESH, MOST, SIZES, Tally
 from callboard.watch._view import View
-from callboard_brokers import ARRIVED, Confirmation, Delivery, Message
+from callboard_brokers import ARRIVED, BatchMessage, Confirmation, Delivery, Message
 from callboard_brokers.kit import needing
 
 with needing("the client of Prometheus", "callboard[prometheus]"):
@@ -107,39 +107,40 @@ class Prometheus(Instrument):
 
         async def counted(message: Message) -> object:
             counts = tally or received.of((*labels, *_values(custom, message.raw_message)), sizes)
-            number = 1
-            if is_batch(message):
-                number = len(message.parts)
-                counts.sizes.add(sum([len(part.body) for part in message.parts]))
-            else:
-                counts.sizes.add(len(message.body))
+            number, size = _weight(message) if is_batch(message) else (1, len(message.body))
             counts.count += number
-            counts.in_process += number
+            counts.sizes.fresh.append(size)
             began = perf_counter()
             try:
                 result = await handle(message)
-            except Exception as error:
-                settled = message.committed()
-                status = _status(error) if settled is None else settled.value
-                counts.failed(status, error, number)
+            except BaseException as error:
+                _note_end(counts, message, error, number)
                 raise
-            else:
-                settled = message.committed()
-                counts.statuses["acked" if settled is None else settled.value] += number
-                return result
             finally:
-                counts.in_process -= number
-                counts.seconds.add(perf_counter() - began)
+                seconds = counts.seconds.fresh
+                seconds.append(perf_counter() - began)
+                if len(seconds) > FRESH:
+                    counts.settle()
+            if message.delivery is None or message.delivery.settlement is None:
+                counts.went_well += number
+            else:
+                _note_end(counts, message, None, number)
+            return result
 
         return counted
 
     def around_send(self, send: Send, place: Place, /) -> Send:
         """Count what is published."""
-        tally = self._tally_of(place)
+        known = dict[str, Tally]()
+        find = self._finding(place, known)
 
         async def counted(outputs: Sequence[Output], cause: Delivery | None) -> Confirmation:
             began = perf_counter()
-            counts = [tally(each) for each in outputs]
+            first = outputs[0]
+            if len(outputs) > 1 or first.kind == "answer":
+                counts = [find(each) for each in outputs]
+            else:
+                counts = [known.get(first.target.address) or find(first)]
             try:
                 sent = await send(outputs, cause)
             except Exception as error:
@@ -153,35 +154,51 @@ class Prometheus(Instrument):
 
         return counted
 
-    def _tally_of(self, place: Place) -> Callable[[Output], Tally]:
-        """Return what finds the counts of an output."""
+    def _finding(self, place: Place, known: dict[str, Tally]) -> Callable[[Output], Tally]:
+        """Return what finds the counts of an output, and keeps them in *known* by its address."""
         published, custom = self._shown.published, [*self._custom.values()]
-        known: dict[str, Tally] = {}
         asks = any(map(callable, custom))
 
-        def tally(output: Output) -> Tally:
+        def find(output: Output) -> Tally:
             # An answer goes to an address of its own, one for each that asks.
             address = "(answer)" if output.kind == "answer" else output.target.address
-            found = known.get(address)
-            if found is None:
-                labels = (self._app, place.broker, address, *_values(custom, None))
-                found = published.of(labels)
+            if (found := known.get(address)) is None:
+                found = published.of((self._app, place.broker, address, *_values(custom, None)))
                 if not asks and len(known) < MOST:
                     known[address] = found
             return found
 
-        return tally
+        return find
 
 
 def _note(counts: Sequence[Tally], began: float, failure: Exception | None) -> None:
     """Count outputs of which it is known whether they have arrived."""
     passed = perf_counter() - began
     for each in counts:
-        each.seconds.add(passed)
+        fresh = each.seconds.fresh
+        fresh.append(passed)
+        if len(fresh) > FRESH:
+            each.seconds.settle()
         if failure is None:
-            each.statuses["success"] += 1
+            each.went_well += 1
         else:
             each.failed("error", failure, 1)
+
+
+def _note_end(counts: Tally, message: Message, error: BaseException | None, number: int) -> None:
+    """Count what has ended otherwise than nearly all do: settled by hand, failed or cancelled."""
+    settled = message.committed()
+    if error is None:
+        counts.statuses["acked" if settled is None else settled.value] += number
+    elif isinstance(error, Exception):
+        counts.failed(_status(error) if settled is None else settled.value, error, number)
+    else:
+        counts.gone += number
+
+
+def _weight(batch: BatchMessage) -> tuple[int, int]:
+    """Return how many messages *batch* has, and how many bytes."""
+    return len(batch.parts), sum([len(part.body) for part in batch.parts])
 
 
 def _values(custom: Sequence[str | Callable[[Any], str]], raw: object) -> Iterator[str]:

@@ -72,15 +72,15 @@ class Shown(Collector):
         results = self._results("received_processed_messages", labels)
         for values, tally in self.received:
             count.add_metric(values, tally.count)
-            sizes.add_metric(values, tally.sizes.buckets(), tally.sizes.total)
+            sizes.add_metric(values, *tally.sizes.read())
             now.add_metric(values, tally.in_process)
-            _add(results, values, tally)
+            _add(results, values, tally, "acked")
         yield from (count, sizes, now, *results)
 
     def _of_published(self) -> Iterator[Metric]:
         results = self._results("published_messages", (*PUBLISHED, *self._custom))
         for values, tally in self.published:
-            _add(results, values, tally)
+            _add(results, values, tally, "success")
         yield from results
 
     def _results(
@@ -136,11 +136,13 @@ def _add(
     results: tuple[CounterMetricFamily, HistogramMetricFamily, CounterMetricFamily],
     values: Labels,
     tally: Tally,
+    well: str,
 ) -> None:
     statuses, seconds, exceptions = results
-    for status, number in [*tally.statuses.items()]:
+    numbers = tally.statuses + Counter({well: tally.went_well})
+    for status, number in numbers.items():
         statuses.add_metric((*values, status), number)
-    seconds.add_metric(values, tally.seconds.buckets(), tally.seconds.total)
+    seconds.add_metric(values, *tally.seconds.read())
     for kind, number in [*tally.exceptions.items()]:
         exceptions.add_metric((*values, kind), number)
 

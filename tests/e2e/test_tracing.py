@@ -72,14 +72,13 @@ class Collector(ThreadingHTTPServer):
 class Taking(BaseHTTPRequestHandler):
     """One request to the collector."""
 
-    server: Collector
-
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         right = (self.path, self.headers["Content-Type"], self.headers["Content-Encoding"])
         self.send_response(200 if right == ("/v1/traces", "application/x-protobuf", None) else 400)
         self.send_header("Content-Type", "application/x-protobuf")
         self.end_headers()
+        assert isinstance(self.server, Collector)
         self.server.take(ExportTraceServiceRequest.FromString(body))
         self.wfile.write(ExportTraceServiceResponse().SerializeToString())
 

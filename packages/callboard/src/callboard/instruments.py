@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
-from callboard_brokers import Confirmation, Delivery, Headers, Message, Settlement
+from callboard_brokers import Confirmation, Delivery, Headers, Message, Metadata, Settlement
 
 __all__ = [
     "Draft",
@@ -146,17 +146,19 @@ class Output:
 
     def carry(self, headers: Headers) -> None:
         """Let the message have *headers* too, in the place of those by the same names."""
-        message, metadata = self.message, self.message.metadata
-        self.message = Message(
-            None if message.tombstone else message.body,
-            address=message.address,
-            key=message.key,
-            metadata=metadata.but(
-                headers={**metadata.headers, **headers},
-                path={},
-                pairs=[pair for pair in metadata.pairs if pair[0] not in headers],
-            ),
+        message, given = self.message, self.message.metadata
+        metadata = Metadata(
+            {**given.headers, **headers},
+            given.content_type,
+            given.message_id,
+            given.correlation_id,
+            given.reply_to,
+            None,
+            [pair for pair in given.pairs if pair[0] not in headers] if given.pairs else (),
         )
+        body = None if message.tombstone else message.body
+        self.message = Message.made(body, metadata, message.key)
+        self.message.address = message.address
 
 
 class Outcome:

@@ -28,7 +28,7 @@ class Carrier:
 
     def __init__(self, propagator: TextMapPropagator) -> None:
         self._propagator = propagator
-        self._fields = tuple(propagator.fields)
+        self._fields = [name for name in propagator.fields if name != "baggage"]
         self._is_w3c = propagator.fields == _W3C
 
     def extract(self, message: Message) -> Context:
@@ -50,7 +50,9 @@ class Carrier:
     def inject(self, span: Span, context: Context) -> dict[str, str]:
         """Return the headers that carry *span*, and the baggage of *context*."""
         own = span.get_span_context()
-        if self._is_w3c and own.is_valid and not own.trace_state and not baggage.get_all(context):
+        if self._is_w3c and not own.trace_state and not (context and baggage.get_all(context)):
+            if not own.is_valid:
+                return {}
             return {PARENT: f"00-{own.trace_id:032x}-{own.span_id:016x}-{own.trace_flags:02x}"}
         headers = dict[str, str]()
         self._propagator.inject(headers, trace.set_span_in_context(span, context))  # pyright: ignore[reportArgumentType] - its own default
@@ -58,7 +60,7 @@ class Carrier:
 
     def is_in(self, headers: Mapping[str, HeaderValue]) -> bool:
         """Whether *headers* carry the context of a span."""
-        return any(name in headers for name in self._fields if name != "baggage")
+        return bool(headers) and any(name in headers for name in self._fields)
 
 
 class _Headers(Getter[Message]):

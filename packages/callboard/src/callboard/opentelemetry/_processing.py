@@ -106,4 +106,5 @@ class Beginning:
             said[NAME] = self._received.name_of(message)
         if (attempt := message.attempt) > 1:
             said["callboard.attempt"] = attempt
-        return {**said, **told_by(self._of_message, message)}
+        said.update(told_by(self._of_message, message))
+        return said

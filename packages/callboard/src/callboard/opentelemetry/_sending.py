@@ -156,4 +156,6 @@ class Beginning:
             output.carry(headers)
 
     def _said(self, output: Output) -> dict[str, AttributeValue]:
-        return {**told_of(output.message), **told_by(self._of_output, output)}
+        said = told_of(output.message)
+        said.update(told_by(self._of_output, output))
+        return said

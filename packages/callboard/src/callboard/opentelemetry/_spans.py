@@ -42,8 +42,10 @@ def told_of(message: Message) -> dict[str, AttributeValue]:
     return said
 
 
-def told_by(tells: Callable[[Any], Attributes], of: object) -> Attributes:
+def told_by(tells: Callable[[Any], Attributes] | None, of: object) -> Attributes:
     """Return what *tells* says of a record; nothing, of one that a test or a parser has made."""
+    if tells is None:
+        return {}
     try:
         return tells(of)
     except (AttributeError, TypeError):

@@ -40,18 +40,18 @@ class System:
         reads: What a source is called, of few values: an address, several, or a template of them.
         came_to: What the place is called that a message was sent to, given the source it came by.
         readers: Says who reads a source together.
-        of_message: Says more of a message that has come.
+        of_message: Says more of a message that has come; None: there is no more.
         writes: What a target is called.
-        of_output: Says more of what leaves.
+        of_output: Says more of what leaves; None likewise.
     """
 
     name: str
     reads: Callable[[Any], Sequence[str]] = _as_declared
     came_to: Callable[[Any, Message], str] = _as_addressed
     readers: Callable[[Any], Attributes] = _nothing
-    of_message: Callable[[Message], Attributes] = _nothing
+    of_message: Callable[[Message], Attributes] | None = None
     writes: Callable[[Any], str] = _as_named
-    of_output: Callable[[Output], Attributes] = _nothing
+    of_output: Callable[[Output], Attributes] | None = None
 
 
 def _text(key: str | bytes) -> str:

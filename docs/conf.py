@@ -46,6 +46,7 @@ PUBLIC_MODULES = [
     "callboard.instruments",
     "callboard.kafka",
     "callboard.nats",
+    "callboard.outbox",
     "callboard.postgres",
     "callboard.rabbit",
     "callboard.redis",

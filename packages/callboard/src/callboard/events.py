@@ -98,6 +98,9 @@ __all__ = [
     "MessagesTrimmed",
     "NoDeadLetters",
     "Notify",
+    "OutboxHeldUp",
+    "OutboxMessageRefused",
+    "OutboxResumed",
     "OutputsFailed",
     "OutputsLost",
     "PartitionHeld",
@@ -372,6 +375,36 @@ class BreakerClosed(actors.Event):
 
     name = "breaker.closed"
     seconds: float
+
+
+@dataclass(frozen=True)
+class OutboxHeldUp(actors.Event):
+    """A relay sends nothing, or not all, until it can: its broker or its database is away."""
+
+    name = "outbox.held_up"
+    error: str
+
+
+class OutboxResumed(actors.Event):
+    """A relay that was held up sends all again."""
+
+    name = "outbox.resumed"
+
+
+@dataclass(frozen=True)
+class OutboxMessageRefused(actors.Event):
+    """A message of an outbox never can be sent, and is set aside in its table.
+
+    Attributes:
+        number: Its id there.
+        address: Where it was to go.
+        error: Why.
+    """
+
+    name = "outbox.message_refused"
+    number: int
+    address: str
+    error: str
 
 
 @dataclass(frozen=True)

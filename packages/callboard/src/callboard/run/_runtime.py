@@ -22,6 +22,7 @@ from callboard.handle._output import straight
 from callboard.handle._passage import Chain
 from callboard.instruments import Instrument, Place, Send
 from callboard.run._reading import Reading
+from callboard.run._services import Service, Services
 from callboard.run._subscriptions import Subscriptions
 from callboard.run._surroundings import Surroundings
 from callboard.watch._view import View, seen_from
@@ -74,6 +75,9 @@ class Runtime:
         self.subscriptions = Subscriptions(self)
         if listening:  # what can't work is found before anything is connected
             self.subscriptions.assemble()
+        services = [self._service(each) for each in around.services]
+        self._services = Services([*filter(None, services)], self.drain, around.events)
+        beside = ChildSpec("services", self._services.run, drain=inf)
         self.scope = Supervisor(
             [
                 ChildSpec("connection", self._connect, start_timeout=inf),
@@ -87,6 +91,7 @@ class Runtime:
                     start_timeout=inf,
                     decide=[(GaveUp, Decision.ESCALATE)],
                 ),
+                *([beside] if any(services) else []),
             ],
             "rest_for_one",
             intensity=1,
@@ -135,6 +140,7 @@ class Runtime:
         self._listening = True
         await self._prepare(self.connection)
         await self.subscriptions.start_all()
+        self._services.begin()
 
     async def start(self, declaration: object, /) -> None:
         """Start a subscriber alone; return when it is up."""
@@ -199,6 +205,11 @@ class Runtime:
             if self.around.kind.makes_dead_letters:
                 targets += filter(None, map(self._grave, subscribers))
             await connection.prepare(sources, targets)  # pyright: ignore[reportUnknownMemberType] - isinstance can't say of what
+
+    @staticmethod
+    def _service(service: Service) -> Service | None:
+        """Return what runs of *service* here; None: nothing."""
+        return service
 
     def _grave(self, placed: PlacedSubscriber) -> Any:
         """Return where the dead letters of *placed* go; None: it has no address for them."""

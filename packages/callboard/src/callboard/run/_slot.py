@@ -83,6 +83,7 @@ class Slot:
             subscribers=partial(declared.placed, PlacedSubscriber),
             publishers=partial(declared.placed, PlacedPublisher),
             home=self._home,
+            services=[],
             companions=lambda: running([self]),
             loss=lambda: self.loss,
         )

@@ -19,6 +19,7 @@ from callboard.handle._instruments import Instruments
 from callboard.handle._passage import Chain
 from callboard.handle._way_out import WayOut
 from callboard.instruments import Send
+from callboard.run._services import Service
 from callboard.watch._bus import Bus
 from callboard_actors import Node, Supervision
 from callboard_brokers import Adapter, Connection
@@ -100,6 +101,8 @@ class Surroundings:
     home: Callable[[Publisher[Any]], tuple[Surroundings, PlacedPublisher]]
     """Whose a publisher is that a handler here publishes by: another broker's, perhaps; and what
     is said of it there."""
+    services: list[Service]
+    """What runs beside its subscriptions."""
     companions: Callable[[], Sequence[Started]]
     """The brokers of the same application that have been started, this one among them."""
     loss: Callable[[], Mapping[str, object]]

@@ -7,6 +7,7 @@ settlement, redelivery and delays are those of the broker in memory.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from math import inf
 from typing import Any, Generic, TypeVar, overload
@@ -20,6 +21,7 @@ from callboard.declare._recorded import Recorded
 from callboard.instruments import Handle, Instrument, OnOutcome, Place, Send
 from callboard.run._host import Host
 from callboard.run._runtime import Runtime, stop_subscriptions
+from callboard.run._services import Service
 from callboard.run._surroundings import Surroundings
 from callboard_actors import Child, ChildSpec, Supervisor
 from callboard_brokers.events import Event as AdapterEvent
@@ -204,6 +206,10 @@ class _TestRuntime(Runtime):
         self._quiescence = quiescence
         looking = [_Watching(quiescence), _Recording(around)]
         super().__init__(around, memory, listening=listening, instruments=looking)
+
+    @staticmethod
+    def _service(service: Service) -> Service | None:
+        return replace(service, run=service.under_test) if service.under_test else None
 
     @property
     def connection(self) -> Any:

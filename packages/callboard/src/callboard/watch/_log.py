@@ -164,6 +164,18 @@ LINES: Final[Mapping[type[object], tuple[int, str]]] = {
         "%(path)s is down; it is tried again in %(delay).1f s: %(error)s",
     ),
     told.SubscriptionUp: (INFO, "%(path)s is up again"),
+    told.OutboxHeldUp: (
+        WARNING,
+        "%(path)s can't send all that waits, and tries again until it can: %(error)s",
+    ),
+    told.OutboxResumed: (INFO, "%(path)s sends again"),
+    told.OutboxMessageRefused: (
+        ERROR,
+        (
+            "%(path)s sets message %(number)d to '%(address)s' aside, which never can be sent:"
+            " %(error)s"
+        ),
+    ),
     told.HandlerSlow: (DEBUG, "%(path)s takes more than %(threshold)g s for %(message)s"),
     told.ThreadLeft: (
         WARNING,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeAlias, TypeVar
 
 from anyio import move_on_after
 
@@ -22,6 +22,7 @@ from .run._slot import MakesAdapter, Slot
 from .watch._view import unready
 
 T = TypeVar("T")
+Reached: TypeAlias = Callable[[Any], tuple[MakesAdapter, BrokerKind[T]]]
 
 
 class Broker(Router, Generic[T]):
@@ -51,6 +52,7 @@ class Broker(Router, Generic[T]):
                 f"{type(self).__name__} is of no kind: give its class one, kind=BrokerKind(...)"
             )
         self._kind = kind
+        self._options = options
         super().__init__(routers=options.routers)
         self.declared.check_dead_letter(options)
         self.slot = Slot(make, kind, options, self.declared)
@@ -131,6 +133,19 @@ class Broker(Router, Generic[T]):
                 return False
             return True
         return False
+
+    def _told(self, said: Mapping[str, Any], reached: Reached[T]) -> None:
+        """Connect as it is *said* now, by the names of the broker's options; the rest stays.
+
+        What *reached* makes of all of them is what makes the adapter, and the kind.
+
+        Raises:
+            DeclarationError: It is connected already, and otherwise.
+        """
+        options = replace(self._options, **said)
+        if options != self._options:
+            self.slot.connect_by(*reached(options))
+            self._options = options
 
     @property
     def _middlewares(self) -> Sequence[Middleware]:

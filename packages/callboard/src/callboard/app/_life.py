@@ -43,7 +43,8 @@ class Phases:
 class Life:
     """Runs hooks and brokers, once.
 
-    A broker that runs already has its subscribers started, and is left to whoever started it.
+    A broker that runs already has its subscribers started, and is left to whoever started it; one
+    that the lifespan or a hook has merely connected is connected anew.
     What *beside* makes runs beside the brokers, of which it is told the buses, by path.
     """
 
@@ -62,6 +63,8 @@ class Life:
         self._beside = beside
         self._attached: list[tuple[Broker[Any], Runtime]] = []
         self._failures: list[BaseException] = []
+        self._before = [broker for broker in brokers if broker.slot.runtime is not None]
+        """What ran before, and is left to whoever has started it."""
         self._connected = False
         self._begun = False
         self._tree: Supervisor | None = None
@@ -113,6 +116,9 @@ class Life:
             await self._hooks.call(self._phases.on_startup, at_start=True)
         if child.stop_requested:
             return
+        for broker in self._brokers:
+            if broker not in self._before:
+                await broker.slot.hand_over()
         elsewhere = [broker for broker in self._brokers if broker.slot.runtime is not None]
         host = self._make_tree(child)
         await host.start()

@@ -55,6 +55,30 @@ def takes(
     return decorate
 
 
+def says(
+    record: Callable[P, V],
+) -> Callable[[Callable[[X, Mapping[str, Any]], R]], Callable[Concatenate[X, P], R]]:
+    """Do what `takes` does for a method that receives what was said alone, by name.
+
+    So it can tell what is to stay as it is.
+    """
+    fits = inspect.signature(record)
+
+    def decorate(method: Callable[[X, Mapping[str, Any]], R]) -> Callable[Concatenate[X, P], R]:
+        made = _made(record, method)
+
+        @wraps(method)
+        def call(self: X, /, *args: P.args, **kwargs: P.kwargs) -> R:
+            with declaring():
+                made(self, *args, **kwargs)
+            return method(self, fits.bind(*args, **kwargs).arguments)
+
+        _show(call, method, record, keep=1)
+        return call
+
+    return decorate
+
+
 class Named(Protocol[P, R_co]):
     """Is called with any number of names, then what *P* says; checkers see up to eight names."""
 

@@ -22,8 +22,9 @@ from callboard.declare._publisher import Publisher
 from callboard.declare._route import Route
 from callboard.declare._router import Router
 from callboard.declare._subscriber import Subscriber
-from callboard.declare._takes import part, sends, takes, takes_names
+from callboard.declare._takes import part, says, sends, takes, takes_names
 from callboard.handle._envelope import Response
+from callboard.run._slot import MakesAdapter
 from callboard_asyncapi import KafkaReading, KafkaTopic
 from callboard_brokers import Flushing, Headers, Message
 from callboard_brokers.kafka import (
@@ -41,11 +42,16 @@ from callboard_brokers.kit import hinted, hinting
 
 
 @dataclass(frozen=True)
-class KafkaBrokerOptions(BrokerOptions, KafkaOptions):
-    """What a `KafkaBroker` can be told."""
+class KafkaConnection(KafkaOptions):
+    """Where a `KafkaBroker` connects to, and how."""
 
     bootstrap_servers: str | Sequence[str] = "localhost:9092"
     """One or more `host:port`, also with commas between them."""
+
+
+@dataclass(frozen=True)
+class KafkaBrokerOptions(BrokerOptions, KafkaConnection):
+    """What a `KafkaBroker` can be told."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -263,6 +269,10 @@ class KafkaBroker(Broker[KafkaTarget], KafkaRouter):
 
     @takes(KafkaBrokerOptions)
     def __init__(self, options: KafkaBrokerOptions) -> None:
+        make, kind = self._reached(options)
+        super().__init__(make, options, kind)
+
+    def _reached(self, options: KafkaBrokerOptions) -> tuple[MakesAdapter, BrokerKind[KafkaTarget]]:
         servers, speaking = options.bootstrap_servers, part(options, KafkaOptions)
         addresses = servers.split(",") if isinstance(servers, str) else [*servers]
         kind = replace(
@@ -272,7 +282,34 @@ class KafkaBroker(Broker[KafkaTarget], KafkaRouter):
             urls=addresses,
             protocol="kafka-secure" if options.security else "kafka",
         )
-        super().__init__(partial(Kafka, addresses, speaking), options, kind)
+        return partial(Kafka, addresses, speaking), kind
+
+    @says(KafkaConnection)
+    async def connect(self, said: Mapping[str, Any]) -> None:
+        """Connect, without starting the subscribers; what is said here comes before the constructor's.
+
+        So an address, and what else says how to connect, may come from settings that are read at
+        the start: in a hook, or before. Called by a hook of an application, which connects anew, or
+        under a test broker, it holds for the next connection.
+
+        Raises:
+            DeclarationError: It is connected already, and otherwise.
+            NotRunning: It is being stopped, or was stopped meanwhile.
+        """
+        self._told(said, self._reached)
+        await super().connect()
+
+    @says(KafkaConnection)
+    async def start(self, said: Mapping[str, Any]) -> None:
+        """Connect as `connect` does, and start the subscribers; return when all are up.
+
+        Raises:
+            DeclarationError: A handler asks for what nobody can give, or as for `connect`.
+            NotRunning: It is being stopped, or was stopped meanwhile.
+            Exception: What an actor raised that can't be made, or can't start.
+        """
+        self._told(said, self._reached)
+        await super().start()
 
     @sends(KafkaPublishOptions)
     async def publish(self, message: object, options: KafkaPublishOptions) -> RecordMetadata | None:

@@ -23,8 +23,9 @@ from callboard.declare._publisher import Publisher
 from callboard.declare._route import Route
 from callboard.declare._router import Router
 from callboard.declare._subscriber import Subscriber
-from callboard.declare._takes import part, sends, takes
+from callboard.declare._takes import part, says, sends, takes
 from callboard.handle._envelope import Response
+from callboard.run._slot import MakesAdapter
 from callboard.security import BaseSecurity, NatsSecurity, SASLPlaintext
 from callboard_asyncapi import NatsSubject
 from callboard_brokers import DestinationError, Headers, Message
@@ -51,13 +52,18 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class NatsBrokerOptions(BrokerOptions, NatsOptions):
-    """What a `NatsBroker` can be told."""
+class NatsConnected(NatsOptions):
+    """Where a `NatsBroker` connects to, and how."""
 
     servers: str | Sequence[str] = field(default="nats://localhost:4222", repr=False)
     """One or more `nats://host:port`, or `tls://`, also with commas between them."""
     security: BaseSecurity | None = field(default=None, kw_only=True)
     """What comes before the options that say the same one by one."""
+
+
+@dataclass(frozen=True)
+class NatsBrokerOptions(BrokerOptions, NatsConnected):
+    """What a `NatsBroker` can be told."""
 
 
 @dataclass(frozen=True)
@@ -258,13 +264,44 @@ class NatsBroker(Broker[NatsTarget], NatsRouter):
 
     @takes(NatsBrokerOptions)
     def __init__(self, options: NatsBrokerOptions) -> None:
+        make, kind = self._reached(options)
+        super().__init__(make, options, kind)
+
+    def _reached(self, options: NatsBrokerOptions) -> tuple[MakesAdapter, BrokerKind[NatsTarget]]:
         self._speaking = replace(part(options, NatsOptions), **_proof(options.security))
         with declaring():
             addresses = addresses_of(options.servers)
         parts = [each.strip().rpartition("://") for each in addresses]
         urls = [f"{scheme or 'nats'}://{host.rpartition('@')[2]}" for scheme, _, host in parts]
         kind = replace(NATS, url=urls[0], urls=urls, protocol="nats")
-        super().__init__(partial(Nats, addresses, self._speaking), options, kind)
+        return partial(Nats, addresses, self._speaking), kind
+
+    @says(NatsConnected)
+    async def connect(self, said: Mapping[str, Any]) -> None:
+        """Connect, without starting the subscribers; what is said here comes before the constructor's.
+
+        So an address, and what else says how to connect, may come from settings that are read at
+        the start: in a hook, or before. Called by a hook of an application, which connects anew, or
+        under a test broker, it holds for the next connection.
+
+        Raises:
+            DeclarationError: It is connected already, and otherwise.
+            NotRunning: It is being stopped, or was stopped meanwhile.
+        """
+        self._told(said, self._reached)
+        await super().connect()
+
+    @says(NatsConnected)
+    async def start(self, said: Mapping[str, Any]) -> None:
+        """Connect as `connect` does, and start the subscribers; return when all are up.
+
+        Raises:
+            DeclarationError: A handler asks for what nobody can give, or as for `connect`.
+            NotRunning: It is being stopped, or was stopped meanwhile.
+            Exception: What an actor raised that can't be made, or can't start.
+        """
+        self._told(said, self._reached)
+        await super().start()
 
     @sends(NatsPublishOptions)
     async def publish(self, message: object, options: NatsPublishOptions) -> PubAck | None:

@@ -25,8 +25,9 @@ from callboard.declare._publisher import Publisher
 from callboard.declare._route import Route
 from callboard.declare._router import Router
 from callboard.declare._subscriber import Subscriber
-from callboard.declare._takes import part, sends, takes
+from callboard.declare._takes import part, says, sends, takes
 from callboard.handle._envelope import Response
+from callboard.run._slot import MakesAdapter
 from callboard.security import BaseSecurity, SASLPlaintext
 from callboard_asyncapi import AmqpExchange, AmqpPlace, AmqpQueue, AmqpUse
 from callboard_brokers import Headers, Message, Preparing
@@ -48,8 +49,8 @@ from callboard_brokers.rabbit import (
 
 
 @dataclass(frozen=True)
-class RabbitBrokerOptions(BrokerOptions, RabbitOptions):
-    """What a `RabbitBroker` can be told; what is given by name comes before the address.
+class RabbitConnection(RabbitOptions):
+    """Where a `RabbitBroker` connects to, and how; what is given by name comes before the address.
 
     Of several addresses, the members of a cluster, whichever answers is spoken to until it is lost.
     """
@@ -59,6 +60,11 @@ class RabbitBrokerOptions(BrokerOptions, RabbitOptions):
     host: str | None = None
     port: int | None = None
     security: BaseSecurity | None = None
+
+
+@dataclass(frozen=True)
+class RabbitBrokerOptions(BrokerOptions, RabbitConnection):
+    """What a `RabbitBroker` can be told."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -287,6 +293,12 @@ class RabbitBroker(Broker[RabbitTarget], RabbitRouter):
 
     @takes(RabbitBrokerOptions)
     def __init__(self, options: RabbitBrokerOptions) -> None:
+        make, kind = self._reached(options)
+        super().__init__(make, options, kind)
+
+    def _reached(
+        self, options: RabbitBrokerOptions
+    ) -> tuple[MakesAdapter, BrokerKind[RabbitTarget]]:
         security = options.security or BaseSecurity()
         if security.mechanism not in {None, "PLAIN", "EXTERNAL"}:
             raise DeclarationError(
@@ -316,7 +328,34 @@ class RabbitBroker(Broker[RabbitTarget], RabbitRouter):
             protocol=url.partition(":")[0],
             places=partial(_places, vhost=vhost),
         )
-        super().__init__(partial(Rabbit, [secret for _, secret in placed], speaking), options, kind)
+        return partial(Rabbit, [secret for _, secret in placed], speaking), kind
+
+    @says(RabbitConnection)
+    async def connect(self, said: Mapping[str, Any]) -> None:
+        """Connect, without starting the subscribers; what is said here comes before the constructor's.
+
+        So an address, and what else says how to connect, may come from settings that are read at
+        the start: in a hook, or before. Called by a hook of an application, which connects anew, or
+        under a test broker, it holds for the next connection.
+
+        Raises:
+            DeclarationError: It is connected already, and otherwise.
+            NotRunning: It is being stopped, or was stopped meanwhile.
+        """
+        self._told(said, self._reached)
+        await super().connect()
+
+    @says(RabbitConnection)
+    async def start(self, said: Mapping[str, Any]) -> None:
+        """Connect as `connect` does, and start the subscribers; return when all are up.
+
+        Raises:
+            DeclarationError: A handler asks for what nobody can give, or as for `connect`.
+            NotRunning: It is being stopped, or was stopped meanwhile.
+            Exception: What an actor raised that can't be made, or can't start.
+        """
+        self._told(said, self._reached)
+        await super().start()
 
     @sends(RabbitPublishOptions)
     async def publish(self, message: object, options: RabbitPublishOptions) -> None:

@@ -101,6 +101,11 @@ class Runtime:
         )
 
     @property
+    def listening(self) -> bool:
+        """Whether the subscribers that start with the broker are to run."""
+        return self._listening
+
+    @property
     def connection(self) -> Connection[Any, Any]:
         """The connection.
 

@@ -93,6 +93,28 @@ class Slot:
         events.subscribe(Log(logger))
         self.adapter = make(notify=self.hear)
 
+    def connect_by(self, make: MakesAdapter, kind: BrokerKind[Any]) -> None:
+        """Connect by another adapter from the next start on.
+
+        Raises:
+            DeclarationError: It is connected by the one that it has.
+        """
+        if self.runtime is not None and self.runtime.adapter is self.adapter:
+            raise DeclarationError(
+                f"{self.around.name} is connected already, to {self.around.kind.url}; stop it before"
+                " it is connected otherwise"
+            )
+        self.around = replace(self.around, kind=kind)
+        self.adapter = make(notify=self.hear)
+
+    async def hand_over(self) -> None:
+        """Disconnect, if somebody has connected the broker without its subscribers.
+
+        For an application, which connects it anew and has it among its own.
+        """
+        if self._host is not None and self.runtime is not None and not self.runtime.listening:
+            await self.stop()
+
     @property
     def live(self) -> Runtime:
         """What runs.

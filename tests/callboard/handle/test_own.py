@@ -21,6 +21,7 @@ from callboard import (
     Header,
     MemoryBroker,
     Message,
+    PydanticSerializer,
     TestApp,
     TestBroker,
 )
@@ -441,7 +442,7 @@ async def test_without_a_serializer_values_are_injected_as_they_are() -> None:
     assert await answer.decode() == {"id": "no number"}
 
 
-@pytest.mark.parametrize(("said", "heard"), [({}, "7"), ({"serializer": 1}, 7)])
+@pytest.mark.parametrize(("said", "heard"), [({}, "7"), ({"serializer": PydanticSerializer()}, 7)])
 async def test_an_application_leaves_out_the_serializer_of_brokers_that_say_nothing(
     said: dict[str, Any], heard: object
 ) -> None:

@@ -17,7 +17,13 @@ from callboard_actors import (
 from callboard_brokers import BrokerError, Message, RequestTimeout, SourceType
 from callboard_di import Context, Depends, Header, InjectionError, NoCast, Path
 from callboard_di import Overrides as Provider
-from callboard_validation import Codec, DecodeError, EncodeError
+from callboard_validation import (
+    Codec,
+    DecodeError,
+    EncodeError,
+    MsgSpecSerializer,
+    PydanticSerializer,
+)
 
 from . import exceptions as exceptions
 from ._absent import tells
@@ -105,6 +111,7 @@ __all__ = [
     "MemoryBroker",
     "Message",
     "Middleware",
+    "MsgSpecSerializer",
     "NackMessage",
     "NoCast",
     "NotRunning",
@@ -113,6 +120,7 @@ __all__ = [
     "PublishCommand",
     "PublishType",
     "Publisher",
+    "PydanticSerializer",
     "Quarantined",
     "Rate",
     "RejectMessage",

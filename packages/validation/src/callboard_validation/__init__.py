@@ -15,10 +15,12 @@ from ._errors import (
     explained,
 )
 from ._schema import json_schema, spread_json_schema
+from ._serializer import OWN, MsgSpecSerializer, PydanticSerializer, Serializer
 from ._spread import Parameter, SpreadDecoder, spread_decoder
 
 __all__ = [
     "JSON",
+    "OWN",
     "Caster",
     "Codec",
     "CodecError",
@@ -30,7 +32,10 @@ __all__ = [
     "Encoder",
     "Explanation",
     "Failure",
+    "MsgSpecSerializer",
     "Parameter",
+    "PydanticSerializer",
+    "Serializer",
     "SpreadDecoder",
     "caster",
     "decoder",

@@ -14,8 +14,9 @@ from pydantic_core import to_json
 
 from ._codec import HOW_TO_ADD, JSON, TEXT, Codec
 from ._errors import DecodeError, DefinitionError
-from ._msgspec import holds_struct, msgspec_target, spelled
+from ._msgspec import spelled
 from ._pydantic import ANYTHING, Target, is_untyped, pydantic_target
+from ._serializer import OWN, Serializer
 
 T = TypeVar("T")
 
@@ -27,10 +28,14 @@ Caster: TypeAlias = Callable[[object], object]
 
 
 @overload
-def decoder(annotation: type[T], codec: Codec | None = None) -> Decoder[T]: ...
+def decoder(
+    annotation: type[T], codec: Codec | None = None, by: Serializer = OWN
+) -> Decoder[T]: ...
 @overload
-def decoder(annotation: object, codec: Codec | None = None) -> Decoder[Any]: ...
-def decoder(annotation: object, codec: Codec | None = None) -> Decoder[Any]:
+def decoder(
+    annotation: object, codec: Codec | None = None, by: Serializer = OWN
+) -> Decoder[Any]: ...
+def decoder(annotation: object, codec: Codec | None = None, by: Serializer = OWN) -> Decoder[Any]:
     """Make the function that turns bodies into values of *annotation*.
 
     * `bytes`: the body as it is. No annotation, `Any`, `object`: what `Codec.decode` gives.
@@ -41,6 +46,8 @@ def decoder(annotation: object, codec: Codec | None = None) -> Decoder[Any]:
       type stays bytes.
     * An empty body is None where the type allows it, but for one of `text/plain`, which is an empty
       str, and one of no or an unknown content type, which may be empty bytes or an empty str.
+
+    *by* says which library validates; unless given, each type is left to its own.
 
     The function raises `DecodeError`, or what `explained` knows: the `ValidationError` of the library
     that validates the type. What a validator of the user raises beyond ValueError and
@@ -54,10 +61,10 @@ def decoder(annotation: object, codec: Codec | None = None) -> Decoder[Any]:
         return chosen.decode
     if annotation is bytes:
         return _untouched
-    return validating(target_of(annotation), chosen)
+    return validating(by.target(annotation), chosen)
 
 
-def caster(annotation: object) -> Caster:
+def caster(annotation: object, by: Serializer = OWN) -> Caster:
     """Make the function that turns values into *annotation*, leniently: "100" becomes an int.
 
     A class that no library knows is checked with `isinstance`; what cannot even be checked so, a
@@ -66,15 +73,10 @@ def caster(annotation: object) -> Caster:
     """
     if not is_untyped(annotation):
         with suppress(DefinitionError):
-            return casting(target_of(annotation))
+            return casting(by.target(annotation))
         with suppress(DefinitionError):
             return casting(pydantic_target(annotation, config=ANYTHING))
     return lambda value: value
-
-
-def target_of(annotation: object) -> Target[Any]:
-    """Choose the library of a type: msgspec for Structs and their containers, else pydantic."""
-    return msgspec_target(annotation) if holds_struct(annotation) else pydantic_target(annotation)
 
 
 def casting(target: Target[T]) -> Callable[[object], T]:

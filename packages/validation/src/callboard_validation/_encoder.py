@@ -9,17 +9,21 @@ from typing import Any, TypeAlias
 from pydantic import BaseModel
 
 from ._codec import BINARY, JSON, MESSAGEPACK, Codec, Encoded
-from ._decoder import casting, target_of
+from ._decoder import casting
 from ._errors import EncodeError, explained
 from ._msgspec import encode_json, encode_messagepack
 from ._pydantic import Target, is_untyped
+from ._serializer import OWN, Serializer
 
 Encoder: TypeAlias = Callable[[object], Encoded]
 """Takes a value, returns a body and its content type."""
 
 
 def encoder(
-    annotation: object, codec: Codec | None = None, content_type: str | None = None
+    annotation: object,
+    codec: Codec | None = None,
+    content_type: str | None = None,
+    serializer: Serializer = OWN,
 ) -> Encoder:
     """Make the function that encodes values of *annotation*, so that its decoder gives them back.
 
@@ -27,6 +31,7 @@ def encoder(
     serialisers count, aliases are used, a subclass of a model keeps its own fields.
     Without *content_type*, text and bytes pass as they are, anything else is JSON; bytes that the
     type has alternatives to are `application/octet-stream`, since they may look like one of these.
+    *serializer* says which library validates; unless given, each type is left to its own.
     If the annotation is missing or `Any`, `Codec.encode` decides.
     The function raises `EncodeError` for a value that is not of the type or has no encoding.
 
@@ -36,7 +41,7 @@ def encoder(
     chosen = codec or Codec()
     if is_untyped(annotation):
         return partial(chosen.encode, content_type=content_type)
-    target = target_of(annotation)
+    target = serializer.target(annotation)
     cast = casting(target)
     write = _writing(annotation, target, chosen, content_type)
     raw = annotation is bytes

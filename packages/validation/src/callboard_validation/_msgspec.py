@@ -65,8 +65,8 @@ def holds_struct(annotation: Any, *around: object) -> bool:
     return any(holds_struct(inner, *around) for inner in get_args(annotation))
 
 
-def msgspec_target(annotation: Any) -> Target[Any]:
-    """Build the functions of a type that msgspec serves.
+def msgspec_target(annotation: Any, *, strict: bool = True) -> Target[Any]:
+    """Build the functions of a type that msgspec serves; unless *strict*, text stands for a number.
 
     Raises:
         DefinitionError: msgspec cannot handle the type.
@@ -77,7 +77,7 @@ def msgspec_target(annotation: Any) -> Target[Any]:
         decode_lax = msgspec.json.Decoder(annotation, dec_hook=_from_pydantic, strict=False).decode
     except (TypeError, NameError) as error:
         raise DefinitionError(
-            f"{name} holds a msgspec Struct, and msgspec cannot decode it: {error}"
+            f"{name} is left to msgspec, which cannot decode it: {error}"
         ) from error
 
     def from_json(body: bytes) -> Any:
@@ -91,7 +91,7 @@ def msgspec_target(annotation: Any) -> Target[Any]:
 
     return Target(
         name=name,
-        from_json=from_json,
+        from_json=from_json if strict else decode_lax,
         from_python=partial(convert_struct, annotation),
         to_json=_encode_struct,
         to_builtins=_as_it_is,

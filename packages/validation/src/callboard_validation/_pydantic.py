@@ -10,11 +10,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, is_dataclass
 from functools import lru_cache, partial
 from inspect import Parameter
-from typing import Any, Final, Generic, TypeVar, get_args
+from typing import Any, Final, Generic, TypeVar, get_args, get_origin, is_typeddict
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter
 from pydantic.errors import PydanticUndefinedAnnotation
 from pydantic_core import (
+    CoreConfig,
     ErrorDetails,
     InitErrorDetails,
     PydanticCustomError,
@@ -85,11 +86,13 @@ def pydantic_target(
     Raises:
         DefinitionError: pydantic cannot handle the type.
     """
+    config = None if _has_config(annotation) else config
     schema: Any = adapter_of(annotation, config).core_schema
-    ours = lossless(schema)
+    core = _core(config)
+    ours = lossless(schema, core)
     # Its own validators, if a model has some already, would be taken in place of these.
-    validator = SchemaValidator(ours, CONFIG, _use_prebuilt=False)
-    serializer = SchemaSerializer(ours, CONFIG, _use_prebuilt=False)
+    validator = SchemaValidator(ours, core, _use_prebuilt=False)
+    serializer = SchemaSerializer(ours, core, _use_prebuilt=False)
     name = name or describe(annotation)
     return Target(
         name=name,
@@ -130,6 +133,18 @@ def adapter_of(annotation: Any, config: ConfigDict | None = None) -> TypeAdapter
         reason = str(error).partition("\n")[0]
         raise DefinitionError(f"{describe(annotation)} cannot be validated: {reason}") from error
     return adapter
+
+
+def _core(config: ConfigDict | None) -> Any:
+    """Return what validators are told, *config* among it as far as it is for them."""
+    told = CoreConfig.__annotations__
+    return {**CONFIG, **{name: each for name, each in (config or {}).items() if name in told}}
+
+
+def _has_config(annotation: Any) -> bool:
+    """Tell whether a type has a configuration of its own, or pydantic allows it none from outside."""
+    kind: Any = get_origin(annotation) or annotation
+    return hasattr(kind, "model_config") or is_dataclass(kind) or is_typeddict(kind)
 
 
 def _plain_serializer(schema: Any) -> SchemaSerializer:

@@ -19,6 +19,7 @@ from ._codec import Codec
 from ._decoder import validating
 from ._msgspec import convert_struct, holds_struct
 from ._pydantic import is_untyped, pydantic_target
+from ._serializer import OWN, MsgSpecSerializer, Serializer
 
 SpreadDecoder: TypeAlias = Callable[[bytes, str | None], tuple[Any, ...]]
 """Takes a body and its content type, returns a value for each parameter."""
@@ -45,7 +46,9 @@ class Parameter:
     kind: int = Native.POSITIONAL_OR_KEYWORD
 
 
-def spread_decoder(parameters: Sequence[Parameter], codec: Codec | None = None) -> SpreadDecoder:
+def spread_decoder(
+    parameters: Sequence[Parameter], codec: Codec | None = None, serializer: Serializer = OWN
+) -> SpreadDecoder:
     """Make the function that turns bodies into a value for each of *parameters*, in their order.
 
     An object is spread by name; members that no parameter has go to `**kwargs` (whose value is a
@@ -60,13 +63,20 @@ def spread_decoder(parameters: Sequence[Parameter], codec: Codec | None = None) 
         DefinitionError: A parameter's type cannot be validated, or the names clash.
     """
     name = f"arguments ({', '.join(each.name for each in parameters)})"
-    decode = validating(pydantic_target(as_function(parameters), name=name), codec or Codec())
+    # Whose the parameters are, the arguments of a call are bound by pydantic.
+    config, bound = (
+        getattr(serializer, "pydantic_config", None),
+        as_function(parameters, serializer),
+    )
+    decode = validating(pydantic_target(bound, config=config, name=name), codec or Codec())
     if any(each.default is Native.empty and each.kind not in VARIADIC for each in parameters):
         return decode
     return lambda body, content_type: decode(body, content_type) if body else decode(b"{}", None)
 
 
-def as_function(parameters: Sequence[Parameter]) -> Callable[..., tuple[Any, ...]]:
+def as_function(
+    parameters: Sequence[Parameter], serializer: Serializer = OWN
+) -> Callable[..., tuple[Any, ...]]:
     """Return a function with these parameters that returns a value for each."""
     kinds = {each.kind for each in parameters}
     named = [each.name for each in parameters if each.kind not in VARIADIC]
@@ -82,7 +92,9 @@ def as_function(parameters: Sequence[Parameter]) -> Callable[..., tuple[Any, ...
         return tuple(values)
 
     shown = [
-        Native(each.name, _kind(each), default=each.default, annotation=_annotation(each))
+        Native(
+            each.name, _kind(each), default=each.default, annotation=_annotation(each, serializer)
+        )
         for each in parameters
     ]
     if Native.VAR_KEYWORD not in kinds:
@@ -97,9 +109,10 @@ def _kind(parameter: Parameter) -> Any:
     return max(parameter.kind, Native.POSITIONAL_OR_KEYWORD)
 
 
-def _annotation(parameter: Parameter) -> Any:
+def _annotation(parameter: Parameter, serializer: Serializer) -> Any:
     """Let msgspec validate what is its own; pydantic hands it the parsed JSON."""
     annotation = Any if is_untyped(parameter.annotation) else parameter.annotation
-    if not holds_struct(annotation):
+    by_msgspec = isinstance(serializer, MsgSpecSerializer) or holds_struct(annotation)
+    if annotation is Any or not by_msgspec:
         return annotation
     return Annotated[Any, PlainValidator(partial(convert_struct, annotation)), WithJsonSchema({})]

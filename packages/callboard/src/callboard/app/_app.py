@@ -20,7 +20,7 @@ from callboard._logger import LoggerProto, logger_of, shown
 from callboard.app._hooks import Hook, Hooks, Lifespan
 from callboard.app._last_resort import LastResort, abandon, obeying
 from callboard.app._life import Life, Phases
-from callboard.declare._checks import check_provider
+from callboard.declare._checks import check_provider, check_serializer
 from callboard.declare._handler import signature_of
 from callboard.declare._options import UNSET, Unset
 from callboard.events import Event, HandlerDecided, Notify
@@ -33,6 +33,7 @@ from callboard.watch._view import View, seen_from, unready
 from callboard_actors import ChildSpec, Node, Supervision
 from callboard_brokers.kit import hinted
 from callboard_di import Overrides
+from callboard_validation import Serializer
 
 H = TypeVar("H", bound=Hook)
 
@@ -60,7 +61,8 @@ class App:
         context: Values for handlers and hooks, seen by all brokers.
         provider: What stands in for dependencies, of hooks, and of handlers where their broker's
             says nothing.
-        serializer: None: values stay as they were decoded, on brokers that don't say otherwise.
+        serializer: By which library values are validated, on brokers that don't say otherwise; None:
+            they stay as they were decoded.
         logger: A `logging.Logger`, or any object with a method `log(level, line)`. None: nothing
             is written. Unless given: the logger of the name `callboard`.
         title: For the AsyncAPI document, like `version` and `description`.
@@ -86,7 +88,7 @@ class App:
         supervision: Supervision | None = None,
         context: ContextRepo | None = None,
         provider: Overrides | None = None,
-        serializer: object = UNSET,
+        serializer: Serializer | Unset | None = UNSET,
         logger: LoggerProto | Unset | None = UNSET,
         title: str = "Callboard",
         version: str = "0.1.0",
@@ -112,6 +114,7 @@ class App:
         given = logging.getLogger("callboard") if logger is UNSET else logger
         self.logger = logger_of(given, "an application")
         check_provider(provider, "an application")
+        check_serializer(serializer, "an application", UNSET)
         self.provider = Overrides() if provider is None else provider
         self.title = title
         self.version = version

@@ -19,7 +19,10 @@ RENAMED: Final = {
     "faststream.asgi.app.AsgiFastStream": "callboard.asgi.AsgiApp",
     "faststream.confluent": "callboard.kafka",
     "fast_depends.Depends": "callboard.Depends",
+    "fast_depends.Provider": "callboard.Provider",
     "fast_depends.inject": "callboard.apply_types",
+    "fast_depends.msgspec.MsgSpecSerializer": "callboard.MsgSpecSerializer",
+    "fast_depends.pydantic.PydanticSerializer": "callboard.PydanticSerializer",
 }
 """Names of FastStream, with their modules. A longer one goes before a shorter one."""
 

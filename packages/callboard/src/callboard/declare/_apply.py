@@ -6,6 +6,7 @@ import functools
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Protocol, TypeVar, overload
 
 from callboard._context import ContextRepo
@@ -13,7 +14,7 @@ from callboard._errors import DeclarationError
 from callboard.declare._handler import signature_of, where
 from callboard.declare._resolver import HookResolver
 from callboard_di import EMPTY, BodyParameter, Callee, Overrides, Plan, PlanError, plan
-from callboard_validation import caster
+from callboard_validation import OWN, Serializer, caster
 
 R = TypeVar("R")
 
@@ -35,7 +36,7 @@ def apply_types(
     cast: bool = True,
     cast_result: bool = False,
     dependency_provider: Overrides | None = None,
-    serializer_cls: object = None,
+    serializer_cls: Serializer | None = None,
 ) -> Applies: ...
 def apply_types(  # noqa: PLR0913 - each may be said, by name
     function: Callable[..., Any] | None = None,
@@ -45,7 +46,7 @@ def apply_types(  # noqa: PLR0913 - each may be said, by name
     cast: bool = True,
     cast_result: bool = False,
     dependency_provider: Overrides | None = None,
-    serializer_cls: object = None,
+    serializer_cls: Serializer | None = None,
 ) -> Any:
     """Inject into *function* what it asks for by `Depends` and `Context`, whoever calls it.
 
@@ -58,18 +59,24 @@ def apply_types(  # noqa: PLR0913 - each may be said, by name
         cast: Whether values are cast at all.
         cast_result: Whether the result is cast to the return annotation.
         dependency_provider: What stands in for dependencies.
-        serializer_cls: Not needed.
+        serializer_cls: By which library values are cast; None: each type by its own.
 
     Raises:
         DeclarationError: It can't be planned. It is an `AssertionError` too where a sync function
             has an async dependency.
     """
-    del serializer_cls
     context = ContextRepo() if context__ is None else context__
     overrides = Overrides() if dependency_provider is None else dependency_provider
 
     def decorate(target: Callable[..., Any]) -> Callable[..., Any]:
-        applied = _Applied(target, context, overrides, cast=cast, cast_result=cast_result)
+        applied = _Applied(
+            target,
+            context,
+            overrides,
+            cast=cast,
+            cast_result=cast_result,
+            serializer=OWN if serializer_cls is None else serializer_cls,
+        )
         if applied.is_async:
 
             @functools.wraps(target)
@@ -102,7 +109,7 @@ class _AsyncDependency(DeclarationError, AssertionError):
 class _Applied:
     """A function, and how it is called by what its caller gives."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what `apply_types` is told
         self,
         target: Callable[..., Any],
         context: ContextRepo,
@@ -110,16 +117,18 @@ class _Applied:
         *,
         cast: bool,
         cast_result: bool,
+        serializer: Serializer,
     ) -> None:
         self.callee = signature_of(target)
         self.is_async = self.callee.style == "async"
         self._resolver = HookResolver(context)
         self._overrides = overrides
         self._cast = cast
+        self._caster = partial(caster, by=serializer)
         self._plans: dict[frozenset[str], Plan[Any]] = {}
         returns = self.callee.returns
         is_cast = cast and cast_result and returns is not EMPTY
-        self.result: Callable[[object], object] = caster(returns) if is_cast else _same
+        self.result: Callable[[object], object] = self._caster(returns) if is_cast else _same
         parameters = [each for each in self.callee.parameters if not each.variadic]
         self._own = frozenset(each.name for each in parameters)
         self._by_place = [
@@ -180,7 +189,7 @@ class _Applied:
                 self._plans[given] = plan(
                     callee,
                     resolver=self._resolver,
-                    caster=caster if self._cast else None,
+                    caster=self._caster if self._cast else None,
                     overrides=self._overrides,
                 )
             except PlanError as error:
@@ -194,7 +203,7 @@ class _Applied:
         more: Sequence[Any],
         others: Mapping[str, Any],
     ) -> object:
-        convert = caster(part.annotation) if self._cast and part.cast else _same
+        convert = self._caster(part.annotation) if self._cast and part.cast else _same
         if part.kind is inspect.Parameter.VAR_POSITIONAL:
             return tuple(map(convert, more))
         if part.kind is inspect.Parameter.VAR_KEYWORD:

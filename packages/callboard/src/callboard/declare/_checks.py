@@ -9,7 +9,7 @@ from callboard._caller import caller
 from callboard._errors import DeclarationError
 from callboard.declare._codec import CodecProto
 from callboard_di import Overrides
-from callboard_validation import Codec
+from callboard_validation import Codec, Serializer
 
 
 def check_dependencies(owner: str, dependencies: Sequence[Any]) -> None:
@@ -34,6 +34,19 @@ def check_provider(provider: object, owner: str) -> None:
     """
     if not isinstance(provider, Overrides | None):
         raise DeclarationError(f"provider={provider!r} of {owner} must be a callboard.Provider()")
+
+
+def check_serializer(serializer: object, owner: str, unset: object) -> None:
+    """Refuse what can't say by which library values are validated.
+
+    Raises:
+        DeclarationError: It can't.
+    """
+    if serializer is not unset and not isinstance(serializer, Serializer | None):
+        raise DeclarationError(
+            f"serializer={serializer!r} of {owner} must be callboard.PydanticSerializer(),"
+            " callboard.MsgSpecSerializer(), or None, which leaves values as they were decoded"
+        )
 
 
 def check_codec(owner: str, codec: object, decoder: object) -> None:

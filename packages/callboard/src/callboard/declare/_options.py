@@ -22,7 +22,12 @@ from callboard._context import ContextRepo
 from callboard._errors import DeclarationError, declaring
 from callboard._logger import LoggerProto, logger_of
 from callboard.declare._breaker import Breaker
-from callboard.declare._checks import check_codec, check_dependencies, check_provider
+from callboard.declare._checks import (
+    check_codec,
+    check_dependencies,
+    check_provider,
+    check_serializer,
+)
 from callboard.declare._codec import AnyCodec
 from callboard.declare._idempotency import Idempotency
 from callboard.declare._middleware import Middleware, is_hooked
@@ -33,7 +38,7 @@ from callboard.instruments import Instrument
 from callboard_actors import Supervision
 from callboard_brokers import Headers, Message
 from callboard_di import Overrides
-from callboard_validation import Codec
+from callboard_validation import OWN, Codec, Serializer
 
 
 class Unset(Enum):
@@ -102,9 +107,10 @@ class BrokerOptions(Inherited):
     that says `decoder` or `codec`."""
     apply_types: bool = True
     """False: nothing is injected and nothing validated; handlers get the decoded body."""
-    serializer: Any = UNSET
-    """None: what is injected, and the body, stays as it was decoded. Anything else changes nothing:
-    each type is validated by its own library."""
+    serializer: Serializer | Unset | None = UNSET
+    """By which library values are validated, and how: a `PydanticSerializer(pydantic_config)` or
+    `MsgSpecSerializer()`; unless given, each type by its own. None: what is injected, and the body,
+    stays as it was decoded."""
     context: ContextRepo | None = None
     """What handlers find by name; None: it has one of its own."""
     provider: Overrides | None = None
@@ -134,12 +140,18 @@ class BrokerOptions(Inherited):
     None: anywhere that exists. No answer ever creates its destination.
     """
 
+    @property
+    def validates(self) -> Serializer:
+        """What chooses the library of a type."""
+        return self.serializer if isinstance(self.serializer, Serializer) else OWN
+
     def __post_init__(self) -> None:
         self._part_instruments()
         super().__post_init__()
         if self.logger is not UNSET:
             object.__setattr__(self, "logger", logger_of(self.logger, "a broker"))
         check_provider(self.provider, "a broker")
+        check_serializer(self.serializer, "a broker", UNSET)
         generator: object = self.id_generator
         if generator is not None and not callable(generator):
             raise DeclarationError(

@@ -13,7 +13,16 @@ from callboard.declare._codec import AnyCodec
 from callboard.declare._options import PublishOptions
 from callboard_brokers import UNDECODED, Headers, Message, Metadata
 from callboard_brokers.kit import hinted
-from callboard_validation import JSON, Codec, Encoded, caster, decoder, encoder
+from callboard_validation import (
+    JSON,
+    OWN,
+    Codec,
+    Encoded,
+    Serializer,
+    caster,
+    decoder,
+    encoder,
+)
 
 Encode: TypeAlias = Callable[[object], Encoded]
 Wrap: TypeAlias = Callable[[object, Message], Message]
@@ -151,7 +160,9 @@ def encoding(codec: AnyCodec) -> Callable[..., Any]:
     return encode
 
 
-def result_encoder(annotation: object, codec: AnyCodec) -> Callable[[object], Any]:
+def result_encoder(
+    annotation: object, codec: AnyCodec, serializer: Serializer = OWN
+) -> Callable[[object], Any]:
     """Return what encodes the results of a handler with this return annotation.
 
     One that may return a `Response` has no type that its body could be validated by.
@@ -162,8 +173,8 @@ def result_encoder(annotation: object, codec: AnyCodec) -> Callable[[object], An
     ):
         return encoding(codec)
     if isinstance(codec, Codec):
-        return encoder(annotation, codec)
-    cast, encode = caster(annotation), encoding(codec)
+        return encoder(annotation, codec, serializer=serializer)
+    cast, encode = caster(annotation, serializer), encoding(codec)
 
     async def encode_as(value: object) -> Encoded:
         encoded: Encoded = await encode(cast(value))

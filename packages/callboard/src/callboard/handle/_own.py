@@ -14,7 +14,7 @@ from callboard.handle._outcome import Conclude
 from callboard.handle._parts import is_batch
 from callboard.instruments import Handle
 from callboard_brokers import UNDECODED, BatchMessage, Message
-from callboard_validation import Codec, DefinitionError, caster, decoder
+from callboard_validation import OWN, Codec, DefinitionError, Serializer, caster, decoder
 
 Own: TypeAlias = Callable[..., Awaitable[Any]]
 """A function of one or two arguments as one of two, the second being what is done without it."""
@@ -217,7 +217,9 @@ def _unsent(value: object) -> bytes:
     raise TypeError(f"{value!r} is not to be sent")
 
 
-def as_it_is(annotation: Any, codec: Codec) -> Callable[[Any, Any], Any]:
+def as_it_is(
+    annotation: Any, codec: Codec, serializer: Serializer = OWN
+) -> Callable[[Any, Any], Any]:
     """Return the decoder of *annotation*, which takes bytes for what they are.
 
     What is made by the user's own need be of no type that a library knows: it is checked by its class.
@@ -225,7 +227,7 @@ def as_it_is(annotation: Any, codec: Codec) -> Callable[[Any, Any], Any]:
     if annotation is bytes:
         return lambda box, _: _given(box)
     try:
-        return decoder(annotation, codec)
+        return decoder(annotation, codec, serializer)
     except DefinitionError:
-        cast = caster(annotation)
+        cast = caster(annotation, serializer)
         return lambda box, _: cast(_given(box))

@@ -34,7 +34,7 @@ from callboard_brokers import (
     Metadata,
     Settlement,
 )
-from callboard_validation import Codec
+from callboard_validation import OWN, Codec, Serializer
 
 Call: TypeAlias = Callable[[Any], Awaitable[Any]]
 _TYPES: Final = {"answer": PublishType.REPLY}
@@ -53,13 +53,14 @@ class Place(NamedTuple):
 class Chain:
     """The objects of a chain of middlewares, outermost first, and what is around them."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what is around, which nobody else needs together
         self,
         middlewares: Sequence[Middleware],
         context: ContextRepo,
         kind: BrokerKind[Any],
         codec: AnyCodec,
         sender: Sender,
+        serializer: Serializer = OWN,
     ) -> None:
         self.middlewares = middlewares
         self.places = [
@@ -79,6 +80,8 @@ class Chain:
         """The broker whose they are."""
         self.leaves = any(each.leaves for each in self.places)
         self.codec = codec
+        self.serializer = serializer
+        """What chooses the library of the type of a result."""
         self.encode = encoding(codec)
         # A codec of the user's own is awaited, which only what leaves by a draft is.
         by_draft = not isinstance(codec, Codec)
@@ -88,7 +91,7 @@ class Chain:
         """Return the same for what *codec* encodes; None: what encodes here."""
         if codec is None or codec is self.codec:
             return self
-        return Chain(self.middlewares, self.context, self.kind, codec, self.sender)
+        return Chain(self.middlewares, self.context, self.kind, codec, self.sender, self.serializer)
 
     def objects(self, raw_message: object) -> list[Any]:
         """Make the objects of a message, or of a publication."""

@@ -23,9 +23,11 @@ from callboard_brokers import BatchMessage, Message
 from callboard_di import BodyParameter, Callee, Overrides, Plan, PlanError, Resolver, plan
 from callboard_validation import (
     JSON,
+    OWN,
     Codec,
     DefinitionError,
     Parameter,
+    Serializer,
     caster,
     decoder,
     spread_decoder,
@@ -49,6 +51,8 @@ class Scope:
     """Whether they take lists of messages."""
     decodes: bool = False
     """Whether messages are decoded by a decoder of the user's own, of which this reads the values."""
+    serializer: Serializer = OWN
+    """What chooses the library of a type."""
     casts: bool = True
     """Whether values are made into what annotations say; else they stay as they were decoded."""
     injects: bool = True
@@ -77,7 +81,7 @@ def plan_of(callee: Callee, scope: Scope) -> Plan[Any]:
         return plan(
             callee,
             resolver=scope.resolver,
-            caster=caster if scope.casts else None,
+            caster=partial(caster, by=scope.serializer) if scope.casts else None,
             dependencies=scope.dependencies,
             overrides=scope.overrides,
         )
@@ -106,8 +110,9 @@ def body_of(planned: Plan[Any], scope: Scope) -> Read | None:
         if scope.batch:
             return _batch_reader(elements_of(planned), scope)
         if scope.decodes:
-            return of_value(partial(_reading, planned, scope, decoder=as_it_is))
-        decode = _reading(planned, scope, codec)
+            as_is = partial(as_it_is, serializer=scope.serializer)
+            return of_value(partial(_reading, planned, scope, decoder=as_is))
+        decode = _reading(planned, scope, codec, partial(decoder, by=scope.serializer))
     except DefinitionError as error:
         raise DeclarationError(
             f"{where(planned.call)} can't get {', '.join(each.name for each in planned.body)} from a"
@@ -136,12 +141,12 @@ def _reading(
     planned: Plan[Any],
     scope: Scope,
     codec: Codec,
-    decoder: Callable[[Any, Codec], Any] = decoder,
+    decoder: Callable[[Any, Codec], Any],
 ) -> Callable[[Any, str | None], Any]:
     """Return what reads the body for *planned*, whole or spread over its parameters."""
     parameters = [_parameter(each, scope) for each in planned.body]
     if planned.spread:
-        return spread_decoder(parameters, codec)
+        return spread_decoder(parameters, codec, scope.serializer)
     read: Callable[[Any, str | None], Any] = decoder(parameters[0].annotation, codec)
     return read
 
@@ -149,9 +154,9 @@ def _reading(
 def _batch_reader(elements: Elements, scope: Scope) -> Read:
     """Read all bodies, or find all that can't be: nobody else is to fail for them."""
     annotation, gather = (elements.annotation, elements.gather) if scope.casts else (Any, None)
-    read = _read_by(decoder(annotation, scope.codec))
+    read = _read_by(decoder(annotation, scope.codec, scope.serializer))
     if scope.decodes:
-        read = of_value(partial(as_it_is, annotation))
+        read = of_value(partial(as_it_is, annotation, serializer=scope.serializer))
 
     def read_bodies(message: Any) -> Any:
         batch: BatchMessage[Any] = message

@@ -30,7 +30,7 @@ def producing(  # noqa: PLR0913, PLR0917 - what a publisher says, what its broke
     annotation = returns if options.schema is None else options.schema
     if options.batch and options.schema is None:
         annotation = result_element(returns)
-    encode = result_encoder(annotation, chain.codec)
+    encode = result_encoder(annotation, chain.codec, chain.serializer)
     draft = chain.draft(encode)
     given = unencoded if draft is not None else encode
     wrap = wrapping(given, identify, options.headers, options.reply_to)

@@ -135,6 +135,7 @@ class Assembly:
             resolver=MessageResolver(around.context, _presets(placed)),
             codec=self._reader.codec,
             decodes=self._reader.decode is not None,
+            serializer=around.options.validates,
             casts=around.options.apply_types and around.options.serializer is not None,
             injects=around.options.apply_types,
             overrides=around.overrides,
@@ -435,7 +436,7 @@ class Assembly:
             return concluding(self._policy, publishers, None, is_heard=is_heard)
         through = self._chain.by(call.codec)
         try:
-            encode = result_encoder(returns, through.codec)
+            encode = result_encoder(returns, through.codec, through.serializer)
         except DefinitionError:
             # Nobody may ever ask; and the value may be better than what is said of it.
             encode = through.encode

@@ -121,4 +121,4 @@ class Surroundings:
         outwards: list[RouterOptions | BrokerOptions] = [*scopes, self.options]
         middlewares = [*chain.from_iterable(each.middlewares for each in reversed(outwards)), *own]
         chosen: AnyCodec = codec if codec is not None else nearest("codec", outwards)
-        return Chain(middlewares, self.context, self.kind, chosen, self.out)
+        return Chain(middlewares, self.context, self.kind, chosen, self.out, self.options.validates)

@@ -135,7 +135,8 @@ class RedisSubscription:
         with move_on_after(time_left(LEAVE), shield=True):
             await self.stop_intake()
             told = await self._flush.leave(time_left(LEAVE) - 2.0)
-            await self._give_back(self.held.end_epoch())
+            unsettled = self.held.end_epoch()
+            await self._give_back(unsettled if self.source.accounted else ())
             if told and self.link.is_up:
                 await self.told(self._way.depart())
         self.held.end_epoch()

@@ -33,7 +33,7 @@ fmt: .venv/.dev ## format the code and fix what can be fixed
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-bench: .venv-bench/.bench ## measure beside FastStream, pykka, aiokafka, nats-py and bare queues, in an environment of its own
+bench: .venv-bench/.bench ## measure beside FastStream, pykka, bare clients and bare queues, in an environment of its own
 	.venv-bench/bin/python benchmarks/overhead.py $(ARGS)
 	.venv-bench/bin/python benchmarks/path.py $(ARGS)
 	.venv-bench/bin/python benchmarks/actors.py $(ARGS)
@@ -41,6 +41,7 @@ bench: .venv-bench/.bench ## measure beside FastStream, pykka, aiokafka, nats-py
 	.venv-bench/bin/python benchmarks/kafka.py
 	.venv-bench/bin/python -P benchmarks/nats.py
 	.venv-bench/bin/python -P benchmarks/rabbit.py
+	.venv-bench/bin/python -P benchmarks/redis.py
 	.venv-bench/bin/python benchmarks/latency.py
 
 docs: .venv/.dev ## build the documentation into docs/_build/html

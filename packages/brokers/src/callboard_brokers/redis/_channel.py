@@ -40,8 +40,12 @@ class ChannelWay(Way):
 
     async def give_back(self, deliveries: Sequence[Delivery]) -> None:
         """Drop these: there is nobody to give them to."""
+        self._dropped += len(deliveries)
+
+    async def depart(self) -> None:
+        """Tell of what was dropped and is not told yet."""
         self._told_at = -inf
-        self._drop(len(deliveries))
+        self._tell()
 
     def pushed(self, said: Sequence[Any]) -> None:
         """Take messages, as many as there is room for."""
@@ -52,12 +56,8 @@ class ChannelWay(Way):
         for each in came if self._pattern else ():
             each.pattern = self._pattern
         self.of.put(came[:fits])
-        self._drop(len(came[fits:]))
-
-    def _drop(self, count: int) -> None:
-        self._dropped += count
-        if self._dropped:
-            self._tell()
+        self._dropped += len(came[fits:])
+        self._tell()
 
     def _tell(self) -> None:
         """Tell of all that was dropped since the last time, as one, once a second at most."""

@@ -136,8 +136,12 @@ class Pool:
         process = self._processes[name]
         child.details = process.details
         child.ready()
-        while not self._is_ending and self._goes_on(name, await process.live()):
-            pass
+        try:
+            while not self._is_ending and self._goes_on(name, await process.live()):
+                pass
+        except OSError as error:
+            reason = f"no process can be started for {name}: {error}"
+            raise WorkerDied(reason, is_hopeless=not process.ever_up) from error
 
     def _goes_on(self, name: str, end: End) -> bool:
         """Whether another process takes the place of one that has ended.
@@ -293,7 +297,7 @@ def _at(node: Node, later: float) -> Node:
 
 
 def _is_hopeless(error: Exception) -> bool:
-    return isinstance(error, WorkerDied) and error.is_hopeless
+    return not isinstance(error, WorkerDied) or error.is_hopeless
 
 
 def _has_terminal() -> bool:

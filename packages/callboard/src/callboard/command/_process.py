@@ -67,6 +67,11 @@ class End:
     reason: str
 
     @property
+    def words(self) -> str:
+        """What went wrong, in its own words if there are any."""
+        return self.reason or str(self)
+
+    @property
     def is_well(self) -> bool:
         """Whether nothing went wrong; what is killed by SIGTERM had nothing in hand yet."""
         return self.status in (0, -signal.SIGTERM)
@@ -102,6 +107,7 @@ class Process:
         self.lives = 0
         self.view: View | None = None
         self._settings = settings
+        self._command = command(settings, is_alone=worker_id is None)
         self._up = up
         self._changed = anyio.Event()
         self._talking = anyio.Lock()
@@ -136,7 +142,7 @@ class Process:
             place = Place(self.worker_id, self._settings.workers, theirs.fileno())
             try:
                 process = await anyio.open_process(
-                    command(self._settings, place),
+                    [*self._command, f"{WORKER}={place}", "--", *self._settings.words],
                     stdin=subprocess.DEVNULL,
                     stdout=None,
                     stderr=None,
@@ -257,18 +263,17 @@ class Process:
         self._changed = anyio.Event()
 
 
-def command(settings: Settings, place: Place) -> list[str]:
-    """Return the words that run an application as *settings* say, at a *place*."""
+def command(settings: Settings, *, is_alone: bool) -> list[str]:
+    """Return the words that run an application as *settings* say, but for its own options."""
     # As if this process had gone on: `-m` puts the folder first, which a script does not.
     safely = [] if sys.path[0] in {"", str(Path.cwd())} else ["-P"]
     words = [sys.executable, *safely, "-m", "callboard", "run", settings.app]
-    words += [f"{WORKER}={place}", f"--app-dir={settings.app_dir}"]
-    words += [f"--backend={settings.backend}"]
+    words += [f"--app-dir={settings.app_dir}", f"--backend={settings.backend}"]
     said = {
         "--log-level": settings.log_level,
         "--log-config": settings.log_config,
         "--loop": settings.loop,
+        "--inspect": settings.inspect if is_alone else None,
     }
     words += [f"{name}={value}" for name, value in said.items() if value is not None]
-    words += ["--factory"] * settings.factory + ["--traceback"] * settings.traceback
-    return [*words, "--", *settings.words]
+    return words + ["--factory"] * settings.factory + ["--traceback"] * settings.traceback

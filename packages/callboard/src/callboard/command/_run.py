@@ -12,6 +12,7 @@ from callboard.command._arguments import AppDir, Application, Factory, Inspect
 from callboard.command._fail import fail
 from callboard.command._line import WORKER, Place
 from callboard.command._pool import supervise
+from callboard.command._reload import reload as reload_
 from callboard.command._serve import Settings, serve
 from callboard.command._worker import work
 
@@ -46,6 +47,23 @@ Workers = Annotated[
         help="How many processes; more than one are supervised.",
     ),
 ]
+Reload = Annotated[
+    bool,
+    typer.Option(
+        "--reload", "-r", envvar="CALLBOARD_RELOAD", help="Start anew whenever the code changes."
+    ),
+]
+Ext = Annotated[
+    Optional[list[str]],  # noqa: UP045 - Typer reads it
+    typer.Option(
+        "--ext",
+        "--extension",
+        "--reload-ext",
+        "--reload-extension",
+        envvar="CALLBOARD_EXT",
+        help="Of files that count as code beside those of Python.",
+    ),
+]
 AsWorker = Annotated[Optional[str], typer.Option(WORKER, hidden=True)]  # noqa: UP045 - as above
 Loop = Annotated[
     Optional[str],  # noqa: UP045 - Typer reads it
@@ -69,6 +87,8 @@ def run(  # noqa: PLR0913, PLR0917 - the options of the command
     loop: Loop = None,
     inspect: Inspect = None,
     workers: Workers = 1,
+    reload: Reload = False,
+    ext: Ext = None,
     worker: AsWorker = None,
 ) -> None:
     """Run an application until SIGINT or SIGTERM; a second one stops hard.
@@ -97,6 +117,10 @@ def run(  # noqa: PLR0913, PLR0917 - the options of the command
     )
     if worker is not None:
         status = work(settings, Place.read(worker))
+    elif reload and workers > 1:
+        fail("--reload is for one process: leave out --workers, or --reload", status=2)
+    elif reload:
+        status = reload_(settings, ext or [])
     elif workers > 1:
         status = supervise(settings)
     else:

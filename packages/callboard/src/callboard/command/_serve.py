@@ -94,12 +94,12 @@ def _loop(settings: Settings) -> dict[str, Any]:
     if backend == "trio":
         if loop is not None:
             fail(f"--loop {loop} is for --backend asyncio; trio has a loop of its own", status=2)
-        _required("trio", "trio")
+        required("trio", "trio")
         return {}
     if loop is None:
         return {}
     if loop == "uvloop":
-        _required("uvloop", "callboard[uvloop]")
+        required("uvloop", "callboard[uvloop]")
         return {"use_uvloop": True}
     name, _, attribute = loop.partition(":")
     try:
@@ -112,7 +112,8 @@ def _loop(settings: Settings) -> dict[str, Any]:
         )
 
 
-def _required(module: str, package: str) -> None:
+def required(module: str, package: str) -> None:
+    """End the command if *module* is not here, which comes with *package*."""
     try:
         importlib.import_module(module)
     except ImportError:

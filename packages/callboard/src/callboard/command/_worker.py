@@ -81,7 +81,8 @@ class Worker:
     def take(self, app: App) -> None:
         """Be told of the application, before its start."""
         shown = app.inspect
-        app.inspect = None  # all are shown in one place, by whoever has started them
+        if self._place.worker_id is not None:
+            app.inspect = None  # all are shown in one place, by whoever has started them
 
         async def tell() -> None:
             where = None if shown is None else str(shown)

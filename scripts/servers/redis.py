@@ -9,7 +9,7 @@ import socket
 import tempfile
 from collections.abc import Mapping, Sequence
 
-from servers.machine import STATE, fail, install, issue_certificates, running, start, wait_for
+from servers.machine import STATE, install, issue_certificates, running, serve, wait_for
 
 NAME = "Redis"
 PREFIX = "CALLBOARD_REDIS"
@@ -59,14 +59,7 @@ def _start() -> None:
     issue_certificates(_CERTIFICATES)
     data = tempfile.mkdtemp(prefix="callboard-redis-")
     (STATE / "redis.data").write_text(data)
-    start(["redis-server", *_told(data)], "redis")
-
-    def ready() -> bool:
-        if _process() is None:
-            fail(f"Redis ended at once; see {STATE / 'redis.log'}")
-        return _answers(_PORT)
-
-    wait_for(ready, "Redis to answer", "redis")
+    serve(["redis-server", *_told(data)], "redis", lambda: _answers(_PORT))
 
 
 def _told(data: str) -> Sequence[str]:

@@ -194,8 +194,11 @@ async def test_a_server_without_jetstream_is_said_to_have_none(name: str) -> Non
         with fail_after(15), pytest.raises(TopologyError, match="no JetStream"):
             async with connection.subscribe(source, Capacity(5)) as reading:
                 await reading.receive(1)
-        with fail_after(15), pytest.raises(Unroutable):
+        with fail_after(15), pytest.raises(Unroutable, match="or there is no JetStream"):
             await connection.publish(Message(b""), NatsTarget(name, stream=name))
+        for bucket in (connection.key_value, connection.object_storage):
+            with fail_after(15), pytest.raises(TopologyError, match="no JetStream"):
+                await bucket(name)
 
 
 async def test_what_is_no_server_is_tried_again_until_there_is_one(

@@ -103,3 +103,57 @@ def test_a_source_that_is_not_there_is_one_line(folder: Path, source: str) -> No
 
     assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
     assert source.partition(":")[0] in result.stderr
+
+
+@pytest.fixture
+def both(document: dict[str, Any], tmp_path: Path) -> tuple[str, str]:
+    """The files of a document, and of one whose handler wants text."""
+    old, new = tmp_path / "old.json", tmp_path / "new.json"
+    old.write_text(json.dumps(document, indent=2))
+    schemas = document["components"]["schemas"]
+    document["components"]["schemas"] = {each: {"type": "string"} for each in schemas}
+    new.write_text(json.dumps(document, indent=2))
+    return str(old), str(new)
+
+
+def test_a_change_that_breaks_somebody_fails(both: tuple[str, str]) -> None:
+    result = call("diff", *both)
+
+    assert result.stdout == ("breaks producers  receive orders: payload: integer became string\n")
+    assert (result.exit_code, result.stderr) == (
+        1,
+        "callboard: 1 of 1 change(s) break producers\n",
+    )
+
+
+def test_what_has_not_changed_does_not_fail(both: tuple[str, str]) -> None:
+    result = call("diff", both[0], both[0])
+
+    assert (result.exit_code, result.stdout) == (0, "")
+
+
+def test_changes_are_said_as_json_and_as_annotations(both: tuple[str, str]) -> None:
+    as_json = json.loads(call("diff", *both, "--format", "json").stdout)
+    annotations = call("diff", *both, "--format", "github").stdout
+
+    assert as_json["breaking"] is True
+    assert as_json["changes"][0]["breaks"] == "producers"
+    assert annotations.startswith(f"::error file={both[1]},line=")
+    assert ",title=breaks producers::receive orders: payload: integer" in annotations
+
+
+def test_an_application_is_compared_with_its_document(both: tuple[str, str], folder: Path) -> None:
+    here = ("--app-dir", str(folder))
+
+    assert call("diff", both[0], "shop_service:app", *here).exit_code == 0
+    assert call("diff", both[1], "shop_service:app", *here).exit_code == 1
+
+
+@pytest.mark.parametrize("text", ["{", "{}", '{"asyncapi": "1.0.0"}'])
+def test_what_cannot_be_compared_is_one_line_and_status_2(
+    both: tuple[str, str], tmp_path: Path, text: str
+) -> None:
+    (file := tmp_path / "bad.json").write_text(text)
+    result = call("diff", both[0], str(file))
+
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)

@@ -1,4 +1,4 @@
-"""AsyncAPI documents from plain descriptors and JSON Schemas, and pages made of them."""
+"""AsyncAPI documents from plain descriptors and JSON Schemas, pages made of them, and what changes."""
 
 from ._bindings import (
     AmqpExchange,
@@ -12,6 +12,7 @@ from ._bindings import (
     RedisPlace,
 )
 from ._check import Problem, check, official_schema
+from ._compare import Change, compare
 from ._descriptors import (
     Channel,
     Contact,
@@ -46,6 +47,7 @@ __all__ = [
     "AmqpUse",
     "AsyncApiError",
     "Bindings",
+    "Change",
     "Channel",
     "Contact",
     "DescriptorError",
@@ -70,6 +72,7 @@ __all__ = [
     "VersionError",
     "check",
     "check_version",
+    "compare",
     "document",
     "official_schema",
     "page",

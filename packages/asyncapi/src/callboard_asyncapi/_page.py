@@ -10,10 +10,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import inspect
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
@@ -21,8 +20,9 @@ from urllib.parse import urlsplit
 
 from ._errors import ExtraMissingError
 from ._example import example
-from ._plain import Json, is_array, is_object
-from ._read import Kind, Place, Reading, Use, array, objects, written
+from ._export import to_json
+from ._plain import is_array, is_object
+from ._read import Kind, Place, Reading, array, objects, written
 from ._tree import Node, tree
 
 if TYPE_CHECKING:
@@ -85,9 +85,9 @@ def _template() -> Template:
     around = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     marked = _markdown()
     around.filters["markdown"] = lambda text: Markup(marked.render(inspect.cleandoc(str(text))))  # noqa: S704 - without HTML
-    around.filters["coloured"] = lambda text: Markup(_coloured(str(text)))  # noqa: S704 - escaped there
+    around.filters["json"] = to_json
     around.filters["own"] = lambda text: Markup(text)  # noqa: S704 - our style and script
-    around.filters["object"] = objects
+    around.filters |= {"object": objects, "array": array}
     around.filters["written"] = written
     around.tests["web"] = _is_web
     return around.from_string(_part("page.html"))
@@ -119,40 +119,6 @@ def _is_web(value: object) -> bool:
     return isinstance(value, str) and value.lower().startswith(("https://", "http://", "mailto:"))
 
 
-_TOKEN = re.compile(
-    r'(?P<key>"(?:[^"\\]|\\.)*"(?=\s*:))|(?P<text>"(?:[^"\\]|\\.)*")'
-    r"|(?P<number>-?\d[\d.eE+-]*)|(?P<word>true|false|null)"
-)
-
-
-def _coloured(text: str) -> str:
-    """Return JSON as HTML, with what it consists of marked."""
-    from markupsafe import escape  # noqa: PLC0415 - for those who have a page
-
-    pieces: list[str] = []
-    end = 0
-    for found in _TOKEN.finditer(text):
-        pieces.append(str(escape(text[end : found.start()])))
-        pieces.append(f'<span class="j-{found.lastgroup}">{escape(found[0])}</span>')
-        end = found.end()
-    return "".join([*pieces, str(escape(text[end:]))])
-
-
-@dataclass(frozen=True)
-class Example:
-    """A message as it might look; `is_made` if nobody has written it."""
-
-    name: str
-    payload: Any
-    headers: Any
-    is_made: bool = False
-
-    @property
-    def text(self) -> str:
-        """The payload, as JSON."""
-        return _indented(self.payload)
-
-
 class _View:
     """What the template shows, with the ids of what can be linked to."""
 
@@ -163,14 +129,6 @@ class _View:
         self.anchors = {name: self.id("schema", name) for name in schemas}
         self.info = objects(reading.document.get("info"))
         self.about = {**reading.document, **self.info}
-
-    @property
-    def servers(self) -> Iterator[tuple[str, str, Json]]:
-        """Key, address and what is said of each server."""
-        for key, each in self.reading.section("servers").items():
-            said = self.reading.at(each)
-            url = f"{said.get('protocol', '')}://{said.get('host', '')}{said.get('pathname') or ''}"
-            yield key, str(said.get("url") or url), said
 
     @property
     def places(self) -> Sequence[Place]:
@@ -184,12 +142,6 @@ class _View:
         names = {each.rpartition("/")[2] for each in answers}
         return [e for e in self.reading.places if e.uses or e.address or e.key not in names]
 
-    @property
-    def schemas(self) -> Iterator[tuple[str, str, Node]]:
-        """Key, id and tree of each component."""
-        for key, each in self.reading.section("components", "schemas").items():
-            yield key, self.anchors[key], self.tree(each, is_component=True)
-
     def id(self, kind: str, name: str) -> str:
         """Return an id for what is called *name*: the same for the same document."""
         wanted = f"{kind}-{_UNFIT.sub('-', name).strip('-')}"
@@ -199,34 +151,17 @@ class _View:
         self._ids.add(found)
         return found
 
-    def tree(self, schema: object, *, is_component: bool = False) -> Node:
-        """Return the tree of *schema*; of a format of its own, there is none."""
+    def tree(self, schema: object, form: str = "", *, is_component: bool = False) -> Node:
+        """Return the tree of *schema*; of one in a format of its own, there is none."""
         if is_object(schema) and "schemaFormat" in schema:
-            return Node(
-                "", str(schema["schemaFormat"]), rest=[("schema", written(schema.get("schema")))]
-            )
+            form, schema = str(schema["schemaFormat"]), schema.get("schema")
+        if form:
+            return Node("", form, rest=[("schema", written(schema))])
         return tree(self.reading, schema, is_component=is_component)
 
-    def payload(self, kind: Kind) -> Node | None:
-        """Return the tree of a message's body, if anything is said of it."""
-        if kind.payload is None:
-            return None
-        if kind.format:
-            return Node("", kind.format, rest=[("schema", written(kind.payload))])
-        return self.tree(kind.payload)
-
-    def examples(self, kind: Kind) -> list[Example]:
-        """Return the examples of a message; one that is made, if it has none."""
-        given = [objects(each) for each in array(kind.said.get("examples"))]
-        shown = [
-            Example(
-                str(e.get("name") or e.get("summary") or ""), e.get("payload"), e.get("headers")
-            )
-            for e in given
-        ]
-        if shown or kind.payload is None or kind.format:
-            return shown
-        return [Example("", example(self.reading, kind.payload), None, is_made=True)]
+    def example(self, kind: Kind) -> Any:
+        """Return a body that a message might have."""
+        return example(self.reading, kind.payload)
 
     def parameters(self, place: Place) -> Iterator[Node]:
         """Yield the parameters of an address."""
@@ -235,56 +170,16 @@ class _View:
             schema = {"type": "string", **objects(said.get("schema"))}
             words = {n: e for n, e in said.items() if n not in {"schema", "location"}}
             node = self.tree({**schema, **words})
-            yield replace(node, name=name, notes=[*_from(said), *node.notes])
+            notes = [f"from {said['location']}"] if "location" in said else []
+            yield replace(node, name=name, notes=notes)
 
     def facts(self, said: Mapping[str, Any]) -> list[tuple[str, str]]:
-        """Return the bindings of something, and whom it lets in, line by line."""
-        bindings = self.reading.at(said.get("bindings"))
-        lines = [
+        """Return the bindings of something, line by line."""
+        return [
             (f"{protocol} {path}".strip(), value)
-            for protocol, each in bindings.items()
+            for protocol, each in self.reading.at(said.get("bindings")).items()
             for path, value in _flat(self.reading.at(each), "")
         ]
-        secured = ", ".join(self._schemes(said.get("security")))
-        return [*lines, ("security", secured)] if secured else lines
-
-    def _schemes(self, security: object) -> Iterator[str]:
-        for each in array(security):
-            reference = objects(each).get("$ref")
-            if isinstance(reference, str):
-                yield f"{reference.rpartition('/')[2]} ({self.reading.at(each).get('type')})"
-            elif "type" in objects(each):
-                yield str(each["type"])
-            else:
-                yield from objects(each)
-
-    def tags(self, said: Mapping[str, Any]) -> list[str]:
-        """Return the names of its tags."""
-        return [str(self.reading.at(each).get("name", "")) for each in array(said.get("tags"))]
-
-    def docs(self, said: Mapping[str, Any]) -> Json:
-        """Return where more is written about it."""
-        return self.reading.at(said.get("externalDocs"))
-
-    @staticmethod
-    def actions(place: Place) -> list[str]:
-        """Return what is done with a channel, each once."""
-        return list(dict.fromkeys(use.action for use in place.uses))
-
-    @staticmethod
-    def loose(place: Place) -> list[Kind]:
-        """Return the messages of a channel that no operation has."""
-        used = [kind for use in place.uses for kind in use.kinds]
-        return [each for each in place.kinds if each not in used]
-
-    @staticmethod
-    def called(use: Use) -> str:
-        """Return what people call an operation; nothing if nobody has said it."""
-        return str(use.said.get("title") or use.said.get("summary") or "")
-
-
-def _from(said: Json) -> list[str]:
-    return [f"from {said['location']}"] if "location" in said else []
 
 
 def _flat(value: object, path: str) -> Iterator[tuple[str, str]]:
@@ -299,7 +194,3 @@ def _flat(value: object, path: str) -> Iterator[tuple[str, str]]:
         yield path, ", ".join(str(each) for each in value)
     else:
         yield path, value if isinstance(value, str) else written(value)
-
-
-def _indented(value: object) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False, default=str)

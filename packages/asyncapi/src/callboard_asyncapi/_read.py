@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, Literal
@@ -242,8 +242,3 @@ def array(value: object) -> Sequence[Any]:
 def written(value: object) -> str:
     """Write *value* as JSON on one line; letters beyond ASCII stay readable."""
     return json.dumps(value, ensure_ascii=False, default=str)
-
-
-def walk(places: Sequence[Place]) -> Iterator[tuple[Place, Use]]:
-    """Yield every operation with its channel."""
-    return ((place, use) for place in places for use in place.uses)

@@ -19,15 +19,13 @@ _SCHEMAS = "#/components/schemas"
 _CHOICES = ("oneOf", "anyOf", "allOf")
 _BESIDE = {"description", "default", "examples"}
 # What is shown elsewhere, or says something to programs only.
-_TOLD: Final = frozenset({
+_TOLD: Final = {
     "$id", "$ref", "$schema", "$comment", "title", "type", "properties", "required", "items",
     "additionalItems", "description", "additionalProperties", "patternProperties", "anyOf",
-    "oneOf", "allOf", "enum", "const", "default", "examples", "example", "format", "deprecated",
-    "readOnly", "writeOnly", "discriminator", "definitions", "$defs", "minimum", "maximum",
-    "exclusiveMinimum", "exclusiveMaximum", "minLength", "maxLength", "minItems", "maxItems",
-    "minProperties", "maxProperties", "uniqueItems", "multipleOf", "pattern", "nullable",
+    "oneOf", "allOf", "enum", "const", "default", "examples", "example", "deprecated",
+    "readOnly", "writeOnly", "discriminator", "definitions", "$defs", "uniqueItems", "nullable",
     "x-parser-schema-id",
-})  # fmt: skip
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -157,16 +155,11 @@ class _Grower:
         for part in parts:
             if depth < _DEEP:
                 part = self._joined(part, depth + 1)  # noqa: PLW2901 - the same, put together
-            joined = {**part, **joined} | {
-                "properties": {
-                    **objects(part.get("properties")),
-                    **objects(joined.get("properties")),
-                },
-                "required": [*array(joined.get("required")), *array(part.get("required"))],
-            }
-        return {
-            n: each for n, each in joined.items() if each or n not in {"properties", "required"}
-        }
+            fields = {**objects(part.get("properties")), **objects(joined.get("properties"))}
+            needed = [*array(joined.get("required")), *array(part.get("required"))]
+            joined = {**part, **joined} | ({"properties": fields} if fields else {})
+            joined |= {"required": needed} if needed else {}
+        return joined
 
     def _variants(self, schema: Json) -> tuple[list[Any], bool]:
         """Return what may hold, and whether null may; what alone must hold is like that."""
@@ -218,9 +211,7 @@ class _Grower:
         if "const" in schema:
             values = [written(schema["const"])]
         flags = {"deprecated": "deprecated", "readOnly": "read only", "writeOnly": "write only"}
-        examples = [*array(schema.get("examples"))] + [
-            schema[n] for n in ["example"] if n in schema
-        ]
+        examples = array(schema.get("examples")) or [schema[n] for n in ["example"] if n in schema]
         return Node(
             name,
             _kind(schema),
@@ -230,7 +221,7 @@ class _Grower:
             values,
             written(schema["default"]) if "default" in schema else "",
             [written(each) for each in examples],
-            [(n, written(each)) for n, each in schema.items() if n not in _TOLD],
+            [(n, written(each)) for n, each in schema.items() if n not in _TOLD | _LIMITS.keys()],
         )
 
 
@@ -238,59 +229,31 @@ def _kind(schema: Json) -> str:
     said = schema.get("type")
     types = [str(each) for each in said] if is_array(said) else [str(said)] if said else []
     if not types:
-        guesses = {
-            "properties": "object",
-            "items": "array",
-            "enum": "one of these",
-            "const": "always",
-        }
+        guesses = {"properties": "object", "items": "array", "enum": "one of", "const": "always"}
         types = [next((kind for word, kind in guesses.items() if word in schema), "anything")]
     if schema.get("nullable") is True:
         types.append("null")
     return " or ".join(types)
 
 
-_SIGNS: Final = {
-    "minimum": "≥",
-    "exclusiveMinimum": ">",
-    "maximum": "≤",
-    "exclusiveMaximum": "<",
-}
+_LIMITS: Final = {
+    "format": "{}", "minimum": "≥ {}", "exclusiveMinimum": "> {}", "maximum": "≤ {}",
+    "exclusiveMaximum": "< {}", "multipleOf": "multiple of {}", "pattern": "matches {}",
+    "minLength": "length ≥ {}", "maxLength": "length ≤ {}", "minItems": "items ≥ {}",
+    "maxItems": "items ≤ {}", "minProperties": "fields ≥ {}", "maxProperties": "fields ≤ {}",
+}  # fmt: skip
 
 
 def _limits(schema: Json) -> Iterator[str]:
     """Say which values are taken, in words."""
-    if isinstance(form := schema.get("format"), str):
-        yield form
-    for word, sign in _SIGNS.items():
-        if word in schema and not isinstance(schema[word], bool):
-            yield f"{sign} {written(schema[word])}"
-    if "multipleOf" in schema:
-        yield f"multiple of {written(schema['multipleOf'])}"
-    for what, unit in (("Length", "character"), ("Items", "item"), ("Properties", "field")):
-        yield from _count(schema.get(f"min{what}"), schema.get(f"max{what}"), unit)
-    yield from _rules(schema)
-
-
-def _rules(schema: Json) -> Iterator[str]:
+    for word, text in _LIMITS.items():
+        if word in schema:
+            value = schema[word]
+            yield text.format(value if isinstance(value, str) else written(value))
     if schema.get("uniqueItems") is True:
         yield "no two alike"
-    if isinstance(pattern := schema.get("pattern"), str):
-        yield f"matches {pattern}"
     if schema.get("additionalProperties") is False:
         yield "no other fields"
     if discriminator := schema.get("discriminator"):
         told = objects(discriminator).get("propertyName", discriminator)
         yield f"told apart by {told}"
-
-
-def _count(least: Any, most: Any, unit: str) -> Iterator[str]:
-    if least is None and most is None:
-        return
-    if least == most:
-        yield f"{most} {unit}{'' if most == 1 else 's'}"
-    elif most is None:
-        yield f"at least {least} {unit}{'' if least == 1 else 's'}"
-    else:
-        start = f"{least}–" if least else "at most "  # noqa: RUF001 - people read this
-        yield f"{start}{most} {unit}{'' if most == 1 else 's'}"

@@ -117,6 +117,22 @@
   }, { rootMargin: "0px 0px -80% 0px" });
   cards.forEach((card) => near.observe(card));
 
+  // JSON in colours.
+  const tokens = /("(?:[^"\\]|\\.)*")(\s*:)?|-?\d[\d.eE+-]*|true|false|null/g;
+  for (const code of all(".example code")) {
+    const text = code.textContent, pieces = [];
+    let end = 0;
+    for (const found of text.matchAll(tokens)) {
+      const token = found[1] || found[0];
+      const piece = document.createElement("span");
+      piece.className = found[2] ? "j-key" : found[1] ? "j-text" : "j-word";
+      piece.textContent = token;
+      pieces.push(text.slice(end, found.index), piece);
+      end = found.index + token.length;
+    }
+    code.replaceChildren(...pieces, text.slice(end));
+  }
+
   // Copy an example, where the browser lets a page do so.
   if (navigator.clipboard) {
     for (const pre of all(".example pre")) {

@@ -1,10 +1,11 @@
-"""`callboard docs`: the AsyncAPI document of an application, its page, and what is wrong with one."""
+"""`callboard docs`: AsyncAPI documents, their pages, what is wrong with one, what changes in another."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any, Literal, Optional
 
 import typer
 
@@ -12,7 +13,7 @@ from callboard.command._arguments import AppDir, Application, Factory, found
 from callboard.command._fail import fail
 from callboard.command._locate import explain
 from callboard.specification import Specification
-from callboard_asyncapi import AsyncApiError, check, page
+from callboard_asyncapi import AsyncApiError, Change, check, compare, page
 
 docs = typer.Typer(no_args_is_help=True, help="AsyncAPI documents.")
 
@@ -79,22 +80,77 @@ def check_(file: Annotated[Path, typer.Argument(help="JSON or YAML, of 3.0, 3.1 
     typer.echo(f"{file} is valid", err=True)
 
 
+Form = Literal["text", "json", "github"]
+
+
+@docs.command("diff")
+def diff(
+    old: Annotated[str, typer.Argument(metavar="OLD", help="A document, or MODULE:APP.")],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="Likewise.")],
+    form: Annotated[
+        Form, typer.Option("--format", help="github: annotations of a workflow.")
+    ] = "text",
+    app_dir: AppDir = Path(),
+) -> None:
+    """Say what has changed: status 0 if it breaks nobody, 1 if it does, 2 if there is nothing to compare."""
+    try:
+        changes = compare(described(old, app_dir), described(new, app_dir))
+    except AsyncApiError as error:
+        fail(f"{old} and {new} can't be compared: {error}", status=2)
+    broken = [each for each in changes if each.breaks]
+    if form == "json":
+        shown = [asdict(each) for each in changes]
+        typer.echo(json.dumps({"breaking": bool(broken), "changes": shown}, indent=2))
+    else:
+        for each in changes:
+            typer.echo(_annotation(each, new) if form == "github" else _line(each))
+    if broken:
+        whom = " and ".join(sorted({str(each.breaks) for each in broken}))
+        fail(f"{len(broken)} of {len(changes)} change(s) break {whom}", status=1)
+    typer.echo(f"{len(changes)} change(s), and nobody breaks", err=True)
+
+
+def _line(change: Change) -> str:
+    return f"{f'breaks {change.breaks}' if change.breaks else 'compatible':17} {change}"
+
+
+def _annotation(change: Change, file: str) -> str:
+    """Return a line that GitHub shows at a place of a file, if it is one."""
+
+    def escaped(text: str, more: str = "") -> str:
+        for each in f"%\r\n{more}":
+            text = text.replace(each, f"%{ord(each):02X}")
+        return text
+
+    where = []
+    if (path := Path(file)).is_file():
+        lines = path.read_text(encoding="utf-8").splitlines()
+        known = [n for n, line in enumerate(lines, 1) if change.key in line and ":" in line]
+        where = [f"file={escaped(file, ':,')}", *(f"line={n}" for n in known[:1])]
+    title = f"breaks {change.breaks}" if change.breaks else "compatible"
+    level = "error" if change.breaks else "notice"
+    return f"::{level} {','.join([*where, f'title={title}'])}::{escaped(str(change))}"
+
+
 def described(source: str, app_dir: Path, *, factory: bool = False) -> Any:
-    """Return the document that *source* is, or that of the application that it names."""
+    """Return the document that *source* is, or that of the application that it names.
+
+    What can't be had ends the command with status 2: 1 is for what a command has found out.
+    """
     _, colon, attribute = source.rpartition(":")
     if not factory and (Path(source).exists() or not (colon and attribute.isidentifier())):
         return read(Path(source))
-    return _specification(source, app_dir, factory=factory).to_jsonable()
+    return _specification(source, app_dir, factory=factory, status=2).to_jsonable()
 
 
 def _specification(
-    app: str, app_dir: Path, *, factory: bool, version: str | None = None
+    app: str, app_dir: Path, *, factory: bool, version: str | None = None, status: int = 1
 ) -> Specification:
     application = found(app, app_dir, factory=factory)
     try:
         return application.schema.to_specification(version)
     except Exception as error:  # noqa: BLE001 - whatever can't be described, one line says so
-        fail(explain(error, app_dir), status=1)
+        fail(explain(error, app_dir), status=status)
 
 
 def write(text: str, out: Path | None) -> None:

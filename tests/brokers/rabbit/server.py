@@ -65,6 +65,23 @@ class Server:
                 await sleep(0.05)
         return bodies
 
+    async def move(self, source: str, target: str) -> None:
+        """Wait until something is in *source*; publish it to *target*, as it is."""
+        channel = await self._client.channel()
+        with fail_after(45):
+            while True:
+                try:
+                    message = await channel.basic_get(source, no_ack=True)
+                except aiormq.exceptions.AMQPChannelError:  # the queue is not there yet
+                    channel = await self._client.channel()
+                else:
+                    if message.delivery_tag is not None:
+                        break
+                await sleep(0.05)
+        properties = message.header.properties
+        await channel.basic_publish(message.body, routing_key=target, properties=properties)
+        await channel.close()
+
     async def delete(self, queue: str) -> None:
         """Delete *queue*, if it is there."""
         channel = await self._client.channel()

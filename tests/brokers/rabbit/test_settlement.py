@@ -20,6 +20,7 @@ from callboard_brokers.rabbit import (
     RabbitTarget,
 )
 from callboard_brokers.rabbit import _subscription as subscription_module
+from callboard_brokers.rabbit._waits import put_off
 from callboard_brokers.rabbit.connection import RabbitConnection
 
 from .server import Server, bodies, control, on_both, take
@@ -267,7 +268,7 @@ async def test_a_long_delay_is_spent_on_the_server_and_nothing_is_lost_by_it(
         assert (message.body, message.address, message.headers["x"]) == (b"later", queue, 1)
         assert (message.correlation_id, message.reply_to) == ("c", "r")
         assert message.raw_message.properties.priority == 3
-        assert again.deliveries == (2 if kind == "quorum" else None)
+        assert again.deliveries == 2
         again.ack()
     for name in (f"{queue}.wait.10",):
         await server.delete(name)
@@ -325,3 +326,23 @@ async def test_a_handler_slower_than_the_server_waits_gets_its_message_again(
     assert bodies([slow, again]) == [b"slow", b"slow"]
     assert [each.name for each in told] == ["fetch.failed", "settle.stale"]
     assert "timed out" in str(told[0]) or "cancelled" in str(told[0]), "the latter from 4.3 on"
+
+
+@on_both
+@pytest.mark.parametrize("kind", ["classic", "quorum"])
+async def test_what_waits_long_on_the_server_keeps_the_count_of_its_tries(
+    connection: RabbitConnection, server: Server, queue: str, kind: Literal["classic", "quorum"]
+) -> None:
+    waiting, _ = put_off(queue, 61.0)
+    tries: list[int] = []
+    source = RabbitSource(RabbitQueue(queue, kind))
+    async with connection.subscribe(source, Capacity(10)) as subscription:
+        await connection.publish(Message(b"late"), RabbitTarget(queue))
+        for _ in range(3):
+            [delivery] = await take(subscription, 1)
+            tries.append(delivery.deliveries or 1)
+            delivery.nack(61.0)
+            await server.move(waiting, queue)  # as if its time were over
+        await server.delete(waiting)
+
+    assert tries == [1, 2, 3]

@@ -350,8 +350,8 @@ class RabbitConnection:
         away = RabbitExchange(name, ExchangeType.FANOUT, auto_delete=True)
         there = RabbitSource(replace(queue, declare=False), back)
         await self._have(steps_of([there, RabbitSource(waiting, away)], []))
-        if delivery.deliveries is not None:
-            given = given.but(headers={**given.headers, COUNTED: delivery.deliveries})
+        # What waits is a copy, of which a server knows nothing; a classic queue never does.
+        given = given.but(headers={**given.headers, COUNTED: delivery.deliveries or 1})
         record = delivery.message.raw_message
         target = alike(record, RabbitTarget(exchange=away, routing_key=record.routing_key))
         await self.publish(Message(record.body, metadata=given), target)

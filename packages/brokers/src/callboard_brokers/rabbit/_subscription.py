@@ -296,12 +296,10 @@ class RabbitSubscription:
         if window is None:
             return
         entry = Entry(tag)
-        deliveries = None
-        if self._counts:
-            deliveries = (
-                deliveries_of(record) if redelivered or COUNTED.encode() in properties else 1
-            )
-        elif self._streams:
+        deliveries = 1 if self._counts else None
+        if (redelivered and self._counts) or COUNTED.encode() in properties:
+            deliveries = deliveries_of(record)
+        if self._streams:
             entry.offset = record.number("x-stream-offset")
             if entry.offset is not None:
                 self._offset = entry.offset + 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from ssl import SSLContext
 
@@ -25,11 +24,3 @@ class RedisOptions:
     socket_connect_timeout: float = 5.0
     socket_timeout: float = 10.0
     """For how long a server may be silent that owes an answer; then it is lost."""
-    sentinels: Sequence[tuple[str, int]] = ()
-    """Who knows where the master is, in place of an address of it."""
-    sentinel_master_name: str | None = None
-    sentinel_username: str | None = None
-    sentinel_password: str | None = field(default=None, repr=False)
-    startup_nodes: Sequence[tuple[str, int]] = ()
-    """Nodes of a cluster, beside that of the URL."""
-    cluster: bool = False

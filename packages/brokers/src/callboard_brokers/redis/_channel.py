@@ -56,8 +56,7 @@ class ChannelWay(Way):
         for each in came if self._pattern else ():
             each.pattern = self._pattern
         self.of.put(came[:fits])
-        self._dropped += len(came[fits:])
-        self._tell()
+        self._dropped += len(came[fits:])  # told by a task, for here is no clock
 
     def _tell(self) -> None:
         """Tell of all that was dropped since the last time, as one, once a second at most."""

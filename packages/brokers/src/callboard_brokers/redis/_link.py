@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 from anyio import current_time, sleep
 
 from callboard_brokers._errors import BrokerError, ConnectionClosed
-from callboard_brokers.kit import Journal, Reach
+from callboard_brokers.kit import Journal, Reach, background
 from callboard_brokers.redis._client import Asked, Server, Wire, Word, as_it_is
 from callboard_brokers.redis._config import RedisOptions
 
@@ -94,13 +94,18 @@ class Link:
     async def _commands(self) -> AsyncGenerator[Wire]:
         wire = self._known(await self.server.open())
         generation = self.reach.generation + 1
-        wire.told.append(lambda error: self.reach.lose(error, generation))
         try:
-            if wire.error is not None:
-                raise wire.error
-            yield wire
+            async with background() as tasks:
+                tasks.start_soon(self._look, wire, generation)
+                yield wire
         finally:
             wire.close()
+
+    async def _look(self, wire: Wire, generation: int) -> None:
+        """Take notice of the end of *wire*: in a task, for what calls it there has no clock."""
+        while wire.error is None:
+            await wire.gone.wait()
+        self.reach.lose(wire.error, generation)
 
     def _known(self, wire: Wire) -> Wire:
         self._wires.add(wire)

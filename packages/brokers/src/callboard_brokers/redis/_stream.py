@@ -81,7 +81,7 @@ class GroupWay(Way):
             found: Any = await self.of.reader.ask(as_it_is, "XPENDING", *words)
             if counts := {each[0]: each[3] for each in found if each[0] not in self.of.ids}:
                 put = partial(self._put_again, counts=counts)
-                await self.of.reader.ask(put, "XCLAIM", *self._me, 0, *counts)
+                self._lost(await self.of.reader.ask(put, "XCLAIM", *self._me, 0, *counts))
             if len(found) < _MOST:
                 break
             start = b"(" + found[-1][0]
@@ -101,7 +101,8 @@ class GroupWay(Way):
             between = entries[0][0], entries[-1][0], 10 * _MOST, self._me[2]
             counts: Any = await self.of.reader.ask(as_it_is, "XPENDING", *self._group, *between)
             known = {each[0]: each[3] - 1 for each in counts}
-            self._put_again(entries, {each[0]: known.get(each[0], 0) for each in entries})
+            counted = {each[0]: known.get(each[0], 0) for each in entries}
+            self._lost(self._put_again(entries, counted))
 
     async def read(self, wanted: int, seconds: float) -> None:
         """Wait for what nobody of the group has read."""
@@ -149,11 +150,11 @@ class GroupWay(Way):
         entries = [each for each in reply[1] if each and each[0] not in self.of.ids]
         return reply[0], entries, reply[2] if len(reply) > 2 else ()
 
-    def _put_again(self, entries: Sequence[Any], counts: dict[bytes, int]) -> None:
-        """Take what was sent before, so many times; what is missing was taken out of the stream."""
+    def _put_again(self, entries: Sequence[Any], counts: dict[bytes, int]) -> int:
+        """Take what was sent before, so many times; return how many were taken out of the stream."""
         there = [each for each in entries if each and each[1] is not None]
         self.of.put((entry(self.key, *each) for each in there), counts)
-        self._lost(max(0, len(counts) - len(there)))
+        return max(0, len(counts) - len(there))
 
     def _lost(self, count: int) -> None:
         if count:

@@ -35,6 +35,7 @@ fmt: .venv/.dev ## format the code and fix what can be fixed
 
 bench: .venv-bench/.bench ## measure beside FastStream, pykka, bare clients and bare queues, in an environment of its own
 	.venv-bench/bin/python benchmarks/overhead.py $(ARGS)
+	.venv-bench/bin/python benchmarks/middlewares.py $(ARGS)
 	.venv-bench/bin/python benchmarks/path.py $(ARGS)
 	.venv-bench/bin/python benchmarks/actors.py $(ARGS)
 	scripts/brokers up

@@ -12,6 +12,7 @@ from callboard._caller import caller
 from callboard.kafka import KafkaBroker, TestKafkaBroker
 from callboard.nats import NatsBroker, TestNatsBroker
 from callboard.rabbit import RabbitBroker, TestRabbitBroker
+from callboard.redis import RedisBroker, TestRedisBroker
 from callboard.security import SASLScram256
 from callboard_actors.testing import idle
 
@@ -98,6 +99,15 @@ async def test_what_is_not_said_again_stays_and_documents_show_the_new_address()
         app.schema.to_specification().to_jsonable()["servers"]["development"]["host"]
         == "there:4222"
     )
+
+
+async def test_redis_is_told_as_well() -> None:
+    broker = RedisBroker("redis://here:6379")
+
+    async with TestRedisBroker(broker):
+        await broker.connect("redis://:secret@there:6380")
+
+    assert repr(broker) == "<RedisBroker at redis://there:6380>"
 
 
 async def test_what_can_t_be_said_is_refused_as_by_the_constructor() -> None:

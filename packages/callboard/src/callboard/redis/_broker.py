@@ -22,9 +22,10 @@ from callboard.declare._publisher import Publisher
 from callboard.declare._route import Route
 from callboard.declare._router import Router
 from callboard.declare._subscriber import Subscriber
-from callboard.declare._takes import part, sends, takes
+from callboard.declare._takes import part, says, sends, takes
 from callboard.handle._envelope import Response
 from callboard.redis._routing import RedisRouting
+from callboard.run._slot import MakesAdapter
 from callboard.security import BaseSecurity, SASLPlaintext
 from callboard_asyncapi import RedisPlace
 from callboard_brokers import DestinationError, Headers, Message
@@ -46,13 +47,18 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class RedisBrokerOptions(BrokerOptions, RedisOptions):
-    """What a `RedisBroker` can be told."""
+class RedisConnected(RedisOptions):
+    """Where a `RedisBroker` connects to, and how."""
 
     url: str = field(default="redis://localhost:6379", repr=False)
     """`redis://user:password@host:port/db`, `rediss://` by TLS, or `unix:///path`."""
     security: BaseSecurity | None = field(default=None, kw_only=True)
     """What comes before the options that say the same one by one."""
+
+
+@dataclass(frozen=True)
+class RedisBrokerOptions(BrokerOptions, RedisConnected):
+    """What a `RedisBroker` can be told."""
 
 
 @dataclass(frozen=True)
@@ -267,6 +273,10 @@ class RedisBroker(Broker[RedisTarget], RedisRouter):
 
     @takes(RedisBrokerOptions)
     def __init__(self, options: RedisBrokerOptions) -> None:
+        make, kind = self._reached(options)
+        super().__init__(make, options, kind)
+
+    def _reached(self, options: RedisBrokerOptions) -> tuple[MakesAdapter, BrokerKind[RedisTarget]]:
         speaking = replace(part(options, RedisOptions), **_proof(options.security))
         scheme, _, rest = options.url.partition("://")
         scheme = "rediss" if speaking.ssl_context is not None else scheme
@@ -278,7 +288,34 @@ class RedisBroker(Broker[RedisTarget], RedisRouter):
             protocol=scheme,
             routing=partial(RedisRouting, speaking.message_format),
         )
-        super().__init__(partial(Redis, options.url, speaking), options, kind)
+        return partial(Redis, options.url, speaking), kind
+
+    @says(RedisConnected)
+    async def connect(self, said: Mapping[str, Any]) -> None:
+        """Connect, without starting the subscribers; what is said here comes before the constructor's.
+
+        So an address, and what else says how to connect, may come from settings that are read at
+        the start: in a hook, or before. Called by a hook of an application, which connects anew, or
+        under a test broker, it holds for the next connection.
+
+        Raises:
+            DeclarationError: It is connected already, and otherwise.
+            NotRunning: It is being stopped, or was stopped meanwhile.
+        """
+        self._told(said, self._reached)
+        await super().connect()
+
+    @says(RedisConnected)
+    async def start(self, said: Mapping[str, Any]) -> None:
+        """Connect as `connect` does, and start the subscribers; return when all are up.
+
+        Raises:
+            DeclarationError: A handler asks for what nobody can give, or as for `connect`.
+            NotRunning: It is being stopped, or was stopped meanwhile.
+            Exception: What an actor raised that can't be made, or can't start.
+        """
+        self._told(said, self._reached)
+        await super().start()
 
     @sends(RedisPublishOptions)
     async def publish(self, message: object, options: RedisPublishOptions) -> int | bytes | None:

@@ -12,6 +12,7 @@ from callboard import MemoryBroker
 from callboard.kafka import KafkaBroker
 from callboard.nats import NatsBroker
 from callboard.rabbit import QueueType, RabbitBroker, RabbitQueue
+from callboard.redis import RedisBroker, StreamSub
 
 PAGE = Path(__file__).parents[2] / "docs" / "failure.md"
 ROWS = {
@@ -40,6 +41,10 @@ SAID = {
     "RabbitMQ, classic queue": lambda: queue(QueueType.CLASSIC),
     "RabbitMQ, quorum queue": lambda: queue(QueueType.QUORUM),
     "JetStream": lambda: features(NatsBroker("localhost:4222"), "t", stream="s", durable="d"),
+    "Redis, stream with a group": lambda: features(
+        RedisBroker("redis://localhost"), stream=StreamSub("t", group="g", consumer="c")
+    ),
+    "Redis, list": lambda: features(RedisBroker("redis://localhost"), list="t"),
     "NATS core": lambda: features(NatsBroker("localhost:4222"), "t"),
 }
 

@@ -298,7 +298,7 @@ async def test_what_is_rejected_at_the_dead_letter_address_stays_with_the_broker
 
 
 @pytest.mark.parametrize("warned", [True, False])
-async def test_a_subscriber_whose_rejected_messages_have_nowhere_to_go_is_named_at_the_start(
+async def test_subscribers_whose_rejected_messages_have_nowhere_to_go_are_named_in_one_line(
     caplog: pytest.LogCaptureFixture, warned: bool
 ) -> None:
     broker = FaultyBroker(features=Features(), dead_letter=None if warned else "dead")
@@ -306,13 +306,16 @@ async def test_a_subscriber_whose_rejected_messages_have_nowhere_to_go_is_named_
     @broker.subscriber("orders")
     async def handle(order: int) -> None: ...
 
+    @broker.subscriber("invoices")
+    async def send(invoice: int) -> None: ...
+
     with caplog.at_level(logging.WARNING):
         await broker.start()
         await broker.stop()
 
     expected = (
-        "what handle(orders) rejects is logged and skipped, since its broker keeps no dead"
-        " letters: give the subscriber or the broker a dead_letter= address"
+        "what is rejected by handle(orders), send(invoices) is logged and skipped, since memory"
+        " keeps no dead letters of them: give them or the broker a dead_letter= address"
     )
     assert [record.getMessage() for record in caplog.records] == ([expected] if warned else [])
 

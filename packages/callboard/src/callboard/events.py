@@ -10,7 +10,7 @@ it anywhere escapes it, as the log does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -308,10 +308,17 @@ class RetriesPlanned(actors.Event):
     total: int
 
 
+@dataclass(frozen=True)
 class NoDeadLetters(actors.Event):
-    """What a subscriber rejects is kept nowhere; told when it starts."""
+    """What these *subscribers* of a broker reject is kept nowhere; told when they start."""
 
     name = "subscription.without_dead_letters"
+    subscribers: Sequence[str]
+
+    @property
+    def attributes(self) -> Mapping[str, object]:
+        """The particulars by name, as plain data."""
+        return {"subscribers": ", ".join(self.subscribers)}
 
 
 @dataclass(frozen=True)

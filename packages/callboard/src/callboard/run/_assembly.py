@@ -44,7 +44,6 @@ from callboard.events import (
     MessageHeld,
     MessageQuarantined,
     MessageRetried,
-    NoDeadLetters,
     RetriesPlanned,
     about,
 )
@@ -159,11 +158,11 @@ class Assembly:
             self._settle = leaving(self._settle, self._judge)
         judge = deciding(self._verdicts, self._answers, _unreported, self._rules)
         self._unpublished = telling(self._name, judge, around.events)
-        if (
+        self.loses_rejected = (
             inherited.dead_letter is None
             and not started.adapter.features(placed.source).keeps_rejected
-        ):
-            around.events(NoDeadLetters(self._name))
+        )
+        """Whether what it rejects is kept nowhere."""
         if self._retry is not None:
             self._check_retry(self._retry)
             around.events(RetriesPlanned(self._name, self._retry.total))

@@ -63,6 +63,7 @@ class Running:
         self.on_give_up = inherited.supervision.on_give_up
         self._started = started
         self._assembly = Assembly(placed, inherited, started)
+        self.loses_rejected = self._assembly.loses_rejected
         self._circuit = self._assembly.circuit
         self.subscription: Subscription
         self._meter = Meter()

@@ -23,6 +23,7 @@ from callboard.events import (
     ActorRestarting,
     ActorStarted,
     Event,
+    NoDeadLetters,
     SubscriptionDown,
     SubscriptionUp,
 )
@@ -82,6 +83,7 @@ class Subscriptions:
         """
         self._expected = True
         seen: set[object] = set()
+        known = {*self._places}
         for placed in self._around.subscribers():
             if placed.declaration in seen:
                 raise DeclarationError(
@@ -91,6 +93,7 @@ class Subscriptions:
             seen.add(placed.declaration)
             if placed.declaration.options.persistent:
                 self._place(placed)
+        self._warn([each for key, each in self._places.items() if key not in known])
 
     async def start_all(self) -> None:
         """Start what starts with the broker and does not run; return when it is up.
@@ -112,7 +115,10 @@ class Subscriptions:
     async def start(self, declaration: object) -> None:
         """Start *declaration*, whatever else runs; with handlers it runs, without it is read."""
         placed = self._placed(declaration)
+        is_known = declaration in self._places
         place = self._place(placed)
+        if not is_known:
+            self._warn([place])
         if place.leaving:
             raise NotRunning(
                 f"{place.name} is being stopped; start it again when that has returned"
@@ -192,6 +198,16 @@ class Subscriptions:
             make = Running if placed.declaration.calls else Reading
             self._places[key] = _Place(key, name, make(placed, self._started))
         return self._places[key]
+
+    def _warn(self, places: Sequence[_Place]) -> None:
+        """Say of all *places* together that what they reject is kept nowhere, where that is so."""
+        losing = [
+            each.name
+            for each in places
+            if isinstance(each.active, Running) and each.active.loses_rejected
+        ]
+        if losing:
+            self._around.events(NoDeadLetters(self._around.name, losing))
 
     async def _start(self, place: _Place) -> None:
         """Start what is at *place*, or wait for whoever does; all who wait hear how that fails."""

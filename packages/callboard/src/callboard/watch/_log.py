@@ -150,8 +150,8 @@ LINES: Final[Mapping[type[object], tuple[int, str]]] = {
     told.NoDeadLetters: (
         WARNING,
         (
-            "what %(path)s rejects is logged and skipped, since its broker keeps no dead letters: give"
-            " the subscriber or the broker a dead_letter= address"
+            "what is rejected by %(subscribers)s is logged and skipped, since %(path)s keeps no dead"
+            " letters of them: give them or the broker a dead_letter= address"
         ),
     ),
     told.InstrumentFailed: (
@@ -227,7 +227,7 @@ class Log:
         parts = _parts(event)
         if isinstance(event, told.ActorCrashed):
             line, parts["trace"] = f"{line}:\n%(trace)s", fitted(event.error)
-        write(self._logger, level, line, (parts,), error=_raised(event))
+        write(self._logger, level, line, (parts,), error=_raised(event), extra=_extra(event))
 
     def _is_known(self, event: Event) -> bool:
         """Whether an event adds nothing to what was told before, or is none of anybody's business."""
@@ -265,6 +265,15 @@ def _parts(event: Event) -> _Parts:
     if isinstance(event, told.MessageEnded):
         parts["then"] = _THEN[event.settlement]
     return parts
+
+
+def _extra(event: Event) -> dict[str, object]:
+    """Return what a record says of *event* beside its line: by the names that lines of handlers have."""
+    if not isinstance(event, told.MessageFailed):
+        return {"event": event.name}
+    said = {"event": event.name, "subscriber": event.path, "address": event.address}
+    attempt = {"attempt": event.attempt} if isinstance(event, told.MessageRetried) else {}
+    return {**said, "message_id": event.message_id, **attempt}
 
 
 def _raised(event: Event) -> Exception | None:

@@ -31,15 +31,18 @@ def say(
         write(logger, level, line, fit, error=error)
 
 
-def write(
+def write(  # noqa: PLR0913 - the parts of a record
     logger: logging.Logger,
     level: int,
     line: str,
     parts: tuple[object, ...] | tuple[Mapping[str, object]],
     *,
     error: BaseException | None = None,
+    extra: Mapping[str, object] | None = None,
 ) -> None:
     """Write *line* with *parts* that are printable, or with one mapping of such.
+
+    The record has *extra* too, for whoever makes more of it than a line.
 
     The traceback of *error* is written below. Formatters of the standard library take that from
     here, clipped; whoever wants the exception itself finds it in the record, as ever.
@@ -47,6 +50,7 @@ def write(
     file, number, function, _ = logger.findCaller(stacklevel=3)
     raised = None if error is None else (type(error), error, error.__traceback__)
     record = logger.makeRecord(logger.name, level, file, number, line, parts, raised, function)
+    vars(record).update(extra or {})
     if error is not None:
         record.exc_text = fitted("".join(format_exception(error)))
     logger.handle(record)

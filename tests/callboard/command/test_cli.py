@@ -299,7 +299,8 @@ async def publish():
     with running(service) as process:
         process.send_signal(signal.SIGINT)
         assert process.stderr is not None
-        assert "SIGINT: stopping" in process.stderr.readline()
+        while "SIGINT: stopping" not in process.stderr.readline():
+            assert process.poll() is None
         process.send_signal(signal.SIGINT)
         ended(process)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from .calls import add, call, ended, run, running
+from .calls import add, call, callboard, ended, run, running
 
 LOOP = """
 import asyncio, sniffio
@@ -34,6 +34,20 @@ def show(db: str = "", token: str = "", tags: list[str] = [], retries: int = 0) 
     print([db, token, tags, retries])
 
 app.exit()
+"""
+
+
+JSON_LOG = """
+[root]
+level = "INFO"
+handlers = ["stderr"]
+
+[handlers.stderr]
+class = "logging.StreamHandler"
+formatter = "json"
+
+[formatters.json]
+"()" = "callboard.logs.JsonFormatter"
 """
 
 
@@ -291,3 +305,55 @@ async def tell():
 
 def test_there_is_completion_for_shells() -> None:
     assert "_CALLBOARD_COMPLETE" in call("--show-completion").output
+
+
+def test_an_application_says_who_listens_where_that_it_is_up_and_when_it_has_stopped(
+    service: Path,
+) -> None:
+    add(service, "app.exit()\n")
+
+    with callboard("run", "service:app", "--app-dir", str(service.parent)) as process:
+        _, errors = ended(process)
+
+    said = [line.partition(" INFO     ")[2] for line in errors.splitlines()]
+    assert said == ["memory: handle(orders)", "up; Ctrl-C stops", "stopped"]
+
+
+@pytest.mark.parametrize(
+    ("options", "own", "clients"),
+    [
+        ([], logging.NOTSET, logging.WARNING),
+        (["-v"], logging.DEBUG, logging.WARNING),
+        (["-vv"], logging.DEBUG, logging.NOTSET),
+        (["-l", "ERROR"], logging.NOTSET, logging.ERROR),
+        (["-l", "DEBUG"], logging.NOTSET, logging.NOTSET),
+    ],
+)
+def test_lines_of_clients_are_for_those_who_ask_twice(
+    service: Path, options: list[str], own: int, clients: int
+) -> None:
+    add(service, "app.exit()\n")
+
+    assert run(service, *options).exit_code == 0
+
+    assert logging.getLogger("callboard").level == own
+    assert logging.getLogger("aiokafka").level == clients
+
+
+def test_a_file_may_have_lines_written_as_json(service: Path) -> None:
+    add(service, "app.exit()\n")
+    config = service.with_name("log.toml")
+    config.write_text(JSON_LOG)
+
+    with callboard(
+        "run", "service:app", "--app-dir", str(service.parent), "--log-config", str(config)
+    ) as process:
+        _, errors = ended(process)
+
+    said = [json.loads(line) for line in errors.splitlines()]
+    assert [line["message"] for line in said] == [
+        "memory: handle(orders)",
+        "up; Ctrl-C stops",
+        "stopped",
+    ]
+    assert {line["logger"] for line in said} == {"callboard"}

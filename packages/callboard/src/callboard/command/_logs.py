@@ -17,7 +17,11 @@ _LINE: Final = "%(asctime)s %(levelname)-8s %(message)s"
 _OF_WORKER: Final = "%(asctime)s %(levelname)-8s [worker %(worker_id)s] %(message)s"
 
 
-def log(level: str | None, config: Path | None, worker_id: int | None) -> None:
+CLIENTS: Final = ("aiokafka", "aiormq", "pamqp", "nats", "redis", "asyncpg")
+"""The loggers of clients, whose own lines only those want to see who look for a fault of theirs."""
+
+
+def log(level: str | None, config: Path | None, worker_id: int | None, verbose: int = 0) -> None:
     """Set up the log, as the file *config* says if there is one.
 
     Formats of *config* may say `%(worker_id)s`.
@@ -27,13 +31,16 @@ def log(level: str | None, config: Path | None, worker_id: int | None) -> None:
         config: A dictionary for `logging.config.dictConfig`. Loggers that are there already go on
             unless it says otherwise.
         worker_id: Of this process; None: it is the only one.
+        verbose: 1: Callboard's lines of DEBUG too; 2: and those of INFO of the clients.
     """
     number = None if level is None else _number(level)
     if config is not None or worker_id is not None:
         _mark(worker_id)
     if config is None:
         form = _LINE if worker_id is None else _OF_WORKER
-        logging.basicConfig(level=logging.INFO if number is None else number, format=form)
+        number = logging.INFO if number is None else number
+        logging.basicConfig(level=number, format=form)
+        _verbose(number, verbose)
         return
     try:
         logging.config.dictConfig({"disable_existing_loggers": False, **_read(config)})
@@ -41,6 +48,15 @@ def log(level: str | None, config: Path | None, worker_id: int | None) -> None:
         fail(f"the log can't be set up as {config} says: {explain(error, Path())}", status=2)
     if number is not None:
         logging.getLogger().setLevel(number)
+
+
+def _verbose(number: int, verbose: int) -> None:
+    if verbose:
+        logging.getLogger("callboard").setLevel(logging.DEBUG)
+    if verbose < 2 and number >= logging.INFO:
+        for name in CLIENTS:
+            if (logger := logging.getLogger(name)).level == logging.NOTSET:
+                logger.setLevel(max(number, logging.WARNING))
 
 
 def _number(level: str) -> int:

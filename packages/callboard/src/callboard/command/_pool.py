@@ -48,7 +48,7 @@ def supervise(settings: Settings) -> int:
     Raises:
         Failed: They are given up, or one has failed to start, or to stop.
     """
-    log(settings.log_level, settings.log_config, None)
+    log(settings.log_level, settings.log_config, None, settings.verbose)
     return anyio.run(Pool(settings, logging.getLogger("callboard")).run)
 
 

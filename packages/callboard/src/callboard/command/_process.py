@@ -276,4 +276,5 @@ def command(settings: Settings, *, is_alone: bool) -> list[str]:
         "--inspect": settings.inspect if is_alone else None,
     }
     words += [f"{name}={value}" for name, value in said.items() if value is not None]
+    words += ["--verbose"] * settings.verbose
     return words + ["--factory"] * settings.factory + ["--traceback"] * settings.traceback

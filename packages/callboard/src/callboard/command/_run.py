@@ -33,6 +33,15 @@ LogConfig = Annotated[
         help="A file for logging.config: JSON, YAML or TOML.",
     ),
 ]
+Verbose = Annotated[
+    int,
+    typer.Option(
+        "--verbose",
+        "-v",
+        count=True,
+        help="Callboard's DEBUG lines; twice: the INFO lines of clients too.",
+    ),
+]
 Backend = Annotated[
     Literal["asyncio", "trio"],
     typer.Option("--backend", envvar="CALLBOARD_BACKEND", help="What runs the event loop."),
@@ -83,6 +92,7 @@ def run(  # noqa: PLR0913, PLR0917 - the options of the command
     factory: Factory = False,
     log_level: LogLevel = None,
     log_config: LogConfig = None,
+    verbose: Verbose = 0,
     backend: Backend = "asyncio",
     loop: Loop = None,
     inspect: Inspect = None,
@@ -107,6 +117,7 @@ def run(  # noqa: PLR0913, PLR0917 - the options of the command
         factory=factory,
         log_level=log_level,
         log_config=log_config,
+        verbose=verbose,
         backend=backend,
         loop=loop,
         inspect=inspect,

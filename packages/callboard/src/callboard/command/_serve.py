@@ -15,6 +15,7 @@ import anyio
 
 from callboard.app._app import App
 from callboard.app._last_resort import abandon
+from callboard.command._announce import announce
 from callboard.command._arguments import found
 from callboard.command._extra import extra
 from callboard.command._fail import fail
@@ -34,6 +35,7 @@ class Settings:
         factory: Whether the attribute makes it.
         log_level: A name or number; None: as `log_config` says.
         log_config: A file.
+        verbose: How much more is logged, from 0 to 2.
         backend: `asyncio` or `trio`.
         loop: `uvloop`, or as in `module:factory`; None: that of the backend.
         inspect: Where it shows itself; None: as the application says.
@@ -48,6 +50,7 @@ class Settings:
     factory: bool = False
     log_level: str | None = None
     log_config: Path | None = None
+    verbose: int = 0
     backend: str = "asyncio"
     loop: str | None = None
     inspect: Path | None = None
@@ -69,13 +72,14 @@ def serve(
         worker_id: For hooks and handlers; None: there are no workers.
         loaded: Called when the application is there, before anything of it starts.
     """
-    log(settings.log_level, settings.log_config, worker_id)
+    log(settings.log_level, settings.log_config, worker_id, settings.verbose)
     app = found(settings.app, settings.app_dir, factory=settings.factory)
     options = {**extra(settings.words, app, settings.own), "worker_id": worker_id}
     backend_options = _loop(settings)
     app.context.set_global("worker_id", worker_id)
     if settings.inspect is not None:
         app.inspect = settings.inspect
+    announce(app, alone=worker_id is None)
     loaded(app)
     try:
         anyio.run(app.run, None, options, backend=settings.backend, backend_options=backend_options)

@@ -17,6 +17,7 @@ READMES = [
         ROOT / "docs/codecs.md",
         ROOT / "docs/dead-letters.md",
         ROOT / "docs/events.md",
+        ROOT / "docs/logging.md",
         ROOT / "docs/metrics.md",
         ROOT / "docs/tracing.md",
         ROOT / "docs/nats.md",

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, Optional
 
+import anyio
 import typer
 
 from callboard.command._arguments import AppDir, Application, Factory, found
 from callboard.command._fail import fail
+from callboard.command._live import Server, sources, written
 from callboard.command._locate import explain
 from callboard.specification import Specification
 from callboard_asyncapi import AsyncApiError, Change, check, compare, page
@@ -80,6 +83,29 @@ def check_(file: Annotated[Path, typer.Argument(help="JSON or YAML, of 3.0, 3.1 
     typer.echo(f"{file} is valid", err=True)
 
 
+@docs.command("serve")
+def serve(
+    source: Source,
+    host: Annotated[str, typer.Option(help="Of this machine.")] = "localhost",
+    port: Annotated[int, typer.Option(help="0: any that is free.")] = 8000,
+    app_dir: AppDir = Path(),
+    factory: Factory = False,
+) -> None:
+    """Serve a document and its page, which browsers load again whenever a file has changed."""
+
+    async def from_file() -> Any:
+        return read(Path(source))
+
+    server = Server(host, port, from_file, lambda: iter([Path(source)]))
+    if not _is_file(source, factory=factory):
+        document = partial(written, source, app_dir, factory=factory)
+        server = Server(host, port, document, partial(sources, app_dir))
+    try:
+        anyio.run(server.run)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None  # before it served anything
+
+
 Form = Literal["text", "json", "github"]
 
 
@@ -137,10 +163,15 @@ def described(source: str, app_dir: Path, *, factory: bool = False) -> Any:
 
     What can't be had ends the command with status 2: 1 is for what a command has found out.
     """
-    _, colon, attribute = source.rpartition(":")
-    if not factory and (Path(source).exists() or not (colon and attribute.isidentifier())):
+    if _is_file(source, factory=factory):
         return read(Path(source))
     return _specification(source, app_dir, factory=factory, status=2).to_jsonable()
+
+
+def _is_file(source: str, *, factory: bool) -> bool:
+    _, colon, attribute = source.rpartition(":")
+    named = colon and attribute.replace(".", "_").isidentifier()
+    return not factory and (Path(source).exists() or not named)
 
 
 def _specification(

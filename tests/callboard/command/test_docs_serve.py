@@ -26,7 +26,9 @@ DOCUMENT: dict[str, Any] = {
 
 @contextmanager
 def serving(source: str, *words: str) -> Generator[tuple[subprocess.Popen[str], httpx.Client]]:
-    with callboard("docs", "serve", source, "--host", "127.0.0.1", "--port", "0", *words) as process:
+    with callboard(
+        "docs", "serve", source, "--host", "127.0.0.1", "--port", "0", *words
+    ) as process:
         assert process.stderr
         said = process.stderr.readline()
         assert said.startswith("HTTPServer running on http://127.0.0.1:"), said

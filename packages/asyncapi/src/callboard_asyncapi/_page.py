@@ -16,7 +16,6 @@ from dataclasses import replace
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from ._errors import ExtraMissingError
 from ._example import example
@@ -33,13 +32,12 @@ _UNFIT = re.compile(r"[^A-Za-z0-9_.]+")
 _MISSING = 'the page needs Jinja2 and markdown-it-py: pip install "callboard-asyncapi[page]"'
 
 
-def page(document: object, *, live: str | None = None, tries: str | None = None) -> str:
+def page(document: object, *, live: str | None = None) -> str:
     """Return *document*, of AsyncAPI 2.6, 3.0 or 3.1, as a page of HTML.
 
     Args:
         document: As JSON has it; that it is valid is not looked at.
-        live: Where a server says by events that the page should be loaded again; None: nowhere.
-        tries: Where messages can be sent to, to try them; None: nowhere.
+        live: Where its own server says by events that it should be loaded again; None: nowhere.
 
     Raises:
         DocumentError: This is no AsyncAPI document.
@@ -48,7 +46,7 @@ def page(document: object, *, live: str | None = None, tries: str | None = None)
     """
     reading = Reading(document)
     style, script = _part("page.css"), _part("page.js")
-    connect = f"; connect-src 'self' {_origins(live, tries)}".rstrip() if live or tries else ""
+    connect = "; connect-src 'self'" if live else ""
     html = _template().render(
         view=_View(reading),
         policy=f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)};"
@@ -56,7 +54,6 @@ def page(document: object, *, live: str | None = None, tries: str | None = None)
         style=style,
         script=script,
         live=live,
-        tries=tries,
     )
     return html.strip()
 
@@ -64,11 +61,6 @@ def page(document: object, *, live: str | None = None, tries: str | None = None)
 def _hash(text: str) -> str:
     digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
     return f"'sha256-{digest}'"
-
-
-def _origins(*urls: str | None) -> str:
-    parts = [urlsplit(each or "") for each in urls]
-    return " ".join(f"{each.scheme}://{each.netloc}" for each in parts if each.netloc)
 
 
 def _part(name: str) -> str:

@@ -150,37 +150,9 @@
   }
 
   // A server that knows of changes says so.
-  const { live, tries } = document.body.dataset;
+  const { live } = document.body.dataset;
   if (live) {
     const events = new EventSource(live);
     events.addEventListener("changed", () => location.reload());
-  }
-
-  // A server that tries messages gets them.
-  for (const form of tries ? all(".try") : []) {
-    form.hidden = false;
-    const output = one("output", form), send = one("button", form);
-    const say = (text, bad) => { output.textContent = text; output.classList.toggle("bad", bad); };
-    form.addEventListener("submit", async (event) => {
-      event.preventDefault();
-      let message;
-      try { message = JSON.parse(one("textarea", form).value); } catch (error) { return say(`This is no JSON: ${error.message}`, true); }
-      send.disabled = true;
-      say("…", false);
-      try {
-        const answer = await fetch(tries, {
-          method: "POST",
-          headers: { "Content-Type": "application/json" },
-          body: JSON.stringify({ channelName: form.dataset.channel,
-            message: { operation_id: form.dataset.operation, operation_type: "receive", message } }),
-        });
-        const result = await answer.json();
-        say(answer.ok ? JSON.stringify(result, null, 2) : result.details, !answer.ok);
-      } catch (error) {
-        say(`The server does not answer: ${error.message}`, true);
-      } finally {
-        send.disabled = false;
-      }
-    });
   }
 })();

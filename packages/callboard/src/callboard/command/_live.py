@@ -165,13 +165,18 @@ def _start(status: str, kind: str, more: str = "") -> bytes:
 
 def _response(status: str, kind: str, text: str, *, is_head: bool = False) -> bytes:
     body = text.encode()
-    return _start(status, _TYPES[kind], f"Content-Length: {len(body)}\r\n") + (b"" if is_head else body)
+    return _start(status, _TYPES[kind], f"Content-Length: {len(body)}\r\n") + (
+        b"" if is_head else body
+    )
 
 
 def sources(directory: Path) -> Iterator[Path]:
     """Yield the modules below *directory*, but for what is installed or hidden there."""
     for each in directory.iterdir() if directory.is_dir() else ():
-        if each.name.startswith((".", "__pycache__")) or each.name in {"site-packages", "node_modules"}:
+        if each.name.startswith((".", "__pycache__")) or each.name in {
+            "site-packages",
+            "node_modules",
+        }:
             continue
         if each.is_dir() and not each.is_symlink() and not (each / "pyvenv.cfg").exists():
             yield from sources(each)
@@ -185,7 +190,14 @@ async def written(source: str, directory: Path, *, factory: bool) -> Any:
     Raises:
         Failed: It has none; in one line, why.
     """
-    words = ["docs", "gen", source, "--app-dir", str(directory), *(["--factory"] if factory else [])]
+    words = [
+        "docs",
+        "gen",
+        source,
+        "--app-dir",
+        str(directory),
+        *(["--factory"] if factory else []),
+    ]
     done = await anyio.run_process([sys.executable, "-m", "callboard", *words], check=False)
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip().splitlines()

@@ -19,7 +19,7 @@ ROUTER = {
     "declared",  # for modules of brokers
 }  # fmt: skip
 BROKER = ROUTER | {
-    "connect", "start", "stop", "ping", "publish", "request",
+    "connect", "start", "stop", "ping", "publish", "request", "schedule",
     "running", "ready", "unready", "tree",
     "name", "events", "context", "provider",
     "out",  # for modules of brokers

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Generic, Self, TypeAlias, TypeVar
+from datetime import timedelta
+from typing import Any, Generic, ParamSpec, Self, TypeAlias, TypeVar
 
 from anyio import move_on_after
 
@@ -14,13 +15,20 @@ from callboard_brokers import BrokerError
 from ._errors import DeclarationError, NotRunning
 from ._logger import shown
 from .declare._broker_kind import BrokerKind
+from .declare._handler import Handler, handler_of, refuse_unbound, where
+from .declare._idempotency import MemoryStore, Store
 from .declare._middleware import Middleware
 from .declare._options import BrokerOptions
 from .declare._router import Router
+from .declare._schedule import seconds_of, times_of
 from .handle._way_out import WayOut
+from .run._schedule import Schedule, Timer
+from .run._services import Service
 from .run._slot import MakesAdapter, Slot
 from .watch._view import unready
 
+P = ParamSpec("P")
+R = TypeVar("R")
 T = TypeVar("T")
 Reached: TypeAlias = Callable[[Any], tuple[MakesAdapter, BrokerKind[T]]]
 
@@ -155,6 +163,56 @@ class Broker(Router, Generic[T]):
         around = self.slot.around
         options = replace(around.options, middlewares=middlewares)
         self.slot.around = replace(around, options=options)
+
+    def schedule(  # noqa: PLR0913 - options, by name
+        self,
+        cron: str | None = None,
+        *,
+        every: float | timedelta | None = None,
+        timezone: str | None = None,
+        store: Store | None = None,
+        missed: float | timedelta = 0.0,
+        lease: float = 60.0,
+        name: str | None = None,
+    ) -> Callable[[Callable[P, R]], Handler[P, R]]:
+        """Have the function below called at its times while the broker runs, by one process.
+
+        It may have dependencies and the context, in which `due` is the time that it is called for;
+        publishers above it publish what it returns. What it raises is told of, and that is all.
+
+        Args:
+            cron: An expression of cron, as `"30 3 * * *"`: `pip install "callboard[cron]"`.
+            every: In the place of one, seconds or a `timedelta`; it is due at multiples of these.
+            timezone: Whose clocks an expression means, as `"Europe/Paris"`; None: those of UTC.
+            store: Where processes claim each time: one does what is due. None: there is only one.
+            missed: For how many seconds a time is made up for that nobody was there for. Of several,
+                the last is.
+            lease: Seconds after which another process takes over from one that has died.
+            name: By what the processes know it; None: the module and name of the function.
+
+        Raises:
+            DeclarationError: There is no such time, or the function wants more than there is.
+        """
+
+        def decorate(function: Callable[P, R]) -> Handler[P, R]:
+            handler = handler_of(function)
+            refuse_unbound(handler)
+            called = name or f"{handler.__module__}.{handler.__qualname__}"
+            schedule = Schedule(
+                name=called,
+                times=times_of(cron, every, timezone, f"the schedule of {where(function)}"),
+                store=store or MemoryStore(),
+                missed=seconds_of(missed),
+                lease=lease,
+            )
+            timer = Timer(schedule, handler, lambda: self.slot.around)
+            services, service = self.slot.around.services, f"schedule({called})"
+            if any(each.name == service for each in services):
+                raise DeclarationError(f"{service} is there already; give this one another name=")
+            services.append(Service(service, timer.run, timer.run_alone))
+            return handler
+
+        return decorate
 
     def tree(self) -> Node:
         """Return the supervision tree as plain data."""

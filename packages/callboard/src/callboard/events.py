@@ -110,6 +110,7 @@ __all__ = [
     "PartitionsRevoking",
     "PublicationFailed",
     "RetriesPlanned",
+    "ScheduleFailed",
     "ServerBlocked",
     "ServerFound",
     "ServerLost",
@@ -382,6 +383,15 @@ class BreakerClosed(actors.Event):
 
     name = "breaker.closed"
     seconds: float
+
+
+@dataclass(frozen=True)
+class ScheduleFailed(actors.Event):
+    """What was to be done at *due* has failed with *error*; it is done again the next time."""
+
+    name = "schedule.failed"
+    due: str
+    error: Exception
 
 
 @dataclass(frozen=True)

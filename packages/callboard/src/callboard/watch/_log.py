@@ -164,6 +164,7 @@ LINES: Final[Mapping[type[object], tuple[int, str]]] = {
         "%(path)s is down; it is tried again in %(delay).1f s: %(error)s",
     ),
     told.SubscriptionUp: (INFO, "%(path)s is up again"),
+    told.ScheduleFailed: (ERROR, "%(path)s has failed at what was due %(due)s: %(error)s"),
     told.OutboxHeldUp: (
         WARNING,
         "%(path)s can't send all that waits, and tries again until it can: %(error)s",

@@ -111,6 +111,26 @@ async def test_what_is_given_back_at_a_stop_is_claimed_at_once_and_not_counted(
     assert current_time() - began < 15
 
 
+async def test_what_came_while_nobody_listened_is_given_back_too(
+    connection: RedisConnection, name: str, server: Server
+) -> None:
+    async with connection.subscribe(workers(name), ROOM) as reading:
+        assert isinstance(reading, StoppingIntake)
+        await reading.stop_intake()
+        await publish(connection, name, b"unseen")
+        await server.ask("XREADGROUP", "GROUP", "workers", "one", "STREAMS", name, ">")
+
+    [(who, times)] = (await server.pending(name, "workers")).values()
+    assert (who, times) == ("callboard.released", 0)
+
+
+async def test_a_connection_that_is_left_is_not_told_as_lost(redis: Redis, events: Events) -> None:
+    async with redis.connect() as connection:
+        await connection.ping()
+
+    assert events == []
+
+
 async def test_a_blocked_read_ends_at_once_when_it_is_stopped(
     connection: RedisConnection, name: str
 ) -> None:

@@ -105,7 +105,8 @@ class Link:
         """Take notice of the end of *wire*: in a task, for what calls it there has no clock."""
         while wire.error is None:
             await wire.gone.wait()
-        self.reach.lose(wire.error, generation)
+        if not self.closed:
+            self.reach.lose(wire.error, generation)
 
     def _known(self, wire: Wire) -> Wire:
         self._wires.add(wire)

@@ -132,14 +132,19 @@ class GroupWay(Way):
 
     async def give_back(self, deliveries: Sequence[Delivery]) -> None:
         """Let the next who looks claim them at once; this time does not count."""
-        by_count: dict[int, list[Delivery]] = {}
-        if not self._acks:
-            return
-        for each in deliveries:
-            by_count.setdefault((each.deliveries or 1) - 1, []).append(each)
-        for times, some in by_count.items():
-            how = "IDLE", _LONG_AGO, "RETRYCOUNT", times, "JUSTID"
-            await self.link.call(self.key, "XCLAIM", *self._group, RELEASED, 0, *ids_of(some), *how)
+        await self._release([(each.token, each.deliveries or 1) for each in deliveries])
+
+    async def depart(self) -> None:
+        """Give back what came while nobody listened any more."""
+        words = *self._group, "-", "+", 10 * _MOST, self._me[2]
+        found: Any = await self.link.call(self.key, "XPENDING", *words)
+        await self._release([(each[0], each[3]) for each in found])
+
+    async def _release(self, counted: Sequence[tuple[Any, int]]) -> None:
+        for times in {each[1] for each in counted} if self._acks else ():
+            ids = [at for at, each in counted if each == times]
+            how = "IDLE", _LONG_AGO, "RETRYCOUNT", times - 1, "JUSTID"
+            await self.link.call(self.key, "XCLAIM", *self._group, RELEASED, 0, *ids, *how)
 
     def _put(self, reply: Reply) -> None:
         for entries in (reply or {}).values():

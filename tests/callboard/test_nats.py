@@ -10,6 +10,7 @@ from anyio import fail_after, sleep
 
 from callboard import AckPolicy, DeclarationError, NackMessage, Path, RequestFailed
 from callboard.nats import (
+    DeliverPolicy,
     JStream,
     KvWatch,
     NatsBroker,
@@ -20,7 +21,9 @@ from callboard.nats import (
     NatsRouter,
     ObjWatch,
     PullSub,
+    RetentionPolicy,
     Schedule,
+    StorageType,
     TestNatsBroker,
 )
 from callboard_actors.testing import idle
@@ -399,3 +402,12 @@ async def test_confirmed_acknowledgements_are_settlements_under_test(nats: NatsB
         await nats.publish(1, "orders.1", stream=ORDERS)
 
     assert runs == [True]
+
+
+def test_policies_have_the_names_that_the_client_has_for_them() -> None:
+    broker = NatsBroker()
+    stream = JStream("jobs", retention=RetentionPolicy.WORK_QUEUE, storage=StorageType.MEMORY)
+    broker.subscriber("jobs.*", stream=stream, deliver_policy=DeliverPolicy.LAST_PER_SUBJECT)
+
+    assert (stream.retention, stream.storage) == ("workqueue", "memory")
+    assert broker.subscribers[0].source.deliver_policy == "last_per_subject"

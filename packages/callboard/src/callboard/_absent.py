@@ -18,7 +18,6 @@ _WEB: Final = (
     "run brokers in the lifespan of any web framework: `await broker.start()` at its start,"
     " `await broker.stop()` at its end"
 )
-_TEXT: Final = "policies of NATS are plain text, as the server has them: deliver_policy='new'"
 _CONFIG: Final = "what it says is an option of JStream, or a mapping in one"
 _HTML: Final = "write the document by `callboard docs gen`, and show it by a page of AsyncAPI's own"
 
@@ -52,11 +51,6 @@ LINES: Final[Mapping[str, str]] = {
     "callboard.redis.RedisBatchStreamMessage": "a batch is a callboard_brokers.BatchMessage",
     "callboard.redis.RedisBatchListMessage": "a batch is a callboard_brokers.BatchMessage",
     "callboard.nats.fastapi": _WEB,
-    "callboard.nats.DeliverPolicy": _TEXT,
-    "callboard.nats.DiscardPolicy": _TEXT,
-    "callboard.nats.ReplayPolicy": _TEXT,
-    "callboard.nats.RetentionPolicy": _TEXT,
-    "callboard.nats.StorageType": _TEXT,
     "callboard.nats.ExternalStream": _CONFIG,
     "callboard.nats.Placement": _CONFIG,
     "callboard.nats.RePublish": _CONFIG,

@@ -36,10 +36,19 @@ from ._broker import (
     NatsRoute,
     NatsRouter,
 )
+from ._policies import (
+    DeliverPolicy,
+    DiscardPolicy,
+    ReplayPolicy,
+    RetentionPolicy,
+    StorageType,
+)
 from ._store import NatsStore
 
 __all__ = [
     "ConsumerConfig",
+    "DeliverPolicy",
+    "DiscardPolicy",
     "JStream",
     "KvWatch",
     "NatsBroker",
@@ -59,7 +68,10 @@ __all__ = [
     "ObjWatch",
     "PubAck",
     "PullSub",
+    "ReplayPolicy",
+    "RetentionPolicy",
     "Schedule",
+    "StorageType",
     "TestApp",
     "TestNatsBroker",
 ]

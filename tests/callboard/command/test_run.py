@@ -109,7 +109,8 @@ def test_a_wrong_option_is_one_line_that_says_the_nearest_right_one(service: Pat
         (["docs", "gen", "--yaml-file"], "no such option: --yaml-file; did you mean --yaml?"),
         (["rnu"], "no such command 'rnu'; did you mean 'run'?"),
         (["run"], "missing argument 'MODULE:APP'"),
-        (["run", "--db", "x"], "write MODULE:APP before the options of the application"),
+        (["run", "--db", "x"], "write MODULE:APP before '--db'"),
+        (["run", "--workres", "3"], "write MODULE:APP before '--workres'; did you mean --workers?"),
     ],
 )
 def test_a_wrong_command_line_is_one_line(

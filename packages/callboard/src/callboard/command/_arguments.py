@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
 
 from callboard.app._app import App
-from callboard.command._fail import fail
+from callboard.command._fail import fail, nearest
 from callboard.command._locate import LocateError, locate
 
 Application = Annotated[
@@ -32,6 +33,16 @@ Factory = Annotated[
         "--factory", "-f", envvar="CALLBOARD_FACTORY", help="The attribute makes the app."
     ),
 ]
+
+
+def unsaid(context: typer.Context, word: str) -> str:
+    """Return the application that is named elsewhere, since *word* stands in its place."""
+    named = os.environ.get("CALLBOARD_APP") or context.lookup_default("app")
+    if not isinstance(named, str):
+        known = [name for each in context.command.params for name in each.opts]
+        hint = nearest(word.partition("=")[0], known) if word.startswith("--") else ""
+        fail(f"write MODULE:APP before {word!r}{hint}", status=2)
+    return named
 
 
 def found(path: str, directory: Path, *, factory: bool) -> App:

@@ -18,6 +18,7 @@ from callboard.command._docs import docs
 from callboard.command._fail import TRACEBACK, Commands
 from callboard.command._look import top, tree
 from callboard.command._migrate import command as migrate
+from callboard.command._publish import publish
 from callboard.command._run import run
 from callboard.command._settings import settings
 
@@ -30,6 +31,7 @@ cli = typer.Typer(
     help="Run stream-processing applications, and look at them.",
 )
 cli.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(run)
+cli.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(publish)
 cli.add_typer(docs, name="docs")
 cli.add_typer(dead, name="dead")
 cli.command("migrate")(migrate)

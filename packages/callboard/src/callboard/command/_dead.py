@@ -16,7 +16,8 @@ from rich.text import Text
 
 from callboard.command._arguments import AppDir, Application
 from callboard.command._fail import fail
-from callboard.command._letters import Place, counted, read, run, telling
+from callboard.command._letters import Place, counted, read, run
+from callboard.command._working import telling
 from callboard.dead import Letter, Only
 from callboard.watch._printable import TRACE, printable
 
@@ -155,7 +156,7 @@ def replay(  # noqa: PLR0913, PLR0917 - the options of the command
     if dry_run:
         typer.echo(f"{counted(place, only, limit)} would be sent back, and none was")
         return
-    with telling(place, only, limit, "sent back") as told:
+    with telling("sent back", lambda: counted(place, only, limit)) as told:
         done = run(
             place,
             lambda letters: letters.replay(
@@ -203,7 +204,7 @@ def drop(  # noqa: PLR0913, PLR0917 - the options of the command
             typer.echo(f"{count} would be dropped, and none was")
             return
         typer.confirm(f"Drop {count} letters for good?", abort=True)
-    with telling(place, only, limit, "dropped") as told:
+    with telling("dropped", lambda: counted(place, only, limit)) as told:
         run(
             place,
             lambda letters: letters.drop(

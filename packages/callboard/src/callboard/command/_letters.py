@@ -1,35 +1,22 @@
-"""Where `callboard dead` finds letters, and how it tells how far it is with them."""
+"""Where `callboard dead` finds letters, and what it does with those of each broker."""
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Awaitable, Callable, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeAlias, TypeVar
-
-import anyio
-import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from typing import Any, TypeVar
 
 from callboard._broker import Broker
-from callboard._errors import CallboardError
 from callboard.app._app import App
 from callboard.command._arguments import found
 from callboard.command._fail import fail
-from callboard.command._locate import explain
+from callboard.command._working import Count, done
 from callboard.dead._letter import Letter, Only
 from callboard.dead._letters import DeadLetters, addresses_of_letters
 from callboard.memory import MEMORY
-from callboard_brokers import BrokerError
 
 R = TypeVar("R")
-Told: TypeAlias = Callable[[int], None]
-_MANY: Final = 1000
-"""After so many there is a line, where there is no terminal for a bar."""
-_INTERRUPTED: Final = 130
 
 
 class Place:
@@ -73,37 +60,14 @@ class Place:
         return real
 
 
-class Count:
-    """Tells how many are done, of all brokers together."""
-
-    def __init__(self, tell: Told) -> None:
-        self.done = self._before = 0
-        self._tell = tell
-
-    def __call__(self, count: int) -> None:
-        if self._before + count != self.done:
-            self.done = self._before + count
-            self._tell(self.done)
-
-    def next(self) -> None:
-        """Count on, of another broker."""
-        self._before = self.done
-
-
 def run(
     place: Place, work: Callable[[DeadLetters], Awaitable[R]], told: Count | None = None
 ) -> Sequence[R]:
     """Return what *work* returns of the letters of each broker; a signal ends it in good order."""
     results: list[R] = []
     letters = place.letters  # what is wrong with the command line is found before anything runs
-    try:
-        cut = anyio.run(_heeding, partial(_each, letters, work, results, told))
-    except Exception as error:  # noqa: BLE001 - one line says so
-        fail(_said(error, place.directory), status=1)
-    if cut:
-        rest = "" if told is None else "; the rest stays, and the next run goes on there"
-        typer.echo(f"stopped{rest}", err=True)
-        raise typer.Exit(_INTERRUPTED)
+    rest = "" if told is None else "; the rest stays, and the next run goes on there"
+    done(partial(_each, letters, work, results, told), place.directory, rest)
     return results
 
 
@@ -118,32 +82,6 @@ async def _each(
             results.append(await work(its))
         if told is not None:
             told.next()
-
-
-async def _heeding(work: Callable[[], Awaitable[None]]) -> bool:
-    """Do *work* until a signal comes; return whether one has cut it off."""
-
-    async def listen() -> None:
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-            async for _ in signals:
-                scope.cancel()
-
-    scope = anyio.CancelScope()
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(listen)
-        with scope:
-            await work()
-        tasks.cancel_scope.cancel()
-    return scope.cancelled_caught
-
-
-def _said(error: BaseException, directory: Path) -> str:
-    """Say in a line what went wrong; our own errors say all of it themselves."""
-    if isinstance(error, BaseExceptionGroup):
-        group: BaseExceptionGroup[BaseException] = error  # pyright: ignore[reportUnknownVariableType] - isinstance cannot say of what it is a group
-        return _said(group.exceptions[0], directory)
-    ours = isinstance(error, BrokerError | CallboardError)
-    return str(error) if ours else explain(error, directory)
 
 
 def read(place: Place, only: Only, limit: int | None) -> Sequence[Letter]:
@@ -166,25 +104,3 @@ def counted(place: Place, only: Only, limit: int | None) -> int:
     told = run(place, lambda letters: letters.groups(only))
     count = sum(each.count for one in told for each in one)
     return count if limit is None else min(count, limit)
-
-
-@contextmanager
-def telling(place: Place, only: Only, limit: int | None, what: str) -> Generator[Count]:
-    """Show a bar on a terminal, and else a line now and then; in the end, how many."""
-    console = Console(stderr=True)
-    if console.is_terminal:
-        columns = TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-        with Progress(*columns, console=console) as progress:
-            task = progress.add_task(what, total=counted(place, only, limit))
-            count = Count(lambda done: progress.update(task, completed=done))
-            try:
-                yield count
-            finally:
-                progress.stop()
-                typer.echo(f"{count.done} {what}")
-        return
-    count = Count(lambda done: None if done % _MANY else typer.echo(f"{done} ...", err=True))
-    try:
-        yield count
-    finally:
-        typer.echo(f"{count.done} {what}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 import traceback
+from inspect import iscoroutine
 from pathlib import Path
 from types import ModuleType
 
@@ -35,6 +36,9 @@ def locate(path: str, directory: Path, *, factory: bool = False) -> App:
             raise LocateError(
                 f"the factory {path!r} failed: {explain(error, directory)}"
             ) from error
+        if iscoroutine(found):
+            found.close()
+            raise LocateError(f"the factory {path!r} is async; make it a plain function")
     if not isinstance(found, App):
         hint = "; say --factory if it makes one" if callable(found) and not factory else ""
         raise LocateError(f"{path!r} is a {type(found).__name__}, not a callboard.App{hint}")

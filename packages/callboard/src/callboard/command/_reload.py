@@ -60,6 +60,7 @@ class Reloader:
         Raises:
             Failed: The application has not stopped well.
         """
+        end: End | None = None
         with anyio.open_signal_receiver(*SIGNALS) as signals:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._obey, signals)

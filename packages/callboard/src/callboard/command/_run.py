@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, Literal, Optional
 
 import typer
 
-from callboard.command._arguments import AppDir, Application, Factory, Inspect
+from callboard.command._arguments import AppDir, Application, Factory, Inspect, unsaid
 from callboard.command._fail import fail
 from callboard.command._line import WORKER, Place
 from callboard.command._pool import supervise
@@ -110,7 +109,7 @@ def run(  # noqa: PLR0913, PLR0917 - the options of the command
     words = [*context.args]
     if app.startswith("-"):
         words.insert(0, app)
-        app = _unsaid(context)
+        app = unsaid(context, app)
     settings = Settings(
         app=app,
         app_dir=app_dir,
@@ -137,11 +136,3 @@ def run(  # noqa: PLR0913, PLR0917 - the options of the command
     else:
         status = serve(settings)
     raise typer.Exit(status)
-
-
-def _unsaid(context: typer.Context) -> str:
-    """Return the application that is named elsewhere, since the first word is another's option."""
-    named = os.environ.get("CALLBOARD_APP") or context.lookup_default("app")
-    if not isinstance(named, str):
-        fail("write MODULE:APP before the options of the application", status=2)
-    return named

@@ -188,6 +188,24 @@ async def test_what_follows_one_that_does_not_get_out_waits_for_it_and_others_do
     assert [n for address, n in heard if address == "good"] == [*range(10)]
 
 
+async def test_many_that_do_not_get_out_are_in_nobody_elses_way(
+    database: Postgres, table: str
+) -> None:
+    broker, heard = FaultyBroker(), Heard[int](10)
+    broker.faulty.faults["bad"] = 10**6
+    outbox = Outbox(broker, database, table=table)
+    hearing(broker, heard)
+    await write(outbox, range(900), "bad", ordered_by="bad")
+    for number in range(10):
+        await write(outbox, [number], "out", ordered_by=f"good {number}")
+
+    async with broker:
+        await broker.start()
+        await heard.complete()
+
+    assert sorted(heard) == [*range(10)]
+
+
 async def test_what_never_can_be_sent_is_set_aside_and_the_next_goes_on(
     database: Postgres, table: str
 ) -> None:

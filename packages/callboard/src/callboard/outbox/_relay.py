@@ -31,8 +31,8 @@ from callboard_actors import Child
 from callboard_brokers import Confirmation
 from callboard_brokers.kit import RECONNECT
 
-_ROWS: Final = 500
-"""How many messages are taken at a time."""
+_ROWS: Final = 100
+"""How many messages of a lane are taken at a time, so that one that is stuck is in no other's way."""
 _MOST_LANES: Final = 8
 """How many lanes are leased at a time, so that others find some too."""
 _SWEEP: Final = 60.0

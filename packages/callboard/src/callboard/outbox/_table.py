@@ -62,8 +62,10 @@ UPDATE {table}_lanes SET owner = NULL, until = clock_timestamp()
 WHERE owner = $1 AND lane = ANY($2::smallint[])
 """
 _TAKE: Final = """
-SELECT id, ordered_by, address, body, envelope FROM {table}
-WHERE lane = ANY($1::smallint[]) AND sent_at IS NULL AND refused_at IS NULL ORDER BY id LIMIT $2
+SELECT waiting.* FROM unnest($1::smallint[]) AS leased (number) CROSS JOIN LATERAL (
+    SELECT id, ordered_by, address, body, envelope FROM {table}
+    WHERE lane = leased.number AND sent_at IS NULL AND refused_at IS NULL ORDER BY id LIMIT $2
+) AS waiting ORDER BY waiting.id
 """
 _SENT: Final = "UPDATE {table} SET sent_at = clock_timestamp() WHERE id = ANY($1::bigint[])"
 _GONE: Final = "DELETE FROM {table} WHERE id = ANY($1::bigint[])"
@@ -141,7 +143,7 @@ class Table:
         await self._do(_RELEASE, owner, lanes)
 
     async def take(self, lanes: Sequence[int], most: int) -> Sequence[Any]:
-        """Return what waits in *lanes*, up to *most*, in the order in which it was written."""
+        """Return what waits in *lanes*, up to *most* of each, in the order in which it was written."""
         return await self._rows(_TAKE, lanes, most)
 
     async def sent(self, ids: Sequence[int], *, keep: bool) -> None:

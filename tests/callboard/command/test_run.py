@@ -341,6 +341,18 @@ def test_lines_of_clients_are_for_those_who_ask_twice(
     assert logging.getLogger("aiokafka").level == clients
 
 
+def test_how_much_is_logged_may_be_said_in_the_environment(
+    service: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(service, "app.exit()\n")
+    monkeypatch.setenv("CALLBOARD_VERBOSE", "2")
+
+    assert run(service).exit_code == 0
+
+    assert logging.getLogger("callboard").level == logging.DEBUG
+    assert logging.getLogger("aiokafka").level == logging.NOTSET
+
+
 def test_a_file_may_have_lines_written_as_json(service: Path) -> None:
     add(service, "app.exit()\n")
     config = service.with_name("log.toml")

@@ -38,6 +38,7 @@ Verbose = Annotated[
         "--verbose",
         "-v",
         count=True,
+        envvar="CALLBOARD_VERBOSE",
         help="Callboard's DEBUG lines; twice: the INFO lines of clients too.",
     ),
 ]

@@ -96,12 +96,13 @@ NAMES = {
     "callboard.rabbit.schemas": "RabbitExchange RabbitQueue",
     "callboard.rabbit.testing": "TestRabbitBroker",
     "callboard.redis": """
-        BinaryMessageFormatV1 ListSub PubSub RedisBatchStreamMessage RedisBroker RedisChannelMessage
+        BinaryMessageFormatV1 ListSub Pipeline PubSub Redis RedisBatchStreamMessage RedisBroker
+        RedisChannelMessage RedisClusterBroker RedisSentinelBroker
         RedisListMessage RedisMessage RedisPublishCommand RedisPublisher RedisResponse RedisRoute
         RedisRouter RedisStreamMessage StreamClaimUnsupportedError StreamGroupNotFoundError
         StreamSub TestApp TestRedisBroker
     """,
-    "callboard.redis.annotations": "ContextRepo Logger NoCast RedisBroker RedisMessage",
+    "callboard.redis.annotations": "ContextRepo Logger NoCast Pipeline Redis RedisBroker RedisMessage",
     "callboard.redis.exceptions": "StreamGroupNotFoundError UnreachablePathError",
     "callboard.redis.fastapi": "RedisRouter",
     "callboard.redis.message": "RedisMessage RedisStreamMessage",

@@ -46,6 +46,12 @@ LINES: Final[Mapping[str, str]] = {
     "callboard.redis.exceptions": (
         "a group that is gone is made again, and no server lacks what is needed, so none of them occurs"
     ),
+    "callboard.redis.RedisClusterBroker": "a RedisBroker speaks to one server, and to no cluster",
+    "callboard.redis.RedisSentinelBroker": "a RedisBroker speaks to one server, and asks no sentinel",
+    "callboard.redis.Redis": "broker.client is the client's own",
+    "callboard.redis.Pipeline": "broker.client.pipeline() is the client's own",
+    "callboard.redis.annotations.Redis": "broker.client is the client's own",
+    "callboard.redis.annotations.Pipeline": "broker.client.pipeline() is the client's own",
     "callboard.redis.StreamGroupNotFoundError": "a group that is gone is made again",
     "callboard.redis.StreamClaimUnsupportedError": "every server that is supported can claim",
     "callboard.redis.RedisBatchStreamMessage": "a batch is a callboard_brokers.BatchMessage",

@@ -37,7 +37,7 @@ async def dying(redis: Redis, source: RedisSource) -> AsyncGenerator[Subscriptio
     """Read in a way that ends as a killed process does: nothing is settled or given back."""
     async with redis.connect() as connection, connection.subscribe(source, ROOM) as reading:
         yield reading
-        connection._link.close()
+        connection._link.close()  # pyright: ignore[reportPrivateUsage] - nothing that is public is so rude
 
 
 async def publish(connection: RedisConnection, name: str, *contents: bytes) -> None:

@@ -14,6 +14,7 @@ from callboard_brokers.redis import (
     RedisTarget,
     StreamSub,
 )
+from callboard_brokers.redis._message import RedisRecord, view
 from callboard_brokers.redis._records import beside
 
 # As faststream 0.7.8 writes it.
@@ -40,6 +41,25 @@ def test_whatever_came_is_read(octets: bytes) -> None:
 
         assert isinstance(body, bytes)
         assert all(isinstance(name, str) for name, _ in pairs)
+
+
+NAMES = some.sampled_from(["content-type", "reply_to", "message_id"]) | some.text(max_size=3)
+VALUES = some.binary(max_size=20) | some.sampled_from(
+    [b"\x00\x0ccontent-type\x00\x01x", b"\x00\x08reply_to\x00\x01x"]
+)
+
+
+@given(some.lists(some.tuples(NAMES, VALUES), max_size=4), some.binary(max_size=8))
+def test_what_is_asked_first_is_what_all_of_the_envelope_says(
+    pairs: list[tuple[str, bytes]], more: bytes
+) -> None:
+    written = BinaryMessageFormatV1.pack(b"body", pairs, "orders")
+    make = view(RedisSource(list="orders"), BinaryMessageFormatV1)
+    for octets in (written, written[:18] + more + written[18:], THEIRS[:18] + more):
+        message = make(RedisRecord("orders", octets))
+        asked = message.content_type, message.reply_to
+
+        assert asked == (message.metadata.content_type, message.metadata.reply_to)
 
 
 def test_json_that_is_no_envelope_is_a_body() -> None:

@@ -8,7 +8,13 @@ from typing import Final, TypeAlias
 
 from callboard_brokers._message import Message, Metadata
 from callboard_brokers.kit import from_pairs, to_pairs
-from callboard_brokers.redis._format import MessageFormat, body_of, opened
+from callboard_brokers.redis._format import (
+    MessageFormat,
+    asks_nobody,
+    body_of,
+    opened,
+    type_of,
+)
 from callboard_brokers.redis._records import RedisSource, RedisTarget
 
 FIELD: Final = b"__data__"
@@ -44,6 +50,19 @@ class RedisMessage(Message[RedisRecord]):
     """A message from Redis; `raw_message` is what the server has sent."""
 
     __slots__ = ()
+
+    @property
+    def content_type(self) -> str | None:
+        """The media type of the body; None if the sender did not say."""
+        found = type_of(self.raw_message.data) if self._metadata is None else None
+        return super().content_type if found is None else found
+
+    @property
+    def reply_to(self) -> str | None:
+        """Where whoever has sent it waits for an answer; None if nobody does."""
+        if self._metadata is None and asks_nobody(self.raw_message.data):
+            return None
+        return super().reply_to
 
 
 class RedisChannelMessage(RedisMessage):
@@ -81,12 +100,15 @@ def view(source: RedisSource, form: type[MessageFormat]) -> View:
     path: Callable[[str], Mapping[str, str] | None] = template.match if template else lambda _: None
 
     def load(record: RedisRecord) -> Metadata:
-        return from_pairs((opened if plain else form.unpack)(record.data)[1], path(record.channel))
+        return from_pairs(opened(record.data)[1], path(record.channel))
 
     def make(record: RedisRecord) -> RedisMessage:
         data = record.data
-        body = body_of(data) if plain else form.unpack(data)[0]
-        return received(record, body, record.channel, None, load)
+        if not plain:  # only the format itself knows what it says
+            body, pairs = form.unpack(data)
+            metadata = from_pairs(pairs, path(record.channel))
+            return received(record, body, record.channel, None, None, metadata)
+        return received(record, body_of(data), record.channel, None, load)
 
     return make
 

@@ -44,10 +44,12 @@ class Place(NamedTuple):
     """One of the middlewares of a chain, and which hooks there are to call."""
 
     make: Any
-    enters: bool
+    enters: str | None
+    """The method that is called first of all; None: there is nothing to call."""
     consumes: bool
     publishes: bool
-    leaves: bool
+    leaves: str | None
+    """The method that is called last of all."""
 
 
 class Chain:
@@ -66,10 +68,10 @@ class Chain:
         self.places = [
             Place(
                 each,
-                overrides(each, "on_receive", "__aenter__"),
+                _outer(each, "__aenter__", "on_receive"),
                 overrides(each, "consume_scope"),
                 overrides(each, "publish_scope"),
-                overrides(each, "after_processed", "__aexit__"),
+                _outer(each, "__aexit__", "after_processed"),
             )
             for each in middlewares
             if is_hooked(each)
@@ -78,7 +80,7 @@ class Chain:
         self.kind = kind
         self.sender = sender
         """The broker whose they are."""
-        self.leaves = any(each.leaves for each in self.places)
+        self.leaves = any(each.leaves is not None for each in self.places)
         self.codec = codec
         self.serializer = serializer
         """What chooses the library of the type of a result."""
@@ -117,6 +119,13 @@ class Chain:
         return passed if isinstance(passed, Message) else answer  # pyright: ignore[reportUnknownVariableType] - isinstance can't say of what
 
 
+def _outer(middleware: Any, outer: str, inner: str) -> str | None:
+    """Return the name of what is to be called: *outer*, or what that would call, if it is the usual."""
+    if overrides(middleware, outer):
+        return outer
+    return inner if overrides(middleware, inner) else None
+
+
 async def _itself(message: Message) -> object:
     return message
 
@@ -135,15 +144,15 @@ class Passage:
         self.message = message
         self.objects = chain.objects(message.raw_message)
         self.failure: Exception | None = None
-        self._entered: list[Any] = []
+        self._entered: list[Callable[..., Awaitable[bool | None]]] = []
 
     async def enter(self) -> None:
         """Call what is to see the message first, outermost first."""
         for place, each in zip(self.chain.places, self.objects, strict=True):
-            if place.enters:
-                await each.__aenter__()
-            if place.leaves:
-                self._entered.append(each)
+            if place.enters is not None:
+                await getattr(each, place.enters)()
+            if place.leaves is not None:
+                self._entered.append(getattr(each, place.leaves))
 
     async def leave(self, error: BaseException | None) -> bool:
         """Call what is to see how it has ended, innermost first; return whether *error* is none now.
@@ -153,10 +162,10 @@ class Passage:
         """
         now = error
         while self._entered:
-            each = self._entered.pop()
+            exit_ = self._entered.pop()
             try:
                 kind, trace = (type(now), now.__traceback__) if now is not None else (None, None)
-                if await each.__aexit__(kind, now, trace):
+                if await exit_(kind, now, trace):
                     now = None
             except BaseException as another:  # noqa: BLE001 - it takes the place of the first
                 now = another

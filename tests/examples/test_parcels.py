@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 from anyio import fail_after, sleep
 
-from shop.app import Order, app, broker
+from parcels.app import Order, app, broker
 
 pytestmark = [pytest.mark.anyio, pytest.mark.broker("postgres", "nats"), pytest.mark.slow]
 

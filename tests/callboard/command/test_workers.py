@@ -64,7 +64,7 @@ class Pool:
         assert self.process.stderr is not None
         while not (found := [line for line in self.log if words in line]):
             self.log.append(self.process.stderr.readline())
-            assert self.log[-1], f"nobody said {words}"
+            assert self.log[-1], (f"nobody said {words}", self.log)
         return found[0]
 
     def signal(self, number: signal.Signals) -> None:

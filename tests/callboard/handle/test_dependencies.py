@@ -367,7 +367,9 @@ def test_a_generator_is_no_handler(broker: MemoryBroker) -> None:
 def test_a_dependency_without_depends_is_refused_at_the_declaration(broker: MemoryBroker) -> None:
     def effect() -> None: ...
 
-    with pytest.raises(DeclarationError, match=r"'on_order' .* hold .*; write Depends\("):
+    with pytest.raises(
+        DeclarationError, match=r"\(test_dependencies\.py:\d+\) hold .*; write Depends\("
+    ):
 
         @broker.subscriber("orders", dependencies=[effect])
         async def on_order(order: int) -> None: ...

@@ -313,6 +313,7 @@ SAMPLES: Final[dict[str, object]] = {
     "bool": True,
     "Exception": LookupError(NASTY),
     "Settlement | None": None,
+    "Sequence[str]": [NASTY],
     "Sequence[tuple[str, int]]": [(NASTY, 3)],
     "Delivery": None,
 }

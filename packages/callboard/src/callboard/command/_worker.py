@@ -105,15 +105,22 @@ class Worker:
             return None
 
     def _stop(self) -> None:
-        begin = time.monotonic()
+        begin, has_insisted = time.monotonic(), False
         while True:
             app = self._app
             if app is None:  # nothing is in hand while the module is imported
                 os.kill(os.getpid(), signal.SIGTERM)
             else:
                 app.exit()
-                if time.monotonic() > begin + app.graceful_timeout + 2 * SLACK:
+                late = time.monotonic() - begin - app.graceful_timeout
+                if late > 2 * SLACK:
                     break
+                if late > SLACK and not has_insisted:
+                    # As the supervisor does that was told of this deadline; then the last resort of
+                    # the application says what hangs.
+                    has_insisted = True
+                    os.kill(os.getpid(), signal.SIGTERM)
+                    os.kill(os.getpid(), signal.SIGINT)
             time.sleep(_TURN)
         abandon(logging.getLogger("callboard"), "something does not end; the process does")
 

@@ -18,22 +18,9 @@ import pytest
 def test_with_kafka() -> None:
     pass
 
-@pytest.mark.kafka
-@pytest.mark.rabbit
-def test_with_both() -> None:
-    pass
-
-@pytest.mark.rabbit
-def test_with_rabbit() -> None:
-    pass
-
 @pytest.mark.nats
 def test_with_nats() -> None:
     assert False
-
-@pytest.mark.slow
-def test_that_takes_long() -> None:
-    pass
 
 def test_without() -> None:
     pass
@@ -45,7 +32,7 @@ def test_a_failure_in_one_share_fails_all_and_each_is_shown_whole(tmp_path: Path
     (tmp_path / "scripts").mkdir()
     script = shutil.copy(SCRIPT, tmp_path / "scripts")
     (tmp_path / "pytest.ini").write_text(
-        "[pytest]\nmarkers = kafka\n  nats\n  postgres\n  rabbit\n  redis\n  slow\n"
+        "[pytest]\nmarkers = kafka\n  nats\n  postgres\n  rabbit\n  redis\n"
     )
     (tmp_path / "test_it.py").write_text(TESTS)
 
@@ -54,7 +41,6 @@ def test_a_failure_in_one_share_fails_all_and_each_is_shown_whole(tmp_path: Path
         [sys.executable, script], env=bare, capture_output=True, text=True, check=False
     )
 
-    last = [line for line in done.stdout.splitlines() if "deselected in" in line]
-    passed = ["2 passed", "1 passed", "1 failed", "1 passed", "1 passed"]
-    assert [each in line for each, line in zip(passed, last, strict=True)] == [True] * 5
+    last = [line for line in done.stdout.splitlines() if "2 deselected in" in line]
+    assert ["1 passed" in line for line in last] == [True, False, True]
     assert done.returncode == 1
